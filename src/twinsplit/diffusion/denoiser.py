@@ -1,0 +1,99 @@
+"""The one interface: a denoiser maps a noised state and a time to the posterior of x_0."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Generic, TypeVar, final
+
+import torch
+from torch import Tensor
+
+from twinsplit.diffusion.schedule import expand_like
+
+
+class Posterior(ABC):
+    """The law of x_0 given x_t: its mean, its log-density, its divergence from another of the same kind."""
+
+    @property
+    @abstractmethod
+    def mean(self) -> Tensor:
+        """E[x_0 | x_t], shaped like x_t."""
+
+    @abstractmethod
+    def log_prob(self, x_0: Tensor) -> Tensor:
+        """(n,) natural log of the density at x_0, summed over sites."""
+
+    @abstractmethod
+    def kl(self, other: "Posterior") -> Tensor:
+        """(n,) KL(self || other) in nats, summed over sites."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Categorical(Posterior):
+    """Independent categorical sites. log_probs: (n, L, q) normalised over the last axis; -inf is allowed."""
+
+    log_probs: Tensor
+
+    @classmethod
+    def from_logits(cls, logits: Tensor) -> "Categorical":
+        """From unnormalised logits (n, L, q)."""
+        return cls(torch.log_softmax(logits, dim=-1))
+
+    @property
+    def mean(self) -> Tensor:
+        return self.log_probs.exp()
+
+    def log_prob(self, x_0: Tensor) -> Tensor:
+        """x_0: tokens (n, L), any integer dtype."""
+        return self.log_probs.gather(-1, x_0.long()[..., None])[..., 0].sum(-1)
+
+    def kl(self, other: Posterior) -> Tensor:
+        assert isinstance(other, Categorical)
+        return (torch.special.entr(self.mean).neg() - _product(self.mean, other.log_probs)).sum((-1, -2))
+
+    def cross_entropy(self, other: "Categorical") -> Tensor:
+        """(n,) -sum_x self(x) log other(x) in nats, summed over sites."""
+        return -_product(self.mean, other.log_probs).sum((-1, -2))
+
+
+def _product(weight: Tensor, value: Tensor) -> Tensor:
+    """weight * value with 0 * -inf = 0."""
+    return torch.where(weight > 0, weight * value, torch.zeros_like(value))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Gaussian(Posterior):
+    """Isotropic Gaussian. location: (n, ...); variance: scalar or (n,), positive."""
+
+    location: Tensor
+    variance: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        return self.location
+
+    def log_prob(self, x_0: Tensor) -> Tensor:
+        variance = expand_like(self.variance, x_0)
+        density = -0.5 * ((x_0 - self.location) ** 2 / variance + torch.log(2 * torch.pi * variance))
+        return density.flatten(1).sum(1)
+
+    def kl(self, other: Posterior) -> Tensor:
+        assert isinstance(other, Gaussian)
+        own, theirs = expand_like(self.variance, self.mean), expand_like(other.variance, self.mean)
+        terms = 0.5 * (own / theirs - 1 - torch.log(own / theirs) + (self.mean - other.mean) ** 2 / theirs)
+        return terms.flatten(1).sum(1)
+
+
+P_co = TypeVar("P_co", bound=Posterior, covariant=True)
+
+
+class Denoiser(ABC, Generic[P_co]):
+    """Anything that maps (x_t, t) to a posterior: a network, an exact oracle, a memorizer, a fit."""
+
+    @abstractmethod
+    def forward(self, x_t: Tensor, t: int | Tensor) -> P_co:
+        """x_t: (n, ...); t: an int or (n,) int64 in 1..T. Denoisers that are blind to the noise level ignore t."""
+
+    def __call__(self, x_t: Tensor, t: int | Tensor) -> P_co:
+        return self.forward(x_t, t)
