@@ -30,7 +30,7 @@ class World:
     flat: bool = False
     together: bool = False
     steps: Array = field(default_factory=lambda: np.geomspace(20.0, 5000.0, 30))
-    divergence_turn_sd: float = 0.25
+    divergence_turn_sd: float = 0.2
     loss_turn_sd: float = 0.15
     level_sd: float = 0.06
     rate_sd: float = 0.15
@@ -55,13 +55,11 @@ class Members:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Curves, with the noiseless turning steps of exactly these networks and of the population (None where there is no turn)."""
+    """Curves, with the noiseless turning steps of exactly these networks (None where there is no turn)."""
 
     curves: Curves
     onset: float | None
     loss_minimum: float | None
-    population_onset: float | None
-    population_loss_minimum: float | None
 
 
 def draw_members(world: World, count: int, rng: np.random.Generator) -> Members:
@@ -78,26 +76,35 @@ def draw_members(world: World, count: int, rng: np.random.Generator) -> Members:
     )
 
 
+def valley(u: Array, down: float, up: Array | float) -> Array:
+    """A smooth, lopsided valley: 0 at its lowest point u = 0, falling into it at rate `down` and leaving it at rate `up` (per log step)."""
+    return (up * np.exp(-down * u) + down * np.exp(up * u)) / (down + up) - 1.0
+
+
+def saturated(height: Array, u: Array, top: float) -> Array:
+    """`height`, but levelling off at `top` on the way into the valley (u < 0)."""
+    return np.where(u < 0, top * -np.expm1(-height / top), height)
+
+
 def true_divergence(world: World, x: Array, turn: Array, level: Array, rate: Array) -> Array:
-    """Noiseless nats (len(x), P) at log step x: 0 at the start, a peak of about 1.2, 0.42 at the turn, 0.56 a factor 4.5 later."""
+    """Noiseless nats (len(x), P) at log step x: small at the start, a peak near 1.1, 0.42 at the turn, 0.58 a factor 4.5 later."""
     if world.flat:
         return 0.42 * np.exp(np.broadcast_to(level, (len(x), len(level))))
-    ramp = 1.0 - np.exp(-((np.exp(x) / 60.0) ** 2))[:, None]
+    ramp = 1.0 - np.exp(-((np.exp(x) / 30.0) ** 2))[:, None]
     if world.divergence_turn is None:
         return ramp * np.exp(level) * (0.30 + 1.2 * np.exp(-((x[:, None] - np.log(60.0)).clip(0.0)) / 1.3))
     u = x[:, None] - turn
-    return ramp * 0.42 * np.exp(level + np.where(u > 0, 0.127 * rate, 0.26) * u**2)
+    return ramp * 0.42 * np.exp(level + saturated(0.13 * valley(u, 1.4, 1.2 * rate), u, 1.6))
 
 
 def true_loss(world: World, x: Array, turn: Array, level: Array) -> Array:
-    """Noiseless nats (len(x), K): from 1.79 down to about 1.318, then overfitting."""
+    """Noiseless nats (len(x), K): from about 1.79 down to 1.318, then overfitting."""
     if world.flat:
         return np.broadcast_to(1.32 + level, (len(x), len(level)))
     if world.loss_turn is None:
         return 1.28 + level + 0.5 * np.exp(-(x[:, None] - np.log(20.0)) / 1.6)
     v = x[:, None] - turn
-    width = (turn - np.log(120.0)) / np.log(2.0) ** (1 / 3)  # half the drop is covered by step 120
-    return 1.318 + level + np.where(v > 0, 0.05 * v**2, 0.47 * (1.0 - np.exp(-np.abs(np.minimum(v, 0.0) / width) ** 3)))
+    return 1.318 + level + saturated(0.01 * valley(v, 1.45, 2.0), v, 0.47)
 
 
 def lowest(x: Array, curve: Array, turns: float | None) -> float | None:
@@ -145,12 +152,8 @@ def simulate(world: World, members: int, sequences: int, seed: int) -> Drawn:
     noise = own[:, pairs].sum(-1) + rng.normal(0.0, world.pair_noise, divergence.shape)
     noisy = divergence + noise * np.minimum(divergence / 0.42, 1.0)  # a divergence near zero has little room to move
     loss = loss + rng.normal(0.0, world.loss_noise, loss.shape)
-    curves = Curves(world.steps, *_swapped(pairs, per_sequence(world, noisy.clip(1e-3), loss, sequences, rng)))
-    return Drawn(curves, *truth(world, drawn, pairs), *population_truth(world))
-
-
-def _swapped(pairs: NDArray[np.intp], arrays: tuple[Array, Array]) -> tuple[Array, NDArray[np.intp], Array]:
-    return arrays[0], pairs, arrays[1]
+    of_pairs, of_members = per_sequence(world, noisy.clip(1e-3), loss, sequences, rng)
+    return Drawn(Curves(world.steps, of_pairs, pairs, of_members), *truth(world, drawn, pairs))
 
 
 PHASE = World()

@@ -353,6 +353,12 @@ class Place:
         """Log step of the lowest point, at an end or not."""
         return float(self.fit.grid[self.index])
 
+    def likely(self, width: Width) -> Index:
+        """Grid indices in the interval of the minimum."""
+        low, high = width.around(self.at, self.near, self.near)
+        inside = np.flatnonzero((self.fit.grid >= low) & (self.fit.grid <= high))
+        return inside[inside >= self.start]
+
     def turn(self, width: Width) -> Turn:
         """As steps, open on a side where the interval leaves the checkpoints."""
         low, high = width.around(self.at, self.low, self.high)
@@ -407,12 +413,13 @@ def _contrast(fit: Fit, lowest: int, places: Index, anchor: int, width: Width) -
 
 def _rise(fit: Fit, onset: Place, minimum: Place, width: Width) -> Rise:
     end = int(np.searchsorted(fit.grid, minimum.at)) if minimum.reached else len(fit.grid) - 1
-    start, until = onset.start, max(end, onset.index)
+    until = max(end, onset.index)
+    likely = onset.likely(width)
     change = one = two = drop = drop_one = 0.0
     if until > onset.index:
-        change, one, two = _contrast(fit, onset.index, np.arange(start, until), until, width)
-    if onset.index > start:
-        drop, drop_one, _ = _contrast(fit, onset.index, np.arange(start + 1, until + 1), start, width)
+        change, one, two = _contrast(fit, onset.index, likely[likely < until], until, width)
+    if onset.index > onset.start:
+        drop, drop_one, _ = _contrast(fit, onset.index, likely[likely > onset.start], onset.start, width)
     bounds = float(np.expm1(change - two)), float(np.expm1(change + two))
     return Rise(float(np.expm1(change)), bounds, float(np.expm1(change - one)), float(np.exp(fit.grid[until])), float(-np.expm1(drop_one - drop)))
 

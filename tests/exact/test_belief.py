@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import BACKENDS, enumerated_log_marginals, hierarchical, implementation
 
+from reference import BACKENDS, enumerated_log_marginals, hierarchical, implementation
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
@@ -180,6 +180,16 @@ def test_a_deep_tree_does_not_underflow(name: str) -> None:
         mean = TreeOracle(grammar, SCHEDULE)(noised(tokens, 6, 1), 1).mean
     assert torch.equal(mean.argmax(-1), tokens.long())
     assert float((mean.sum(-1) - 1).abs().max()) < 1e-13
+
+
+def test_the_posterior_can_be_differentiated() -> None:
+    """The Jacobian of a posterior mean is signal / sigma^2 times a covariance ([GAHB]): its diagonal is a variance."""
+    x_t, t = states(SMALL, 150)[:1], 150
+    jacobian = torch.autograd.functional.jacobian(lambda x: TreeOracle(SMALL, SCHEDULE)(x, t).mean, x_t)
+    mean = TreeOracle(SMALL, SCHEDULE)(x_t, t).mean
+    signal, sigma = SCHEDULE.scales(t)
+    diagonal = torch.diagonal(jacobian.reshape(24, 24)).reshape(8, 3)
+    torch.testing.assert_close(diagonal, (signal / sigma**2 * mean * (1 - mean))[0], rtol=0, atol=1e-12)
 
 
 def test_an_empty_batch_is_no_accident() -> None:

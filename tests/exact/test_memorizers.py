@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from reference import hierarchical
 
+from reference import hierarchical
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
@@ -65,7 +65,7 @@ def test_independent_leaves_are_bayes_rule_for_one_leaf() -> None:
     """p(x_t | b) is Gaussian around sqrt(alpha_bar) e_b; a uniform prior leaves the normalised likelihood."""
     x_t, t = states(120), 120
     signal, sigma = SCHEDULE.scales(t)
-    likelihood = torch.exp(-((x_t[..., None, :] - signal * torch.eye(6)) ** 2).sum(-1) / (2 * sigma**2))
+    likelihood = torch.exp(-((x_t[..., None, :] - signal * torch.eye(6, dtype=torch.float64)) ** 2).sum(-1) / (2 * sigma**2))
     torch.testing.assert_close(IndependentLeaves(SCHEDULE)(x_t, t).mean, likelihood / likelihood.sum(-1, keepdim=True), rtol=0, atol=1e-13)
 
 

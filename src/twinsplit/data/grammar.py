@@ -46,7 +46,8 @@ class RuleTable:
     def from_dense(cls, weights: Floats) -> "RuleTable":
         """Entries in row-major order of (first, second)."""
         count = (weights > 0).sum((1, 2))
-        table = cls(*(np.zeros((len(weights), int(count.max())), dtype) for dtype in (np.int64, np.int64, np.float64)), count)
+        shape = (len(weights), int(count.max()))
+        table = cls(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape), count)
         for target, pairs in enumerate(weights):
             first, second = np.nonzero(pairs)
             table.first[target, : len(first)], table.second[target, : len(first)] = first, second
@@ -119,7 +120,7 @@ class TreeGrammar:
     @property
     def rules_per_symbol(self) -> int:
         """The largest number of allowed rules of any parent (q_eff)."""
-        return self.by_parent.weight.shape[1]
+        return int(self.by_parent.weight.shape[1])
 
     @cached_property
     def by_parent(self) -> RuleTable:
@@ -165,7 +166,7 @@ class TreeGrammar:
         """(n,) float64, natural log of P(sequence) with a uniform root; -inf where the grammar forbids it. sequences: (n, L)."""
         tokens = self.tokens(sequences)
         rows = max(1, CHUNK_TOKENS // (self.length * self.vocab_size * self.rules_per_symbol))
-        return torch.cat([torch.empty(0, dtype=torch.float64), *(self._inside(part) for part in tokens.split(rows))])
+        return torch.cat([torch.empty(0, dtype=torch.float64), *(self._inside(part) for part in torch.split(tokens, rows))])
 
     def _inside(self, tokens: Tensor) -> Tensor:
         message = torch.nn.functional.one_hot(tokens, self.vocab_size).double().log()
@@ -177,7 +178,9 @@ class TreeGrammar:
         """`sequences` (n, L) as int64; refuses a wrong length and tokens outside 0..q-1."""
         tokens = torch.as_tensor(sequences)
         if tokens.ndim != 2 or tokens.shape[1] != self.length or tokens.is_floating_point():
-            raise InputError(f"sequences of shape {tuple(tokens.shape)} and type {tokens.dtype}", f"give integers of shape (n, {self.length})")
+            raise InputError(
+                f"sequences of shape {tuple(tokens.shape)} and type {tokens.dtype}", f"give integers of shape (n, {self.length})"
+            )
         tokens = tokens.long()
         if tokens.numel() and (int(tokens.min()) < 0 or int(tokens.max()) >= self.vocab_size):
             raise InputError(f"tokens {int(tokens.min())}..{int(tokens.max())}", f"use symbols 0..{self.vocab_size - 1}")

@@ -76,7 +76,7 @@ class TreeOracle(Denoiser[Categorical]):
     def marginals(self, leaf_log_likelihood: Tensor) -> Tensor:
         """(n, L, q) float64 log marginals of the leaves given their log-likelihoods (n, L, q); -inf rules a symbol out.
 
-        Evidence that no sequence of the grammar explains is refused, and so are NaN and +inf.
+        Evidence that no sequence of the grammar explains is refused, and so are NaN and +inf. Differentiable in torch's own way.
         """
         h = leaf_log_likelihood.double()
         self._check_shape(h)
@@ -84,7 +84,7 @@ class TreeOracle(Denoiser[Categorical]):
             return h
         if not bool(h.max() < torch.inf):  # a maximum with NaN in it is NaN
             raise InputError("a leaf log-likelihood holds NaN or +inf", "check the x_t that it comes from")
-        result = self._compiled(h) if kernels.serves(h) else self._reference(h)
+        result = self._compiled(h) if kernels.serves(h) and not h.requires_grad else self._reference(h)
         if bool(result.max().isnan()):
             raise InputError("no sequence of the grammar explains the evidence", "hide more leaves, or check the tokens")
         return result
@@ -116,7 +116,7 @@ class TreeOracle(Denoiser[Categorical]):
     def _reference(self, h: Tensor) -> Tensor:
         widest = max(table.weight.size for table in (self.grammar.by_parent, self.grammar.by_left, self.grammar.by_right))
         rows = max(1, CHUNK_TERMS // (self.grammar.length * widest))
-        return torch.cat([self._propagate(part) for part in h.split(rows)])
+        return torch.cat([self._propagate(part) for part in torch.split(h, rows)])
 
     def _propagate(self, h: Tensor) -> Tensor:
         up = self._climb(_centred(h))

@@ -46,7 +46,7 @@ class EmpiricalDenoiser(Denoiser[Categorical]):
         if x_t.ndim != 3 or tuple(x_t.shape[1:]) != expected:
             raise InputError(f"states of shape {tuple(x_t.shape)}", f"give (n, {expected[0]}, {expected[1]})")
         h = leaf_log_likelihood(x_t, t, self.schedule)
-        parts = [self._posterior(part) for part in h.split(QUERIES)]
+        parts = [self._posterior(part) for part in torch.split(h, QUERIES)]
         return Categorical(torch.cat([torch.empty_like(h[:0]), *parts]))
 
     def _posterior(self, h: Tensor) -> Tensor:
@@ -64,5 +64,5 @@ class EmpiricalDenoiser(Denoiser[Categorical]):
 
     def _one_hot_chunks(self, like: Tensor) -> Iterator[Tensor]:
         """(chunk, L q) one-hot training points in the dtype and on the device of `like`."""
-        for rows in self.data.split(self.chunk):
+        for rows in torch.split(self.data, self.chunk):
             yield torch.nn.functional.one_hot(rows.to(like.device).long(), self.vocab_size).flatten(1).to(like.dtype)

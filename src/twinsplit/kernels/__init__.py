@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -50,7 +51,7 @@ def over_rows(task: Callable[[int, int], object], rows: int, grain: int) -> None
         return
     bounds = [min(rows, grain * (blocks * i // workers)) for i in range(workers + 1)]
     with ThreadPoolExecutor(workers - 1) as pool:
-        others = [pool.submit(task, begin, end) for begin, end in zip(bounds[1:-1], bounds[2:], strict=True)]
+        others = [pool.submit(task, begin, end) for begin, end in pairwise(bounds[1:])]
         task(bounds[0], bounds[1])
         for other in others:
             other.result()

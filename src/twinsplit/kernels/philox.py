@@ -101,7 +101,9 @@ def _normal(out, steps, sample_ids, k0, k1, begin, end):  # type: ignore[no-unty
             out[i, count - 1] = box_muller(words[count - 1], words[count])[0]
 
 
-def _fill(kernel: Any, out: npt.NDArray[Any], key: tuple[int, int], steps: npt.NDArray[np.int64], sample_ids: npt.NDArray[np.int64]) -> None:
+def _fill(
+    kernel: Any, out: npt.NDArray[Any], key: tuple[int, int], steps: npt.NDArray[np.int64], sample_ids: npt.NDArray[np.int64]
+) -> None:
     k0, k1 = np.uint64(key[0]), np.uint64(key[1])
     grain = max(1, GRAIN_WORDS // max(1, out.shape[1]))
     over_rows(lambda begin, end: kernel(out, steps, sample_ids, k0, k1, begin, end), len(out), grain)

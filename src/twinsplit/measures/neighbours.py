@@ -34,7 +34,7 @@ def nearest_hamming(queries: Tokens, training: Tokens) -> tuple[Tensor, Tensor]:
 
         distance, index = nearest(a.numpy(), b.numpy(), vocab_size)
         return torch.from_numpy(distance), torch.from_numpy(index)
-    parts = [_nearest(part, b, vocab_size) for part in a.split(CHUNK_QUERIES)]
+    parts = [_nearest(part, b, vocab_size) for part in torch.split(a, CHUNK_QUERIES)]
     keys = torch.cat([torch.empty(0, dtype=torch.int64, device=a.device), *parts])
     return keys >> 32, keys & 0xFFFFFFFF
 

@@ -20,7 +20,7 @@ from twinsplit.errors import InputError
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 Replicate = Literal["sequences", "members", "pairs of members", "splits"]
-ORDER = 3  # of the penalised differences
+ORDER = 4  # of the penalised differences
 SEGMENTS = 40  # more than a curve can use: the penalty decides
 DIFFERENCES = np.diff(np.eye(SEGMENTS + 3), ORDER, axis=0)
 FEWEST_UNITS = 3  # two members make one pair: leaving one out leaves nothing to average

@@ -121,7 +121,8 @@ class Transformer(Network):
     def _embedded(self, p: Parameters, x_t: Tensor, t: Tensor) -> Tensor:
         members, n, length, q = x_t.shape
         tokens = linear(x_t.reshape(members, n * length, q), p["input.weight"], p["input.bias"])
-        time = linear(timestep_embedding(t, self.time_features), p["time.weight"], p["time.bias"])
+        features = timestep_embedding(t, self.time_features).to(x_t.dtype)
+        time = linear(features, p["time.weight"], p["time.bias"])
         tokens = tokens.view(members, n, length, self.width) + p["position"][:, None] + time[:, :, None]
         return tokens.view(members, n * length, self.width)
 
