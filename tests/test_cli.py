@@ -121,7 +121,9 @@ def test_a_run_of_another_configuration_is_refused(run: Path) -> None:
 
 def test_stages_out_of_order_name_the_missing_one(tmp_path: Path) -> None:
     assert "not a run folder" in refusal("measure", tmp_path)
-    (tmp_path / "recipe.toml").write_text(RECIPE + "[training]\nsteps = 2\nfirst_checkpoint = 1\nbatch = 3\n[network]\nwidth = 8\nlayers = 1\n")
+    (tmp_path / "recipe.toml").write_text(
+        RECIPE + "[training]\nsteps = 2\nfirst_checkpoint = 1\nbatch = 3\n[network]\nwidth = 8\nlayers = 1\n"
+    )
     twinsplit("train", tmp_path / "recipe.toml", "--out", tmp_path / "run")
     assert "run: twinsplit measure" in refusal("onset", tmp_path / "run")
     assert "no measure named 'accuracy'" in refusal("measure", tmp_path / "run", "accuracy")

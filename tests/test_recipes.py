@@ -1,6 +1,7 @@
 """Recipes are checked key by key."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def test_checkpoints_are_log_spaced_and_end_at_the_last_step() -> None:
     steps = QUICKSTART.checkpoint_steps()
     assert steps[0] == QUICKSTART.training.first_checkpoint
     assert steps[-1] == QUICKSTART.training.steps
-    ratios = [b / a for a, b in zip(steps[:-1], steps[1:], strict=True)]
+    ratios = [b / a for a, b in pairwise(steps)]
     assert max(ratios) / min(ratios) < 1.1
 
 

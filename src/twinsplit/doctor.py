@@ -1,5 +1,6 @@
 """What works on this machine, and what to install."""
 
+import platform
 import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,7 +23,7 @@ class Finding:
 def examine() -> list[Finding]:
     """Every finding, in the order a newcomer needs them."""
     return [
-        Finding("python", environment.platform.python_version()),
+        Finding("python", platform.python_version()),
         Finding("cores", str(available_cores())),
         *(_package(name, "") for name in ("numpy", "torch", "scipy", "safetensors", "pyarrow", "tyro")),
         _accelerator(),

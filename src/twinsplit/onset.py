@@ -12,103 +12,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from twinsplit.errors import InputError
 from twinsplit.measures import statistics as st
+from twinsplit.measures.curves import FEWEST_CHECKPOINTS, Curves
 from twinsplit.measures.statistics import Array, Index
+from twinsplit.measures.turning import Bounds, Fit, Place, Smooth, Turn, Width, change, first_peak, place
+
+__all__ = ["Curves", "Gap", "Onset", "Rise", "Turn", "Verdict", "find_onset", "usable_from"]
 
 Verdict = Literal["bias_precedes_test_minimum", "no_bias_before_test_minimum", "not_enough_power"]
-Bounds = tuple[float | None, float | None]
-FEWEST_CHECKPOINTS = 6
-GRID = 400
-PENALTIES = 10  # smoothing penalties, of equal probability, that draws are shared among
+MORE = "train more members on further splits, or measure more checkpoints and sequences"
+FIXED = "; intervals hold for exactly these networks, because fewer than three splits cannot show how others would differ"
 SMALLEST_FACTOR = 1.5  # a gap of less than this factor in steps is no gap that anyone could act on
-
-
-@dataclass(frozen=True, eq=False)
-class Curves:
-    """What was measured along training.
-
-    steps (S,) optimizer steps, increasing, S >= 6 of them above 0; divergence (S, P, N) in nats, of the pairs (P, 2) of members on
-    different splits; test_loss (S, K, N) in nats. All on the same N sequences. splits (K,): the split of each member, when several
-    members (seeds) share one; by default every member has its own. Raises InputError for anything else.
-    """
-
-    steps: Array
-    divergence: Array
-    pairs: Index
-    test_loss: Array
-    splits: Index | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "divergence", "test_loss"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
-        object.__setattr__(self, "pairs", st.as_pairs(self.pairs))
-        if self.splits is not None:
-            object.__setattr__(self, "splits", np.unique(np.asarray(self.splits), return_inverse=True)[1])
-        _check_steps(self.steps)
-        _check_shapes(self)
-        _check_values(self)
-
-    @property
-    def members(self) -> int:
-        """K."""
-        return self.test_loss.shape[1]
-
-    @property
-    def sequences(self) -> int:
-        """N."""
-        return self.test_loss.shape[2]
-
-
-def _check_steps(steps: Array) -> None:
-    if steps.ndim != 1 or not np.isfinite(steps).all() or (steps < 0).any() or (np.diff(steps) <= 0).any():
-        raise InputError("steps are not finite, non-negative and increasing", "give one row per checkpoint, in the order of training")
-    if (steps > 0).sum() < FEWEST_CHECKPOINTS:
-        raise InputError(
-            f"{(steps > 0).sum()} checkpoints after step 0 are too few to find a minimum",
-            f"measure at least {FEWEST_CHECKPOINTS}, log-spaced; 25 or more are better",
-        )
-
-
-def _check_shapes(c: Curves) -> None:
-    if c.test_loss.ndim != 3 or c.divergence.ndim != 3:
-        raise InputError("divergence or test_loss is not a table over checkpoints, pairs or members, and sequences", "keep all three axes")
-    S, K, N = c.test_loss.shape
-    if c.divergence.shape != (S, len(c.pairs), N) or len(c.steps) != S:
-        raise InputError(
-            f"shapes disagree: steps {c.steps.shape}, divergence {c.divergence.shape}, {len(c.pairs)} pairs, test_loss {c.test_loss.shape}",
-            "give (S,), (S, P, N), (P, 2) and (S, K, N)",
-        )
-    if N < 2:
-        raise InputError(f"{N} held-out sequences cannot show how sequences vary", "measure at least 2, better 1,000")
-    if set(np.unique(c.pairs)) != set(range(K)):
-        raise InputError(f"pairs do not name each of the {K} members", "drop members without a pair, and number the others from 0")
-    if c.splits is not None and (c.splits.shape != (K,) or (c.splits[c.pairs[:, 0]] == c.splits[c.pairs[:, 1]]).any()):
-        raise InputError("splits does not give every member one split, different within a pair", "give (K,) splits, and only twin pairs")
-
-
-def _check_values(c: Curves) -> None:
-    for name, values in (("divergence", c.divergence), ("test_loss", c.test_loss)):
-        bad = ~np.isfinite(values).all((1, 2))
-        if bad.any():
-            raise InputError(f"{name} is not finite at step {c.steps[bad][0]:g}", "measure that checkpoint again, or drop it")
-    if (c.divergence.mean((1, 2)) < 0).any():
-        raise InputError("the mean divergence is negative at some step", "give a divergence, which is never negative on average")
-
-
-@dataclass(frozen=True)
-class Turn:
-    """The minimum of one curve.
-
-    step: where the smooth curve is lowest, or None when it is lowest at an end of what was measured; reached: it has a minimum with a
-    whole checkpoint after it. interval: steps; None on a side where the minimum may lie beyond the checkpoints.
-    """
-
-    step: float | None
-    interval: Bounds
-    reached: bool
 
 
 @dataclass(frozen=True)
@@ -126,17 +42,18 @@ class Gap:
 
 @dataclass(frozen=True)
 class Rise:
-    """Relative growth D(end) / D(onset) - 1 of the divergence from the onset to `until` (a step).
+    """Relative growth D(until) / D(onset) - 1 of the divergence, from the onset to the step `until`.
 
-    The interval holds wherever the onset is, simultaneously, so that choosing the lowest point does not flatter it. `fall` is the
-    lower bound of the relative fall into the onset, likewise.
+    `until` is the test-loss minimum, or the last checkpoint where the test loss is still falling. `at_least` is a one-sided bound,
+    `interval` two-sided; both hold for every place where the onset may be. `fall_at_least`: the same bound for
+    D(first usable step) / D(onset) - 1.
     """
 
     growth: float
     interval: tuple[float, float]
     at_least: float
     until: float
-    fall: float
+    fall_at_least: float
 
 
 @dataclass(frozen=True)
@@ -176,7 +93,9 @@ class Onset:
             "gap_steps_interval": list(self.gap.steps_interval),
             "rise": self.rise.growth,
             "rise_interval": list(self.rise.interval),
+            "rise_at_least": self.rise.at_least,
             "rise_until_step": self.rise.until,
+            "fall_at_least": self.rise.fall_at_least,
             "conditional_on_these_networks": self.conditional,
             "tolerance_log": self.tolerance,
             "level": self.level,
@@ -187,69 +106,34 @@ class Onset:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """One smooth curve and its resampled versions on a grid of log steps.
-
-    x: log steps of the checkpoints it was fitted to; grid (G,); curve (G,); draws (B, G).
-    """
-
-    x: Array
-    grid: Array
-    curve: Array
-    draws: Array
-
-    @property
-    def last_inside(self) -> int:
-        """The last grid index with a whole checkpoint after it."""
-        return int(np.searchsorted(self.grid, self.x[-2], side="right")) - 1
-
-
-@dataclass(frozen=True)
-class Width:
-    """How wide intervals are: `level`, and degrees of freedom of Student's t, for the few networks there are."""
-
-    level: float
-    degrees: float
-
-    @property
-    def stretch(self) -> float:
-        """Student's two-sided quantile over the normal one."""
-        return st.student_quantile(self.level, self.degrees) / st.student_quantile(self.level, np.inf)
-
-    @property
-    def one_sided(self) -> float:
-        """Student's one-sided quantile over the normal one."""
-        both = 2 * self.level - 1
-        return st.student_quantile(both, self.degrees) / st.student_quantile(both, np.inf)
-
-    def around(self, point: float, low: Array, high: Array) -> tuple[float, float]:
-        """From what each draw allows, low to high (B,), the interval of `point`; infinite where it is open."""
-        below = max(point - st.interval(low, self.level)[0], 0.0)
-        above = max(st.interval(high, self.level)[1] - point, 0.0)
-        return point - self.stretch * below, point + self.stretch * above
-
-
 def find_onset(curves: Curves, *, level: float = 0.95, draws: int = 2000, seed: int = 0, tolerance: float | None = None) -> Onset:
     """The step where twins begin to lean on their own samples, the test-loss minimum, their gap, and a verdict.
 
     level: of every interval; draws: resampled curves; tolerance: the largest gap in log steps that still counts as none, by default
     one checkpoint spacing or ln 1.5, whichever is larger. The same seed gives the same answer whatever the order of sequences, members,
-    pairs and twins. Raises InputError on levels outside (0, 1), fewer than 100 draws, and twins whose divergence vanishes.
+    pairs and twins. Raises InputError on a level outside (0.5, 1), fewer than 100 draws, a tolerance below 0, and twins that agree exactly.
     """
-    st.student_quantile(level, 1)
-    if draws < 100:
-        raise InputError(f"{draws} draws cannot give an interval", "use at least 100; 2,000 take about a second")
+    _check_options(level, draws, tolerance)
     divergence, loss, degrees = _resampled_fits(curves, draws, seed)
     width = Width(level, degrees)
     onset, minimum = place(divergence, first_peak(divergence.curve)), place(loss, 0)
-    numbers = Numbers(onset.turn(width), minimum.turn(width), _gap(onset, minimum, width), _rise(divergence, onset, minimum, width))
     if tolerance is None:
         tolerance = max(float(np.median(np.diff(divergence.x))), float(np.log(SMALLEST_FACTOR)))
-    verdict = _verdict(numbers, tolerance)
-    conditional = st.pair_units(curves.pairs, curves.splits) is None
-    n = numbers
-    return Onset(verdict, "", n.onset, n.minimum, n.gap, n.rise, conditional, tolerance, level, draws, curves.members, len(curves.pairs), curves.sequences)
+    found = Found(onset, minimum, onset.turn(width), minimum.turn(width), _gap(onset, minimum, width), _rise(onset, minimum, width))
+    verdict = _verdict(found, tolerance)
+    fixed = st.pair_units(curves.pairs, curves.splits) is None
+    reason = _reason(verdict, found) + (FIXED if fixed else "") + "."
+    sizes = draws, curves.members, len(curves.pairs), curves.sequences
+    return Onset(verdict, reason, found.onset, found.minimum, found.gap, found.rise, fixed, tolerance, level, *sizes)
+
+
+def _check_options(level: float, draws: int, tolerance: float | None) -> None:
+    if not 0.5 < level < 1.0:
+        raise InputError(f"a confidence level of {level} is not between 0.5 and 1", "use a number such as 0.95")
+    if draws < 100:
+        raise InputError(f"{draws} draws cannot give an interval", "use at least 100; 2,000 take a fraction of a second")
+    if tolerance is not None and not 0.0 <= tolerance < np.inf:
+        raise InputError(f"a tolerance of {tolerance} is not a number of log steps", "use 0 or more, such as 0.4 for a factor of 1.5")
 
 
 def usable_from(divergence: Array, loss: Array) -> tuple[int, int]:
@@ -257,21 +141,21 @@ def usable_from(divergence: Array, loss: Array) -> tuple[int, int]:
 
     Twins agree before they have learned anything, and that agreement is no minimum. Each curve counts from where half of its drop is
     covered: the test loss from its first value, the divergence from its peak, the highest value while the loss covers its own half.
-    Where checkpoints start late the peak is the first of them.
+    Checkpoints where the divergence is within a third of its lowest value are kept all the same, so that nothing is left out where
+    checkpoints start late and see no transient.
     """
     last = len(loss) - FEWEST_CHECKPOINTS
     half = min(int(np.argmax(loss <= (loss[0] + loss.min()) / 2)), last)
     peak = int(np.argmax(divergence[: half + 1]))
     lowest = peak + int(np.argmin(divergence[peak:]))
-    high = divergence[peak : lowest + 1] >= (divergence[peak] + divergence[lowest]) / 2
-    return min(peak + int(np.flatnonzero(high)[-1]), last), half
+    high = divergence[peak:lowest] >= max((divergence[peak] + divergence[lowest]) / 2, divergence[lowest] * 4 / 3)
+    return min(peak + int(np.flatnonzero(high)[-1] if high.any() else 0), last), half
 
 
 def _resampled_fits(c: Curves, draws: int, seed: int) -> tuple[Fit, Fit, float]:
     """Smooth log-divergence and test loss with their resampled versions, and the degrees of freedom behind the resampling."""
-    kept = c.steps > 0
-    x = np.log(c.steps[kept])
-    D, L = c.divergence[kept], c.test_loss[kept]
+    kept = c.steps > 0  # step 0 has no logarithm, and nothing was learned
+    x, D, L = np.log(c.steps[kept]), c.divergence[kept], c.test_loss[kept]
     d, e = usable_from(D.mean((1, 2)), L.mean((1, 2)))
     D, L = D[d:], L[e:]
     if (D.mean((1, 2)) <= 0).any():
@@ -284,30 +168,6 @@ def _resampled_fits(c: Curves, draws: int, seed: int) -> tuple[Fit, Fit, float]:
     both = [s.resampled(v, rng) for s, v in zip(smooth, np.split(np.asarray(deviation), [len(D)], axis=1), strict=True)]
     degrees = min(len(s.mean) - s.fit.freedom for s in smooth) if units is None else float(units.max())
     return both[0], both[1], max(degrees, 1.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Smooth:
-    """A mean curve (n,) with its smoother, and smoothers of other penalties that are as likely."""
-
-    mean: Array
-    fit: st.Smoother
-    others: tuple[st.Smoother, ...]
-    sd: float
-
-    @classmethod
-    def of(cls, x: Array, mean: Array) -> "Smooth":
-        """The most likely penalty, and PENALTIES equally likely ones."""
-        likely, grid = st.penalties(x, mean), np.linspace(x[0], x[-1], GRID)
-        fit = st.smoother(x, grid, likely.best)
-        others = tuple(st.smoother(x, grid, p) for p in likely.quantiles(PENALTIES))
-        return cls(mean, fit, others, float(np.sqrt(fit.residual_variance(mean))))
-
-    def resampled(self, deviation: Array, rng: np.random.Generator) -> Fit:
-        """The curve, and draws for deviations (B, n) of the mean: each with a likely penalty and with what that smooths away."""
-        parts = np.array_split(self.mean + deviation, len(self.others))
-        drawn = [y @ s.matrix.T + self.sd * rng.standard_normal((len(y), s.rough.shape[1])) @ s.rough.T for y, s in zip(parts, self.others, strict=True)]
-        return Fit(self.fit.knots, self.fit.grid, self.fit.matrix @ self.mean, np.concatenate(drawn))
 
 
 def _sequence_root(D: Array, L: Array) -> Array:
@@ -332,57 +192,6 @@ def _checkpoint_root(smooth: list[Smooth]) -> Array:
     return np.diag(np.concatenate([np.full(len(s.mean), s.sd) for s in smooth]))
 
 
-@dataclass(frozen=True, eq=False)
-class Place:
-    """Where a curve is lowest from grid index `start` on, and where each of its draws is.
-
-    index: of the curve's minimum; reached: it lies inside; near (B,): log steps of the draws' minima; low, high (B,): the same, infinite
-    where the minimum may lie outside what was measured.
-    """
-
-    fit: Fit
-    start: int
-    index: int
-    reached: bool
-    near: Array
-    low: Array
-    high: Array
-
-    @property
-    def at(self) -> float:
-        """Log step of the lowest point, at an end or not."""
-        return float(self.fit.grid[self.index])
-
-    def likely(self, width: Width) -> Index:
-        """Grid indices in the interval of the minimum."""
-        low, high = width.around(self.at, self.near, self.near)
-        inside = np.flatnonzero((self.fit.grid >= low) & (self.fit.grid <= high))
-        return inside[inside >= self.start]
-
-    def turn(self, width: Width) -> Turn:
-        """As steps, open on a side where the interval leaves the checkpoints."""
-        low, high = width.around(self.at, self.low, self.high)
-        low = -np.inf if low < self.fit.grid[self.start] else low
-        high = np.inf if high > self.fit.grid[self.fit.last_inside] else high
-        bounds = (float(np.exp(low)) if np.isfinite(low) else None, float(np.exp(high)) if np.isfinite(high) else None)
-        return Turn(float(np.exp(self.at)) if self.reached else None, bounds, self.reached)
-
-
-def place(fit: Fit, start: int) -> Place:
-    """The lowest point at or after grid index `start`; at `start` itself the curve only rises, near the end it still falls."""
-    index, drawn = start + int(np.argmin(fit.curve[start:])), start + np.argmin(fit.draws[:, start:], axis=1)
-    near = fit.grid[drawn]
-    low = np.where(drawn <= start, -np.inf, near)
-    high = np.where(drawn > fit.last_inside, np.inf, near)
-    return Place(fit, start, index, start < index <= fit.last_inside, near, low, high)
-
-
-def first_peak(curve: Array) -> int:
-    """Index of the first local maximum of a curve (G,): 0 if it falls from the start, the last if it never falls."""
-    falls = np.flatnonzero(np.diff(curve) < 0)
-    return int(falls[0]) if len(falls) else len(curve) - 1
-
-
 def _gap(onset: Place, minimum: Place, width: Width) -> Gap:
     # A minimum at an end bounds the gap on one side only: the earliest test minimum that a draw allows is then its last checkpoint.
     first_t, last_m = np.where(np.isfinite(minimum.low), minimum.near, -np.inf), onset.high
@@ -400,44 +209,96 @@ def _open(bounds: tuple[float, float]) -> Bounds:
     return low, high
 
 
-def _contrast(fit: Fit, lowest: int, places: Index, anchor: int, width: Width) -> tuple[float, float, float]:
-    """log D(anchor) - log D(lowest), and one- and two-sided half-widths that hold for all of the grid `places` together."""
-    deviation = fit.draws - fit.curve
-    against = deviation[:, [anchor]] - deviation[:, places]
-    scale = np.quantile(np.abs(against), 0.6827, axis=0) + np.finfo(float).tiny
-    own = scale[places == lowest][0]
-    one = np.quantile((against / scale).max(1), width.level) * own * width.one_sided
-    two = np.quantile((np.abs(against) / scale).max(1), width.level) * own * width.stretch
-    return float(fit.curve[anchor] - fit.curve[lowest]), float(one), float(two)
-
-
-def _rise(fit: Fit, onset: Place, minimum: Place, width: Width) -> Rise:
-    end = int(np.searchsorted(fit.grid, minimum.at)) if minimum.reached else len(fit.grid) - 1
+def _rise(onset: Place, minimum: Place, width: Width) -> Rise:
+    grid = onset.fit.grid
+    end = int(np.searchsorted(grid, minimum.at)) if minimum.reached else len(grid) - 1
     until = max(end, onset.index)
-    likely = onset.likely(width)
-    change = one = two = drop = drop_one = 0.0
-    if until > onset.index:
-        change, one, two = _contrast(fit, onset.index, likely[likely < until], until, width)
-    if onset.index > onset.start:
-        drop, drop_one, _ = _contrast(fit, onset.index, likely[likely > onset.start], onset.start, width)
-    bounds = float(np.expm1(change - two)), float(np.expm1(change + two))
-    return Rise(float(np.expm1(change)), bounds, float(np.expm1(change - one)), float(np.exp(fit.grid[until])), float(-np.expm1(drop_one - drop)))
+    rise, fall = change(onset, until, width), change(onset, onset.start, width)
+    return Rise(rise.growth, rise.interval, rise.at_least, float(np.exp(grid[until])), fall.at_least)
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """What the verdict rests on."""
+class Found:
+    """What the verdict rests on: where the curves are lowest, as places and as steps, and what lies between."""
 
+    onset_place: Place
+    minimum_place: Place
     onset: Turn
     minimum: Turn
     gap: Gap
     rise: Rise
 
+    @property
+    def turns_first(self) -> bool:
+        """The whole interval of the gap is above 0."""
+        low = self.gap.log_interval[0]
+        return self.onset.reached and low is not None and low > 0
 
-def _verdict(n: Numbers, tolerance: float) -> Verdict:
-    low, high = n.gap.log_interval
-    if n.onset.reached and low is not None and low > 0 and n.rise.at_least > 0 and n.rise.fall > 0:
+
+def _verdict(f: Found, tolerance: float) -> Verdict:
+    if f.turns_first and f.rise.at_least > 0 and f.rise.fall_at_least > 0:
         return "bias_precedes_test_minimum"
-    if n.minimum.reached and high is not None and high <= tolerance:
+    high = f.gap.log_interval[1]
+    if f.minimum.reached and high is not None and high <= tolerance:
         return "no_bias_before_test_minimum"
     return "not_enough_power"
+
+
+def _reason(verdict: Verdict, f: Found) -> str:
+    if verdict == "bias_precedes_test_minimum":
+        return _why_bias(f)
+    return _why_no_bias(f) if verdict == "no_bias_before_test_minimum" else _why_unknown(f)
+
+
+def _why_bias(f: Found) -> str:
+    end = (
+        f"until the test loss is lowest, at {_said(f.minimum)}" if f.minimum.reached else "while the test loss is still falling at the end"
+    )
+    return (
+        f"the networks agree best at {_said(f.onset)}, and then their divergence grows by {f.rise.growth:.0%} "
+        f"(at least {f.rise.at_least:.0%}) {end}"
+    )
+
+
+def _why_no_bias(f: Found) -> str:
+    if not f.onset.reached:
+        return (
+            f"the test loss is lowest at {_said(f.minimum)}, and the networks are still coming closer to each other at the last checkpoint"
+        )
+    factor = np.exp(max(f.gap.log_interval[1] or 0.0, 0.0))
+    return (
+        f"the networks agree best at {_said(f.onset)} and the test loss is lowest at {_said(f.minimum)}: "
+        f"the first does not come before the second by more than a factor of {factor:.2f} in steps"
+    )
+
+
+def _why_unknown(f: Found) -> str:
+    """The first thing that stands in the way, and what would remove it."""
+    if f.minimum_place.index == 0:
+        return "the test loss never falls after the first usable checkpoint, so there is no minimum: measure earlier checkpoints"
+    if f.onset_place.index == f.onset_place.start:
+        return "the divergence only rises over the usable checkpoints, so it turned before them or never fell: measure earlier checkpoints"
+    return _why_uncertain(f) if f.onset.reached else _why_not_reached(f)
+
+
+def _why_not_reached(f: Found) -> str:
+    if f.minimum.reached:
+        return "the divergence has no sure minimum before the last checkpoint, and could have one before the test loss: " + MORE
+    return "neither the divergence nor the test loss has turned by the last checkpoint: train longer"
+
+
+def _why_uncertain(f: Found) -> str:
+    if f.onset.interval[0] is None and f.rise.fall_at_least <= 0:
+        return "the divergence may have turned before the first usable checkpoint: measure earlier checkpoints"
+    if not f.turns_first:
+        return f"the steps of the divergence's minimum and of the test loss's are too uncertain to say which comes first: {MORE}"
+    if f.rise.at_least <= 0:
+        return f"the divergence rises by {f.rise.growth:.0%} after {_said(f.onset)}, which is within its noise: {MORE}"
+    return f"the fall of the divergence before {_said(f.onset)} is within its noise: {MORE}"
+
+
+def _said(turn: Turn) -> str:
+    low, high = turn.interval
+    first = f"from {low:,.0f}" if low is not None else "from before the usable checkpoints"
+    last = f"to {high:,.0f}" if high is not None else "to beyond the last checkpoint"
+    return f"step {turn.step:,.0f} (interval {first} {last})"

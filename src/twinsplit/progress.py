@@ -27,7 +27,12 @@ def progress(label: str, total: int) -> Iterator[Progress]:
 def _bar(label: str, total: int) -> Iterator[Progress]:
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=label, leave=True, bar_format="{desc:<12}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}] {postfix}") as bar:
+    with tqdm(
+        total=total,
+        desc=label,
+        leave=True,
+        bar_format="{desc:<12}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}] {postfix}",
+    ) as bar:
 
         def report(done: int, note: str = "") -> None:
             bar.set_postfix_str(note, refresh=False)

@@ -93,7 +93,9 @@ class Training:
     def __post_init__(self) -> None:
         sizes = (self.steps, self.batch, self.seeds_per_split, self.checkpoints, self.first_checkpoint, self.save_every)
         require(min(sizes) >= 1, "a training size is below 1", "give positive steps, batch, seeds_per_split, checkpoints, save_every")
-        require(self.first_checkpoint <= self.steps, f"training.first_checkpoint {self.first_checkpoint} lies after the last step", "lower it")
+        require(
+            self.first_checkpoint <= self.steps, f"training.first_checkpoint {self.first_checkpoint} lies after the last step", "lower it"
+        )
         require(0 <= self.ema_decay < 1, f"training.ema_decay {self.ema_decay} is no decay", "choose one in [0, 1); 0 turns it off")
         require(self.learning_rate > 0, f"training.learning_rate {self.learning_rate}", "give a positive one")
 

@@ -175,7 +175,9 @@ class Run:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise InputError(f"cannot read the checkpoint {path}: {error.strerror}", "see RUN/checkpoints for the steps there are") from error
+            raise InputError(
+                f"cannot read the checkpoint {path}: {error.strerror}", "see RUN/checkpoints for the steps there are"
+            ) from error
         if self._manifest().get(path.name) != fingerprint(content):
             raise InputError(
                 f"the checkpoint {path} is truncated or altered (its SHA-256 is not the recorded one)",

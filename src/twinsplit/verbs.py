@@ -83,7 +83,9 @@ def _check_device(device: str) -> None:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {device} does not work here: {str(error).splitlines()[0]}", "use cpu; see `twinsplit doctor`") from error
+        raise InputError(
+            f"--device {device} does not work here: {str(error).splitlines()[0]}", "use cpu; see `twinsplit doctor`"
+        ) from error
 
 
 def measure(path: Path, names: tuple[str, ...], workers: int) -> None:

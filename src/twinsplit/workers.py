@@ -92,7 +92,7 @@ def crew(size: int) -> Iterator[Crew]:
         return
     from torch import multiprocessing
 
-    context: Any = multiprocessing.get_context("spawn")  # type: ignore[no-untyped-call]
+    context: Any = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(size, mp_context=context, initializer=_start) as pool:
         yield Processes(size, pool)
 

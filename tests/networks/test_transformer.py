@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from reference import shared
 from torch import nn
 
+from reference import shared
 from twinsplit.errors import InputError
 from twinsplit.networks.transformer import Transformer, timestep_embedding
 from twinsplit.noise import Noise

@@ -60,5 +60,7 @@ def load_sequences(folder: Path) -> SequenceData:
         raise InputError(f"{folder} is not a readable data folder: {error}", "make it again with `twinsplit data grammar`") from error
     data = SequenceData(grammar, sequences, description.get("origin", {}))
     if data.describe() != description:
-        raise InputError(f"the data in {folder} changed since it was made (fingerprints differ)", "make it again with `twinsplit data grammar`")
+        raise InputError(
+            f"the data in {folder} changed since it was made (fingerprints differ)", "make it again with `twinsplit data grammar`"
+        )
     return data

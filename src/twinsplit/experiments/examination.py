@@ -11,7 +11,7 @@ from torch import Tensor
 from twinsplit.diffusion.denoiser import Categorical
 from twinsplit.experiments.probes import Probe
 from twinsplit.measures.decomposition import decompose, token_loss
-from twinsplit.measures.divergence import ordered_pairs, oracle_divergence, sample_split_divergence
+from twinsplit.measures.divergence import oracle_divergence, ordered_pairs, sample_split_divergence
 from twinsplit.training.ensemble import Ensemble, NetworkDenoiser
 
 CHUNK = 1024
@@ -39,7 +39,7 @@ class Questions:
 @torch.no_grad()
 def answer(denoiser: NetworkDenoiser, probe: Probe) -> Categorical:
     """One member's posterior on a probe, in bounded memory."""
-    parts = [denoiser(x_t, t).log_probs for x_t, t in zip(probe.x_t.split(CHUNK), probe.t.split(CHUNK), strict=True)]
+    parts = [denoiser(x_t, t).log_probs for x_t, t in zip(torch.split(probe.x_t, CHUNK), torch.split(probe.t, CHUNK), strict=True)]
     return Categorical(torch.cat(parts))
 
 

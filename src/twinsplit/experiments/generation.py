@@ -49,7 +49,7 @@ class Generation:
 def generate(generation: Generation, denoiser: NetworkDenoiser) -> Tensor:
     """(count, L) int8 tokens of one member, the same whatever the chunk."""
     parts = []
-    for ids in torch.arange(generation.count).split(CHUNK):
+    for ids in torch.split(torch.arange(generation.count), CHUNK):
         x_T = generation.noise.child("x_T").normal(0, ids, generation.shape, torch.float32)
         x_0 = generation.sampler(denoiser, x_T, generation.noise.child("steps"), sample_ids=ids)
         parts.append(x_0.argmax(-1).to(torch.int8))

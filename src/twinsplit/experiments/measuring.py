@@ -90,7 +90,10 @@ def measure(run: Run, world: World, names: tuple[str, ...], crew: Crew) -> Itera
 
 def bayes_losses(questions: Questions) -> dict[str, float]:
     """The loss of the exact posterior on the held-out probes, nats per token: no model can be expected to do better."""
-    exact = {"test_loss": (questions.exact_held_out, questions.held_out), "fixed_time_loss": (questions.oracles[0], questions.held_out_fixed)}
+    exact = {
+        "test_loss": (questions.exact_held_out, questions.held_out),
+        "fixed_time_loss": (questions.oracles[0], questions.held_out_fixed),
+    }
     return {name: float(token_loss(Categorical(log_probs), probe.tokens).mean()) for name, (log_probs, probe) in exact.items()}
 
 

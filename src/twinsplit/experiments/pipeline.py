@@ -12,19 +12,21 @@ import torch
 
 from twinsplit import environment
 from twinsplit.errors import InputError
+from twinsplit.experiments.curves import curves_of, data_shares
 from twinsplit.experiments.examination import MEASURES
 from twinsplit.experiments.generation import NAME as NEIGHBOURS
 from twinsplit.experiments.generation import measure_neighbours
-from twinsplit.experiments.measuring import measure, values
+from twinsplit.experiments.measuring import measure
 from twinsplit.experiments.world import World
-from twinsplit.onset import Curves, Onset, find_onset
+from twinsplit.onset import Onset, find_onset
 from twinsplit.progress import progress
 from twinsplit.recipes import Recipe
 from twinsplit.store import Run
-from twinsplit.training.loop import milestones, train
+from twinsplit.training.loop import train
 from twinsplit.workers import Crew
 
 ONSET = "measurements/onset.json"
+DATA_SHARE = "measurements/data_share.json"
 
 
 @final
@@ -79,7 +81,10 @@ def train_stage(session: Session) -> None:
 
 def set_status(run: Run, stage: str, step: int) -> None:
     """status.json: how far the run is and what made it."""
-    run.write_json("status.json", {"stage": stage, "step": step, "steps": run.recipe.training.steps, "command": shlex.join(sys.argv)})
+    run.write_json(
+        "status.json",
+        {"stage": stage, "step": step, "steps": run.recipe.training.steps, "command": shlex.join(["twinsplit", *sys.argv[1:]])},
+    )
 
 
 def measure_stage(session: Session, names: tuple[str, ...] = tuple(MEASURES)) -> None:
@@ -102,37 +107,12 @@ def _follow(session: Session, label: str, events: Iterator[Any]) -> None:
             report(event.step)
 
 
-def curves_of(run: Run) -> Curves:
-    """The curves that decide, from stored measurements. Noise draws of one sequence are averaged: the sequence is the replicate."""
-    divergence, loss = run.table("sample_split_divergence"), run.table("test_loss")
-    frame = divergence.drop_columns(["values"]).to_pydict()
-    both = sorted(set(run.measured("sample_split_divergence")) & set(run.measured("test_loss")))
-    between = np.array(frame["split_a"]) != np.array(frame["split_b"])
-    first = (np.array(frame["member_a"]) < np.array(frame["member_b"])) & between
-    pairs = sorted({(a, b) for a, b in zip(np.array(frame["member_a"])[first], np.array(frame["member_b"])[first], strict=True)})
-    return Curves(
-        steps=np.array(both, dtype=np.float64),
-        divergence=_pair_curves(run, frame, values(divergence), both, pairs),
-        pairs=np.array(pairs),
-        test_loss=_per_sequence(run, values(loss)).reshape(len(both), len(run.recipe.members), -1),
-        splits=np.array([split for split, _ in run.recipe.members]),
-    )
-
-
-def _pair_curves(run: Run, frame: dict[str, list[int]], rows: Any, steps: list[int], pairs: list[tuple[int, int]]) -> Any:
-    index = {key: i for i, key in enumerate(zip(frame["step"], frame["member_a"], frame["member_b"], strict=True))}
-    means = [[(rows[index[s, a, b]] + rows[index[s, b, a]]) / 2 for a, b in pairs] for s in steps]
-    return _per_sequence(run, np.array(means))
-
-
-def _per_sequence(run: Run, rows: Any) -> Any:
-    draws = run.recipe.measuring.noise_draws
-    return rows.reshape(*rows.shape[:-1], draws, -1).mean(-2)
-
-
 def decide(run: Run) -> Onset:
     """Find the onset from stored measurements and store it."""
     onset = find_onset(curves_of(run))
+    shares = data_shares(run)
+    if shares:
+        run.write_json(DATA_SHARE, shares)
     run.write_json(ONSET, onset.to_json())
     return onset
 

@@ -1,4 +1,4 @@
-"""Means with the replicate they are over, resampling of members and sequences, and curves smoothed in log step.
+"""Means with the replicate they are over, and resampling of members, pairs and sequences.
 
 Three things are replicated in an experiment with twins: held-out sequences, networks (members), and pairs of networks. Pairs are not
 independent: two pairs that share a member share its peculiarities. Every uncertainty here names what it is over, and a mean over pairs
@@ -7,7 +7,6 @@ takes its uncertainty from the members, by leaving one member out at a time.
 Arrays are NumPy float64. Nothing here reads files, draws plots or keeps state.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,9 +19,6 @@ from twinsplit.errors import InputError
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 Replicate = Literal["sequences", "members", "pairs of members", "splits"]
-ORDER = 4  # of the penalised differences
-SEGMENTS = 40  # more than a curve can use: the penalty decides
-DIFFERENCES = np.diff(np.eye(SEGMENTS + 3), ORDER, axis=0)
 FEWEST_UNITS = 3  # two members make one pair: leaving one out leaves nothing to average
 
 
@@ -58,14 +54,14 @@ class Mean:
 
 def mean_over(values: ArrayLike, over: Replicate) -> Mean:
     """Mean of independent replicates (n,), with s / sqrt(n)."""
-    v = _finite(values, 1)
+    v = finite(values, 1)
     error = float(v.std(ddof=1) / np.sqrt(len(v))) if len(v) > 1 else None
     return Mean(float(v.mean()), error, over, len(v), len(v) - 1)
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike, over: Replicate) -> Mean:
     """Mean of first - second (n,), replicate by replicate: what they share cancels from the standard error."""
-    a, b = _finite(first, 1), _finite(second, 1)
+    a, b = finite(first, 1), finite(second, 1)
     if a.shape != b.shape:
         raise InputError(f"paired values have lengths {len(a)} and {len(b)}", "give the same replicates, in the same order, to both")
     return mean_over(a - b, over)
@@ -78,7 +74,7 @@ def mean_over_pairs(values: ArrayLike, pairs: ArrayLike, splits: ArrayLike | Non
     split) together with all of its pairs: (K - 1)/K sum_k (mean_{-k} - mean_.)^2 (Arvesen 1969). Student's t has K - 1 degrees.
     None as the standard error when leaving one out leaves no pair: below three members.
     """
-    v, p = _finite(values, 1), as_pairs(pairs)
+    v, p = finite(values, 1), as_pairs(pairs)
     units = pair_units(p, splits)
     over: Replicate = "members" if splits is None else "splits"
     if units is None:
@@ -121,7 +117,7 @@ def data_share(
     within_pairs (Q, 2); splits (K,) is the split that each member was trained on. Both kinds of pair must differ in seed, so that the
     seed's contribution cancels. Raises InputError where a pair is of the wrong kind or the mean between splits is not positive.
     """
-    b, w, s = _finite(between, 1), _finite(within, 1), np.asarray(splits)
+    b, w, s = finite(between, 1), finite(within, 1), np.asarray(splits)
     bp, wp = as_pairs(between_pairs), as_pairs(within_pairs)
     _check_kinds(s, b, bp, w, wp)
     both = np.concatenate([np.stack([b, np.zeros_like(b)], 1), np.stack([np.zeros_like(w), w], 1)])
@@ -181,7 +177,7 @@ def pair_units(pairs: Index, splits: ArrayLike | None = None) -> Index | None:
 
 def _kept_without_each(pairs: Index, units: Index) -> NDArray[np.bool_]:
     """(U, P): which pairs remain when unit u is left out."""
-    return (units[pairs][None] != np.arange(units.max() + 1)[:, None, None]).all(-1)
+    return np.asarray((units[pairs][None] != np.arange(units.max() + 1)[:, None, None]).all(-1))
 
 
 def leave_one_out(values: Array, pairs: Index, units: Index) -> Array:
@@ -202,125 +198,27 @@ def jackknife_covariance(left_out: Array) -> Array:
     For a plain mean this is the unbiased s^2 / U, so no sqrt(U / (U - 1)) expansion is wanting (Hesterberg 2015, section 4).
     """
     centred = left_out - left_out.mean(0)
-    return centred.T @ centred * ((len(left_out) - 1) / len(left_out))
+    return np.asarray(centred.T @ centred * ((len(left_out) - 1) / len(left_out)))
 
 
 def bootstrap_weights(count: int, draws: int, rng: np.random.Generator) -> Array:
     """Resampling with replacement as weights (draws, count) that sum to 1 in each draw."""
-    return rng.multinomial(count, np.full(count, 1.0 / count), size=draws) / count
+    return np.asarray(rng.multinomial(count, np.full(count, 1.0 / count), size=draws) / count)
 
 
 def pair_weights(weights: Array, pairs: Index) -> Array:
     """Weights w_i w_j (draws, P) of pairs when members are resampled with weights (draws, K); rows sum to 1, or are 0 with no pair left."""
     product = weights[:, pairs[:, 0]] * weights[:, pairs[:, 1]]
     total = product.sum(1, keepdims=True)
-    return np.divide(product, total, out=np.zeros_like(product), where=total > 0)
+    shares: Array = np.divide(product, total, out=np.zeros_like(product), where=total > 0)
+    return shares
 
 
 def symmetric_root(covariance: Array) -> Array:
     """The symmetric R (d, d) with R R = covariance: unlike a factor of the data, it does not depend on the order of replicates."""
     value, vector = np.linalg.eigh(covariance)
     value = np.where(value > 1e-12 * max(value[-1], 0.0), value, 0.0)
-    return (vector * np.sqrt(value)) @ vector.T
-
-
-@dataclass(frozen=True, eq=False)
-class Smoother:
-    """A penalised cubic B-spline as a matrix: `matrix` (G, n) takes n values at `knots` (n,) to G values on `grid` (G,).
-
-    at_knots (n, n): the same at the knots themselves. rough (G, r): times r independent normals of the residual standard deviation, what
-    smoothing may have removed from the true curve. freedom: the trace of at_knots, the effective number of parameters.
-    """
-
-    knots: Array
-    grid: Array
-    matrix: Array
-    at_knots: Array
-    rough: Array
-    penalty: float
-
-    @property
-    def freedom(self) -> float:
-        """The effective number of parameters."""
-        return float(np.trace(self.at_knots))
-
-    def residual_variance(self, y: Array) -> float:
-        """Variance of one checkpoint about the smooth curve of y (n,): squared residuals over n - freedom (Wahba 1983)."""
-        residual = y - self.at_knots @ y
-        return float(residual @ residual / max(len(y) - self.freedom, 1.0))
-
-
-def spline_basis(x: Array, low: float, high: float, segments: int) -> Array:
-    """Values (n, segments + 3) of the uniform cubic B-splines on [low, high] at x (n,), low <= x <= high."""
-    u = (x - low) / (high - low) * segments
-    k = np.clip(np.floor(u).astype(int), 0, segments - 1)
-    t = u - k
-    basis = np.zeros((len(x), segments + 3))
-    pieces = ((1 - t) ** 3 / 6, (3 * t**3 - 6 * t**2 + 4) / 6, (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6, t**3 / 6)
-    for offset, piece in enumerate(pieces):
-        basis[np.arange(len(x)), k + offset] = piece
-    return basis
-
-
-def smoother(x: ArrayLike, grid: ArrayLike, penalty: float) -> Smoother:
-    """The P-spline (Eilers and Marx 1996) at x (n,), n >= 4, with a penalty on third differences, on a grid (G,) inside x.
-
-    Third differences leave parabolas unpenalised, so heavy smoothing flattens the noise and not the valley: the place of a minimum is
-    much steadier than with the usual second differences (docs/lab-notes.md). The matrix does not depend on the values, so a resampled
-    curve is smoothed by one product. `rough` is the other half of Wahba's (1983) posterior covariance, which also covers the bias.
-    """
-    x, grid = _finite(x, 1), _finite(grid, 1)
-    B, over_grid = (spline_basis(v, x[0], x[-1], SEGMENTS) for v in (x, grid))
-    inverse = np.linalg.inv(B.T @ B + penalty * DIFFERENCES.T @ DIFFERENCES)
-    rough = np.sqrt(penalty) * over_grid @ inverse @ DIFFERENCES.T
-    return Smoother(x, grid, over_grid @ inverse @ B.T, B @ inverse @ B.T, rough, penalty)
-
-
-@dataclass(frozen=True, eq=False)
-class Penalties:
-    """Candidate penalties (m,) and their probabilities (m,) given one curve: the restricted likelihood, every factor of ten alike before it."""
-
-    values: Array
-    probability: Array
-
-    @property
-    def best(self) -> float:
-        """The most probable."""
-        return float(self.values[np.argmax(self.probability)])
-
-    def quantiles(self, count: int) -> Array:
-        """`count` penalties of equal probability (count,)."""
-        middle = (np.arange(count) + 0.5) / count
-        return self.values[np.searchsorted(np.cumsum(self.probability), middle).clip(max=len(self.values) - 1)]
-
-
-def penalties(x: ArrayLike, y: ArrayLike) -> Penalties:
-    """How smooth a curve y (n,) at x (n,) is: restricted maximum likelihood of the spline as a mixed model.
-
-    REML undersmooths less often than cross-validation on a few tens of points (Reiss and Ogden 2009). In coordinates off the parabolas
-    the values have independent variances s^2 (1 + value / penalty); s is profiled out.
-    """
-    x, y = _finite(x, 1), _finite(y, 1)
-    value, vector = _rough_part(spline_basis(x, x[0], x[-1], SEGMENTS))
-    z = vector.T @ y
-    candidates = value.max() * np.geomspace(1e-6, 1e6, 241)
-    variance = 1.0 + value / candidates[:, None]
-    deviance = len(z) * np.log((z**2 / variance).sum(1) + np.finfo(float).tiny) + np.log(variance).sum(1)
-    likelihood = np.exp((deviance.min() - deviance) / 2)
-    return Penalties(candidates, likelihood / likelihood.sum())
-
-
-def _rough_part(B: Array) -> tuple[Array, Array]:
-    """The penalised part as a random effect at the knots: eigenvalues (n - 3,) and eigenvectors (n, n - 3) of its covariance.
-
-    Coefficients D'(D D')^-1 u with u white have the third differences u; the vectors are orthogonal to the parabolas.
-    """
-    n = len(B)
-    rough = B @ np.linalg.pinv(DIFFERENCES)
-    parabolas = B @ np.vander(np.linspace(-1.0, 1.0, B.shape[1]), ORDER)
-    rest = np.linalg.qr(np.concatenate([parabolas, np.eye(n)], axis=1))[0][:, ORDER:n]
-    value, vector = np.linalg.eigh(rest.T @ rough @ rough.T @ rest)
-    return np.maximum(value, 0.0), rest @ vector
+    return np.asarray((vector * np.sqrt(value)) @ vector.T)
 
 
 def interval(draws: Array, level: float) -> tuple[float, float]:
@@ -330,7 +228,8 @@ def interval(draws: Array, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _finite(values: ArrayLike | Sequence[float], ndim: int) -> Array:
+def finite(values: ArrayLike, ndim: int) -> Array:
+    """As float64, with `ndim` axes; InputError where empty or not finite."""
     v = np.asarray(values, dtype=np.float64)
     if v.ndim != ndim or v.size == 0 or not np.isfinite(v).all():
         raise InputError(f"values of shape {v.shape} are empty, not finite, or not {ndim}-dimensional", "give finite numbers")

@@ -34,22 +34,23 @@ DEFINITIONS = (
     ),
     Definition(
         "Interval",
-        "What would change had other networks been trained and other sequences been held out: both are resampled together, the networks with "
-        "Student's t because there are few. It does not cover another kind of data or network.",
+        "What would change had other networks been trained and other sequences been held out: both are resampled together, the "
+        "networks with Student's t because there are few. It does not cover another kind of data or network.",
         "Student t over networks, Gaussian over sequences, 2,000 draws",
         "docs/onset.md",
     ),
     Definition(
         "Oracle divergence, BP_k",
-        "Distance from an exact posterior, computed by belief propagation on the tree that made the data; in BP_k the k top levels are "
-        "replaced by independent branches, so that a larger k knows only coarser structure.",
+        "Distance from an exact posterior, computed by belief propagation on the tree that made the data; in BP_k the k top levels "
+        "are replaced by independent branches, so that a larger k knows only coarser structure.",
         "mean Σ_leaves KL(BP_k(x₀|x_t) ‖ p(x₀|x_t))",
         BG + ", fig. 6",
     ),
     Definition(
         "Oracle and excess term",
-        "The loss is what the exact posterior expects the prediction to cost (oracle term) plus the rest (excess). On fresh data the excess is 0 "
-        "in expectation; below 0 on training data, the network knows more of these very sequences than the distribution tells.",
+        "The loss is what the exact posterior expects the prediction to cost (oracle term) plus the rest (excess). On fresh data the "
+        "excess is 0 in expectation (a little above it here, because held-out sequences leave out the splits' contents); below 0 on "
+        "training data, the network knows more of these very sequences than the distribution tells.",
         "L = −Σ_x π(x|x_t) log p(x|x_t) + excess",
         BG + ", fig. 4b",
     ),

@@ -9,7 +9,7 @@ import numpy as np
 from twinsplit.measures.statistics import student_quantile
 from twinsplit.report.definitions import DEFINITIONS
 from twinsplit.report.model import Decision, Histogram, Level, Panel, Report, Series, focus
-from twinsplit.report.stored import LEVEL, Label, Table, member_series, pair_series
+from twinsplit.report.stored import FEWEST, LEVEL, Label, Table, member_series, pair_series
 from twinsplit.store import Run
 
 PER_SEQUENCE, PER_TOKEN = "nats per sequence", "nats per token"
@@ -114,8 +114,8 @@ def _decomposition_panel(run: Run, data: str, settled: float) -> Panel:
     ]
     title = "The loss on held-out data, in two parts" if data == "test" else "The loss on the networks' own data, in two parts"
     note = {
-        "test": "On held-out data the excess is 0 up to sampling error: there is nothing of these sequences to know.",
-        "train": "An excess below 0 is knowledge of these very sequences; while the oracle term still falls, generalization and bias go together.",
+        "test": "On fresh data the excess is 0 in expectation; these are a little rarer, because contents of the splits are left out.",
+        "train": "An excess below 0 is knowledge of these very sequences; while the oracle term falls too, learning and bias go together.",
     }[data]
     return Panel(key, title, PER_TOKEN, tuple(series), note, y_range=focus(series, settled / 4))
 
@@ -143,8 +143,11 @@ def _histogram(run: Run, step: int, moment: str) -> Histogram:
     half = _half_width(generated)
     samples = sum(len(row["values"]) for row in here if row["source"] == "generated")
     mean = generated.mean(0)
-    note = f"Bars: mean over {len(generated)} networks with its {LEVEL:.0%} interval; line: held-out sequences."
-    return Histogram(step, moment, np.arange(length + 1.0), mean, np.maximum(mean - half, 0), mean + half, held_out, samples, note)
+    spread = f" with its {LEVEL:.0%} interval" if len(generated) >= FEWEST else ", too few for an interval"
+    note = f"Bars: mean over {len(generated)} networks{spread}; line: held-out sequences."
+    return Histogram(
+        step, moment, np.arange(length + 1.0), mean, np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1), held_out, samples, note
+    )
 
 
 def _length(rows: list[dict[str, Any]]) -> int:
@@ -157,7 +160,7 @@ def _fractions(distances: list[float], length: int) -> Any:
 
 def _half_width(fractions: Any) -> Any:
     count = len(fractions)
-    if count < 2:
+    if count < FEWEST:
         return np.full(fractions.shape[1], np.nan)
     return student_quantile(LEVEL, count - 1) * fractions.std(0, ddof=1) / np.sqrt(count)
 

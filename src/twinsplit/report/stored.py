@@ -12,6 +12,7 @@ from twinsplit.report.model import Series
 from twinsplit.store import Run
 
 LEVEL = 0.95
+FEWEST = 3  # with two networks Student's quantile is 12.7: the band would say nothing
 Floats = NDArray[np.float64]
 
 
@@ -62,7 +63,8 @@ class Label:
 def member_series(table: Table, label: Label) -> Series:
     """Mean over members at each step, with Student's interval over members."""
     found = [mean_over(table.where(step=step).means, "members") for step in table.steps]
-    return _series(label, table.steps, [(m.value, m.interval(LEVEL)) for m in found], f"{LEVEL:.0%} interval over networks")
+    points = [(m.value, m.interval(LEVEL) if m.count >= FEWEST else None) for m in found]
+    return _series(label, table.steps, points, f"{LEVEL:.0%} interval over networks")
 
 
 def pair_series(table: Table, label: Label, splits: Sequence[int]) -> Series:
