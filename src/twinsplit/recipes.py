@@ -156,20 +156,21 @@ class Recipe:
 
 QUICKSTART = Recipe(
     name="laptop",
-    data=Data(depth=3, samples=40_000, splits=4, split_size=256, held_out=4_000),
+    data=Data(depth=3, samples=40_000, splits=6, split_size=256, held_out=2_000),
     diffusion=Diffusion(T=200),
     network=Network(width=64, layers=3, heads=4, feedforward=128, dropout=0.0),
     training=Training(
-        steps=3_200,
-        batch=128,
-        learning_rate=1e-3,
+        steps=3_600,
+        batch=64,
+        learning_rate=2e-3,
         schedule="constant",
-        ema_decay=0.995,
+        ema_decay=0.998,
         precision="float32",
         checkpoints=36,
-        first_checkpoint=40,
-        save_every=400,
+        first_checkpoint=30,
+        save_every=600,
     ),
+    measuring=Measuring(generated=1_000),
 )
 
 SMOKE = Recipe(
