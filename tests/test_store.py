@@ -132,6 +132,12 @@ def test_json_is_strict(run: Run) -> None:
         run.read_json("x.json")
 
 
+def test_one_process_at_a_time(run: Run) -> None:
+    with run.hold(), pytest.raises(InputError, match="another process works on"):
+        Run.open(run.path).hold()
+    run.hold().close()
+
+
 def test_too_little_space_is_refused(run: Run) -> None:
     with pytest.raises(InputError, match="MiB free"):
         run.check_space(1 << 60)

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import IO, TYPE_CHECKING, Any, final
 
 from twinsplit.errors import InputError
 from twinsplit.recipes import Recipe, recipe_from
@@ -213,6 +213,18 @@ class Run:
     def read_json(self, name: str) -> Any:
         """The value in a JSON file of the run."""
         return read_json(self.path / name)
+
+    def hold(self) -> IO[bytes]:
+        """Keep other processes out while the returned file is open; the system lets go when this process ends, however it ends."""
+        import fcntl
+
+        file = (self.path / ".lock").open("wb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise InputError(f"another process works on {self.path}", "wait for it, stop it, or choose another --out") from error
+        return file
 
     def check_space(self, needed: int) -> None:
         """Refuse when the disk cannot hold `needed` more bytes."""

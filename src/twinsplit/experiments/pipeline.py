@@ -3,9 +3,9 @@
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import IO, Any, final
 
 import numpy as np
 import torch
@@ -30,27 +30,29 @@ DATA_SHARE = "measurements/data_share.json"
 
 
 @final
-@dataclass
+@dataclass(frozen=True)
 class Session:
-    """A run with its world, rebuilt once."""
+    """A run with its world, rebuilt once. While it lives, no other process may work on the folder."""
 
     run: Run
     world: World
     crew: Crew
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    lock: IO[bytes]
+    device: torch.device
 
 
 def begin(path: Path, recipe: Recipe, crew: Crew, device: str = "cpu") -> Session:
     """Open or create a run; the world is built first, so that a recipe that does not fit writes nothing."""
     world = World.of(recipe)
     run = Run.create(path, recipe)
+    lock = run.hold()
     run.check_space(disk_needed(world))
     description = world.describe()
     if (path / "data.json").exists() and run.read_json("data.json") != description:
         raise InputError(f"the data of {path} changed since the run began (data.json differs)", "restore the data, or choose another --out")
     run.write_json("data.json", description)
     run.write_json("environment.json", environment.describe())
-    return Session(run, world, crew, torch.device(device))
+    return Session(run, world, crew, lock, torch.device(device))
 
 
 def resume(path: Path, crew: Crew) -> Session:
