@@ -17,6 +17,19 @@ CAVEATS = (
     "The decision holds for this data, network and training; another setting needs its own twins.",
     "Stopping early lowers how much the samples lean on single training examples. It is no privacy guarantee.",
 )
+TERMS = (
+    (
+        "oracle",
+        "Oracle term of the loss",
+        "What the exact posterior expects the predictions to cost: while it falls, the networks still learn the distribution.",
+    ),
+    (
+        "excess",
+        "Excess term of the loss",
+        "Below 0 on their own data, the networks know more of these very sequences than the distribution tells. On fresh data it is 0 in "
+        "expectation; the held-out ones are a little rarer than fresh, because contents of the splits are left out.",
+    ),
+)
 
 
 def report_of(run: Run) -> Report:
@@ -54,9 +67,9 @@ def decision_of(run: Run) -> Decision:
         test_loss_minimum_interval=tuple(found["test_loss_minimum_interval"]),
         reason=found["reason"],
         level=found["level"],
-        rise=found["rise"],
-        rise_interval=tuple(found["rise_interval"]),
-        rise_unit="of its value at the onset",
+        rise=100 * found["rise"],
+        rise_interval=tuple(100 * bound for bound in found["rise_interval"]),
+        rise_unit="% of its value at the onset",
         checkpoint=_checkpoint_before(run, found["onset_step"]),
     )
 
@@ -71,7 +84,8 @@ def _panels(run: Run, decision: Decision) -> Iterable[Panel]:
     yield _split_panel(run, settled)
     yield _loss_panel(run, settled)
     yield _oracle_panel(run, settled)
-    yield from (_decomposition_panel(run, data, settled) for data in ("test", "train"))
+    yield _both_losses_panel(run, settled)
+    yield from (_term_panel(run, term, title, note, settled) for term, title, note in TERMS)
 
 
 def _split_panel(run: Run, settled: float) -> Panel:
@@ -88,10 +102,18 @@ def _split_panel(run: Run, settled: float) -> Panel:
 
 def _loss_panel(run: Run, settled: float) -> Panel:
     test = member_series(Table.read(run, "test_loss"), Label("test_loss", "test loss", PER_TOKEN, "loss"))
-    train = member_series(Table.read(run, "train_loss"), Label("train_loss", "training loss", PER_TOKEN, "loss"))
     bayes = Level("lowest possible test loss (exact posterior)", float(run.read_json("measurements/bayes.json")["test_loss"]))
-    note = "The usual advice stops at the minimum of the test loss."
-    return Panel("loss", "Loss", PER_TOKEN, (test, train), note, "main", levels=(bayes,), y_range=focus([test, train], settled / 2))
+    note = "The usual advice stops at the minimum of this curve."
+    return Panel("loss", "Test loss", PER_TOKEN, (test,), note, "main", levels=(bayes,), y_range=focus([test], settled / 2))
+
+
+def _both_losses_panel(run: Run, settled: float) -> Panel:
+    series = [
+        member_series(Table.read(run, name), Label(name, text, PER_TOKEN, "losses"))
+        for name, text in (("test_loss", "test loss"), ("train_loss", "training loss"))
+    ]
+    note = "The band of the training loss is wide because every network has a split of its own."
+    return Panel("losses", "Test and training loss", PER_TOKEN, tuple(series), note, y_range=focus(series, settled / 4))
 
 
 def _oracle_panel(run: Run, settled: float) -> Panel:
@@ -106,17 +128,11 @@ def _oracle_label(k: int) -> Label:
     return Label(f"oracle_{k}", "exact (k = 0)" if k == 0 else f"BP_k, k = {k}", PER_SEQUENCE, "oracle")
 
 
-def _decomposition_panel(run: Run, data: str, settled: float) -> Panel:
-    table = Table.read(run, "loss_decomposition").where(data=data, times="all")
-    key = f"decomposition_{data}"
-    series = [
-        member_series(table.where(term=term), Label(f"{key}_{term}", f"{term} term", PER_TOKEN, key)) for term in ("oracle", "excess")
-    ]
-    title = "The loss on held-out data, in two parts" if data == "test" else "The loss on the networks' own data, in two parts"
-    note = {
-        "test": "On fresh data the excess is 0 in expectation; these are a little rarer, because contents of the splits are left out.",
-        "train": "An excess below 0 is knowledge of these very sequences; while the oracle term falls too, learning and bias go together.",
-    }[data]
+def _term_panel(run: Run, term: str, title: str, note: str, settled: float) -> Panel:
+    table = Table.read(run, "loss_decomposition").where(term=term, times="all")
+    key = f"{term}_term"
+    names = (("test", "held-out data"), ("train", "the networks' own data"))
+    series = [member_series(table.where(data=data), Label(f"{key}_{data}", text, PER_TOKEN, key)) for data, text in names]
     return Panel(key, title, PER_TOKEN, tuple(series), note, y_range=focus(series, settled / 4))
 
 
