@@ -99,7 +99,7 @@ RECIPE = "[data]\ndepth = 2\nvocab_size = 4\nrules_per_symbol = 2\nsamples = 600
     ("recipe", "says"),
     [
         (RECIPE.replace("split_size = 6", "split_size = 5000"), "smaller or fewer splits, or more data"),
-        (RECIPE.replace("rules_per_symbol = 2", "rules_per_symbol = 9"), "rules_per_symbol"),
+        (RECIPE.replace("rules_per_symbol = 2", "rules_per_symbol = 9"), "rules per symbol"),
         (RECIPE.replace("depth = 2", "depth = 0"), "depth"),
         (RECIPE.replace("vocab_size = 4", "vocab_size = 1"), "vocab"),
         (RECIPE + "size = 3\n", "unknown key 'size'"),
