@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from multiprocessing import parent_process
 from typing import Any, TypeVar, final
 
+from twinsplit.errors import InputError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -54,6 +56,15 @@ class Processes(Crew):
             yield from self.pool.map(function, items)
         except BrokenProcessPool as error:
             raise RuntimeError("a worker process died (killed, or out of memory); run the same command again to resume") from error
+        except RuntimeError as error:
+            raise _explained(error) from error
+
+
+def _explained(error: RuntimeError) -> Exception:
+    """Containers often have 64 MiB of shared memory: say so."""
+    if "shared memory" in str(error) or "torch_" in str(error):
+        return InputError(f"worker processes cannot share their tensors: {error}", "use --workers 1, or enlarge /dev/shm")
+    return error
 
 
 @contextmanager

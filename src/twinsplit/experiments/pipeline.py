@@ -120,7 +120,7 @@ def decide(run: Run) -> Onset:
 
 
 def moments(run: Run, onset: Onset) -> tuple[int, ...]:
-    """The checkpoints nearest to the onset and to the test-loss minimum, and the last one."""
+    """The checkpoints nearest to the onset and to the test-loss minimum; the last one stands in for a step that is not reached."""
     steps = run.steps()
-    wanted = [onset.onset.step, onset.test_loss_minimum.step, float(steps[-1])]
-    return tuple(sorted({min(steps, key=lambda s: abs(np.log(s / w))) for w in wanted if w is not None}))
+    wanted = [float(steps[-1]) if step is None else step for step in (onset.onset.step, onset.test_loss_minimum.step)]
+    return tuple(sorted({min(steps, key=lambda s: abs(np.log(s / w))) for w in wanted}))

@@ -20,12 +20,6 @@ class Probe:
     x_t: Tensor
     t: Tensor
 
-    def share(self) -> "Probe":
-        """Itself, its tensors moved to shared memory for worker processes."""
-        for tensor in (self.tokens, self.x_t, self.t):
-            tensor.share_memory_()  # type: ignore[no-untyped-call]
-        return self
-
 
 def probe_at(tokens: Tensor, ids: Tensor, t: int, draws: int, schedule: Schedule, vocab_size: int, noise: Noise) -> Probe:
     """Every sample `draws` times at one time t; the noise is keyed by (seed, sample id, draw)."""
@@ -45,4 +39,4 @@ def _noised(tokens: Tensor, ids: Tensor, t: Tensor, draw: int, schedule: Schedul
 
 
 def _stack(probes: list[Probe]) -> Probe:
-    return Probe(*(torch.cat([getattr(p, name) for p in probes]) for name in ("tokens", "x_t", "t"))).share()
+    return Probe(*(torch.cat([getattr(p, name) for p in probes]) for name in ("tokens", "x_t", "t")))

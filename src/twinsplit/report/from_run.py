@@ -137,12 +137,15 @@ def _term_panel(run: Run, term: str, title: str, note: str, settled: float) -> P
 
 
 def _histograms(run: Run, decision: Decision) -> Iterable[Histogram]:
-    steps = run.measured("nearest_neighbours")
-    moments = {"at the onset": decision.onset_step, "at the test-loss minimum": decision.test_loss_minimum_step, "at the end": None}
+    measured, last = run.measured("nearest_neighbours"), float(run.steps()[-1])
+    found = {"at the onset": decision.onset_step, "at the test-loss minimum": decision.test_loss_minimum_step}
+    moments = {moment: step for moment, step in found.items() if step is not None}
+    if len(moments) < len(found):
+        moments["at the end"] = last
     for moment, step in moments.items():
-        wanted = nearest_step(steps, run.steps()[-1] if step is None else step)
-        if wanted is not None and (step is not None or moment == "at the end"):
-            yield _histogram(run, wanted, moment)
+        nearest = nearest_step(measured, step)
+        if nearest is not None:
+            yield _histogram(run, nearest, moment)
 
 
 def nearest_step(steps: tuple[int, ...], wanted: float) -> int | None:

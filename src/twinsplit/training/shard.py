@@ -61,13 +61,9 @@ class Shard:
 
 
 def allocate(network: Network, members: int, device: torch.device) -> dict[str, Tensor]:
-    """Zeroed buffers; on the CPU in shared memory, so that a worker process steps them in place."""
+    """Zeroed buffers. Sent to a worker process they move to shared memory, so that it steps the very same numbers."""
     size = members * network.parameter_count()
-    buffers = {kind: torch.zeros(size, device=device) for kind in BUFFERS}
-    if device.type == "cpu":
-        for buffer in buffers.values():
-            buffer.share_memory_()  # type: ignore[no-untyped-call]
-    return buffers
+    return {kind: torch.zeros(size, device=device) for kind in BUFFERS}
 
 
 def advance(shard: Shard, first: int, last: int) -> Tensor:
