@@ -1,0 +1,61 @@
+"""f(x) = sum_{i1..iD} c_{i1..iD} u_{i1}(x_1) ... u_{iD}(x_D) for many x and many c: compiled where numba is there, torch otherwise.
+
+The compiled rows need two exponentials (or one sine and cosine) per coordinate: along equally spaced bumps and along harmonics each
+value follows from its neighbour by a product.
+"""
+
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from twinsplit.exact.features import ProductFeatures
+
+
+PIECE = 2048  # states per call of the torch path
+
+
+@lru_cache(maxsize=1)
+def compiled_available() -> bool:
+    """Whether numba can be imported."""
+    return find_spec("numba") is not None
+
+
+def evaluate(features: "ProductFeatures", coefficients: Tensor, x: Tensor) -> Tensor:
+    """f (n, E) or (K, n, E) from coefficients ([K,] u_1, .., u_D, E) and x ([K,] n, D)."""
+    batched = x if x.ndim == 3 else x[None]
+    if coefficients.ndim == features.dimension + 1:
+        coefficients = coefficients[None].expand(len(batched), *coefficients.shape)
+    compute = evaluate_compiled if compiled_available() else evaluate_torch
+    value = compute(features, coefficients.contiguous(), batched.contiguous())
+    return value if x.ndim == 3 else value[0]
+
+
+def evaluate_torch(features: "ProductFeatures", coefficients: Tensor, x: Tensor) -> Tensor:
+    """The definition (K, n, E), in pieces that stay in the cache."""
+    return torch.cat([contract_rows(features, coefficients, piece) for piece in torch.split(x, PIECE, 1)], 1)
+
+
+def contract_rows(features: "ProductFeatures", coefficients: Tensor, x: Tensor) -> Tensor:
+    """The rows of every coordinate summed against the coefficients, coordinate by coordinate."""
+    K, n, _ = x.shape
+    first, *others = (axis(x[..., i]) for i, axis in enumerate(features.axes))
+    value = (first @ coefficients.flatten(2)).reshape(K, n, *coefficients.shape[2:])
+    for row in others:
+        value = (value * row.reshape(K, n, -1, *(1 for _ in value.shape[3:]))).sum(2)
+    return value
+
+
+def evaluate_compiled(features: "ProductFeatures", coefficients: Tensor, x: Tensor) -> Tensor:
+    """The same through the compiled loop, on as many threads as torch may use."""
+    from twinsplit.kernels import products_numba
+
+    out = torch.empty(*x.shape[:2], coefficients.shape[-1], dtype=torch.float64)
+    kinds, numbers = products_numba.layout(features.axes)
+    flat = coefficients.reshape(len(x), -1, features.axes[-1].count * coefficients.shape[-1])
+    with products_numba.threads(torch.get_num_threads()):
+        products_numba.contract(x.numpy(), flat.numpy(), kinds, numbers, out.numpy())
+    return out
