@@ -1,1 +1,0 @@
-"""Its place makes the helper modules in this folder importable from every test."""
