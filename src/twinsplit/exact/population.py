@@ -1,8 +1,8 @@
 """Averages over all noisy samples a world can give: what the fit's moments become when P grows.
 
 x_0 is one of J points, t uniform on the span, and the coordinates of x_t are independent given both. Product features then make every
-average a chain of one-dimensional sums. Times are Gauss-Legendre nodes in log t (the weights of the fit vary by orders of magnitude
-near the early end); coordinates are equally spaced nodes under the Gaussian, which converge faster than any power.
+average a chain of one-dimensional sums. Times are Gauss-Legendre nodes in log(t + 0.03) (the weights of the fit vary by orders of
+magnitude near the early end); coordinates are equally spaced nodes under the Gaussian, which converge faster than any power.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,16 @@ from torch import Tensor
 from twinsplit.exact.draws import World
 from twinsplit.exact.features import ProductFeatures, outer
 
+EARLY = 0.03  # below this time nodes are spread evenly, above it evenly in log t
 REACH = 6.5  # standard deviations on each side: what is left out weighs 1e-10
 
 
 def time_nodes(span: tuple[float, float], count: int) -> tuple[Tensor, Tensor]:
     """(count,) times and their weights, which sum to 1, for averages over t uniform on the span."""
     node, weight = (torch.from_numpy(v) for v in np.polynomial.legendre.leggauss(count))
-    low, high = torch.tensor(span, dtype=torch.float64).log()
-    t = (0.5 * (low + high) + 0.5 * (high - low) * node).exp()
-    return t, weight * t * 0.5 * (high - low) / (span[1] - span[0])
+    low, high = (torch.tensor(span, dtype=torch.float64) + EARLY).log()
+    shifted = (0.5 * (low + high) + 0.5 * (high - low) * node).exp()
+    return shifted - EARLY, weight * shifted * 0.5 * (high - low) / (span[1] - span[0])
 
 
 def normal_nodes(count: int) -> tuple[Tensor, Tensor]:
@@ -51,8 +52,8 @@ class Population:
 
     features: ProductFeatures
     world: World
-    times: int = 128
-    nodes: int = 160
+    times: int = 96
+    nodes: int = 128
 
     @cached_property
     def clock(self) -> tuple[Tensor, Tensor]:

@@ -48,9 +48,9 @@ class WeightLaw:
 
 
 def root_of(matrix: Tensor) -> Tensor:
-    """A square root R, R R^T = matrix, of a symmetric matrix without negative eigenvalues beyond rounding."""
-    value, vector = torch.linalg.eigh(matrix)
-    return vector * value.clamp(min=0).sqrt()
+    """R with R R^T = matrix, a covariance that may be singular: 1e-10 of its largest variance is added so that Cholesky's way is open."""
+    jitter = 1e-10 * float(matrix.diagonal().max()) + 1e-300
+    return torch.linalg.cholesky(matrix + jitter * torch.eye(len(matrix), dtype=matrix.dtype))
 
 
 def inverse(matrix: Tensor, ridge: float) -> Tensor:
@@ -115,7 +115,7 @@ def target_noise_only(population: Population, ridge: float, P: int) -> WeightLaw
     return WeightLaw(mean, Q @ G @ Q / P)
 
 
-def settled(step: Callable[[Tensor], Tensor], value: Tensor, tolerance: float = 1e-5, steps: int = 120) -> Tensor:
+def settled(step: Callable[[Tensor], Tensor], value: Tensor, tolerance: float = 1e-4, steps: int = 120) -> Tensor:
     """The fixed point of `step`, to a relative change of `tolerance`.
 
     Every third value is extrapolated by the ratio at which the changes shrink (Aitken's method, one ratio for the whole tensor).

@@ -14,14 +14,15 @@ from twinsplit.exact.variance import WeightLaw, few_samples, many_samples
 from twinsplit.experiments.gtv_settings import Setting
 from twinsplit.noise import Noise
 
-CHUNK_VALUES = 4_000_000  # numbers held at once per array: 32 MB
+SAMPLED_VALUES = 400_000  # numbers per array while sampling: 3 MB, which stays in the cache
+FITTED_VALUES = 4_000_000  # and while fitting: 32 MB
 Predictor = Literal["no variance", "many samples", "few samples"]
 PREDICTORS: tuple[Predictor, ...] = ("no variance", "many samples", "few samples")
 
 
-def chunks(count: int, each: int) -> Iterator[Tensor]:
-    """Model names 0..count-1 in pieces, when one model needs `each` numbers."""
-    return iter(torch.arange(count).split(max(1, CHUNK_VALUES // each)))  # type: ignore[no-untyped-call]
+def chunks(count: int, size: int) -> Iterator[Tensor]:
+    """Model names 0..count-1 in pieces of at most `size`, and at least one."""
+    return (torch.arange(i, min(i + max(1, size), count)) for i in range(0, count, max(1, size)))
 
 
 def starts(setting: Setting, noise: Noise, models: Tensor, samples: int) -> Tensor:
@@ -33,7 +34,7 @@ def starts(setting: Setting, noise: Noise, models: Tensor, samples: int) -> Tens
 def densities(setting: Setting, weights: Tensor, noise: Noise, samples: int) -> Tensor:
     """(K, *cells) density learned by each of K models: its flow's samples, counted."""
     parts = []
-    for models in chunks(len(weights), samples * setting.features.dimension):
+    for models in chunks(len(weights), SAMPLED_VALUES // (samples * setting.features.dimension)):
         x_T = starts(setting, noise, models, samples)
         denoiser = LinearDenoiser(setting.features, weights[models], setting.world.process)
         parts.append(setting.grid.density(setting.flow(denoiser, x_T)))
@@ -43,7 +44,7 @@ def densities(setting: Setting, weights: Tensor, noise: Noise, samples: int) -> 
 def fitted(setting: Setting, noise: Noise, models: int) -> Tensor:
     """(models, F, D) weights, one fit per keyed draw of P samples."""
     parts = []
-    for names in chunks(models, setting.P * setting.features.count):
+    for names in chunks(models, FITTED_VALUES // (setting.P * setting.features.count)):
         draws = draw(setting.world, noise.child("train"), names, setting.P)
         parts.append(fit(setting.features, setting.world.process, draws, setting.ridge).weights)
     return torch.cat(parts)
@@ -77,7 +78,7 @@ def predict(setting: Setting, population: Population, noise: Noise, imagined: tu
     floor = 0.0
     for name, law in laws(population, setting.ridge, setting.P).items():
         if name == "no variance":
-            average[name] = densities(setting, law.mean[None], noise.child("imagined"), models * samples // 4)[0]
+            average[name] = densities(setting, law.mean[None], noise.child("imagined"), 10 * samples)[0]
             continue
         weights = law.draw(noise.child("imagined"), torch.arange(models))
         each = densities(setting, weights, noise.child("imagined"), samples)

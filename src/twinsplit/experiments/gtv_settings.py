@@ -78,6 +78,8 @@ class Line:
     imagined: int = 400
     imagined_samples: int = 5_000
     cells: int = 200
+    times: int = 96
+    nodes: int = 128
 
     def setting(self, eps: float, P: int) -> Setting:
         """One panel."""
@@ -98,9 +100,9 @@ class Circle:
     models: int = 100
     samples: int = 100_000
     imagined: int = 200
-    imagined_samples: int = 20_000
+    imagined_samples: int = 5_000
     cells: int = 200
-    times: int = 80
+    times: int = 48
     nodes: int = 64
 
     def setting(self, kind: Kind, rotation: float, P: int) -> Setting:
@@ -109,7 +111,7 @@ class Circle:
 
 
 LINE: dict[Scale, Line] = {
-    "smoke": Line((1e-2,), (64, 256), (), 8, 6, 1_000, 20, 300, 40),
+    "smoke": Line((1e-2,), (64, 256), (), 8, 6, 1_000, 20, 300, 40, 48, 64),
     "laptop": Line(models=40, samples=10_000, imagined=200, imagined_samples=2_000, further=(4096,)),
     "paper": Line(),
 }

@@ -70,29 +70,32 @@ def distances(setting: Setting, each: Tensor, prediction: Prediction, cells: int
     return result | {"sampling": (sampling_noise(shown, all_models) ** 2 + prediction.noise**2) ** 0.5}
 
 
-def line_panel(line: Line, eps: float, P: int, population: Population, noise: Noise) -> tuple[pa.Table, pa.Table]:
+def line_panel(line: Line, setting: Setting, population: Population, noise: Noise) -> tuple[pa.Table, pa.Table]:
     """The densities over x, and the distances, of one condition of gtv2."""
-    setting = line.setting(eps, P)
     each = densities(setting, fitted(setting, noise, line.models), noise, line.samples)
     prediction = predict(setting, population, noise, (line.imagined, line.imagined_samples))
     x = setting.grid.centres()
     quartiles = {f"quartile_{q}": each.quantile(q / 4, 0) for q in (1, 3)}
-    own = {"eps": eps, "P": float(P), "x": x, "average": each.mean(0), **quartiles, "exact_flow": oracle_density(setting, noise, 100_000)}
-    shown = table({**own, **prediction.average}, len(x))
-    far = distances(setting, each, prediction, line.cells)
-    return shown, table({"eps": eps, "P": float(P), **far}, 1)
+    names = {"eps": setting.world.span[0], "P": float(setting.P)}
+    shown = table({**names, "x": x, "average": each.mean(0), **quartiles, **prediction.average}, len(x))
+    return shown, table({**names, **distances(setting, each, prediction, line.cells)}, 1)
 
 
 def gtv2_tables(scale: str, seed: int = 0) -> Tables:
     """Average learned density of the three points on a line ([GTV] figure 2), with the theory's, and their distance against P."""
     line, noise = preset(LINE, scale), Noise(seed, "gtv2")
-    parts = []
+    parts, exact = [], []
     for eps in line.eps:
         base = line.setting(eps, line.sizes[0])
-        population = Population(base.features, base.world)
-        sizes = line.sizes + (line.further if eps == max(line.eps) else ())
-        parts += [line_panel(line, eps, P, population, noise) for P in sizes]
-    return {name: pa.concat_tables(column) for name, column in zip(("density", "distance"), zip(*parts, strict=True), strict=True)}
+        population = Population(base.features, base.world, line.times, line.nodes)
+        x, flow = base.grid.centres(), oracle_density(base, noise, line.samples)
+        exact.append(table({"eps": eps, "x": x, "flow": flow, "density": base.world.oracle.log_density(x[:, None], eps).exp()}, len(x)))
+        parts += [line_panel(line, replace(base, P=P), population, noise) for P in line.sizes]
+        if eps == max(line.eps):
+            fewer = replace(line, samples=line.samples // 5)
+            parts += [line_panel(fewer, replace(base, P=P), population, noise) for P in line.further]
+    density, distance = (pa.concat_tables(column) for column in zip(*parts, strict=True))
+    return {"density": density, "distance": distance, "exact": pa.concat_tables(exact)}
 
 
 def circle_panel(circle: Circle, setting: Setting, population: Population, noise: Noise) -> tuple[pa.Table, pa.Table]:
@@ -114,7 +117,8 @@ def gtv3_tables(scale: str, seed: int = 0) -> Tables:
         population = Population(setting.features, setting.world, circle.times, circle.nodes)
         middle = rotation == circle.rotations[len(circle.rotations) // 2]
         for P in (circle.P, *(circle.further if middle else ())):
-            density, distance = circle_panel(circle, replace(setting, P=P), population, noise)
+            size = circle if P == circle.P else replace(circle, samples=circle.samples // 5)
+            density, distance = circle_panel(size, replace(setting, P=P), population, noise)
             named = [("features", kind), ("rotation", rotation)]
             shown += [with_names(density, named)] if circle.P == P else []
             far.append(with_names(distance, named))
