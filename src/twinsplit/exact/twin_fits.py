@@ -65,6 +65,10 @@ class TwinWorld:
         """(F,) share of the start left in each mode, e^{-h s}."""
         return torch.exp(-self.modes[0] * step)
 
+    def targets(self, noise: Noise, twins: Tensor) -> Tensor:
+        """(K, P, D) each twin's own draw of x_0 at the shared inputs."""
+        return redraw_targets(self.world.points, self.posterior, noise, twins)
+
     def in_modes(self, targets: Tensor) -> Tensor:
         """(..., F, D) of targets (..., P, D): A_P = mean snr phi x_0^T in the eigenbasis."""
         return self.modes[1].mT @ ((self.phi * self.snr).mT @ targets) / len(self.t)
@@ -78,9 +82,8 @@ class TwinWorld:
 
     def train(self, noise: Noise, twins: Tensor, steps: Tensor) -> Tensor:
         """(S, K, F, D) weights of K twins at the given steps; a twin's start and targets depend on its name alone."""
-        targets = redraw_targets(self.world.points, self.posterior, noise, twins)
         start = self.scale * noise.child("start weights").normal(0, twins, (self.features.count, self.features.dimension))
-        pull, push = self.in_modes(targets), self.modes[1].mT @ start
+        pull, push = self.in_modes(self.targets(noise, twins)), self.modes[1].mT @ start
         return torch.stack([self.modes[1] @ (self.kept(s)[:, None] * push + self.learned(s)[:, None] * pull) for s in steps.tolist()])
 
     def mean(self, step: float) -> Tensor:
