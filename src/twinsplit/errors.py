@@ -11,3 +11,7 @@ class InputError(ValueError):
         super().__init__(f"{what}; {remedy}")
         self.what = what
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type["InputError"], tuple[str, str]]:
+        """Worker processes send it home whole."""
+        return InputError, (self.what, self.remedy)

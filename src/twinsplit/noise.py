@@ -3,7 +3,8 @@
 A draw is a function, not a state: Philox-4x32-10 (Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, SC 2011)
 maps a counter (block, step, sample) under a key (seed, stream) to four 32-bit words. Normals come from Box-Muller with a
 logarithm, sine and cosine written in additions, products and quotients of float64 alone. IEEE 754 fixes those to the bit, so every
-device and library gives the same numbers, and the compiled kernel equals this file exactly.
+device and library gives the same numbers, and the compiled kernel (`kernels/philox.py`), which serves the CPU where it can, equals
+this file exactly.
 """
 
 import hashlib
@@ -12,8 +13,11 @@ from functools import lru_cache
 from math import prod
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from twinsplit import kernels
 
 WORD = 0xFFFFFFFF
 ROUNDS = 10
@@ -109,11 +113,20 @@ def _cos_sin(word: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(negative_cos, -first, first), torch.where(negative_sin, -second, second)
 
 
+def _sqrt(x: Tensor) -> Tensor:
+    """The correctly rounded square root. On the CPU torch's own, from MKL, misses the last bit about once in a hundred."""
+    return torch.from_numpy(np.sqrt(x.numpy())) if x.device.type == "cpu" else torch.sqrt(x)
+
+
 def box_muller(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Two independent standard normals (float64) from two tensors of 32-bit words."""
-    radius = torch.sqrt(-2.0 * _log((first.double() + 0.5) * 2.0**-32))
+    radius = _sqrt(-2.0 * _log((first.double() + 0.5) * 2.0**-32))
     cos, sin = _cos_sin(second)
     return radius * cos, radius * sin
+
+
+def _integers(value: int | Tensor) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    return torch.as_tensor(value, dtype=torch.int64).reshape(-1).contiguous().numpy()
 
 
 @final
@@ -132,34 +145,50 @@ class Noise:
         """The stream `name` below this one."""
         return replace(self, stream=f"{self.stream}/{name}")
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """The Philox key of this seed and stream."""
+        return philox_key(self.seed, self.stream)
+
     def bits(self, step: int | Tensor, sample_ids: Tensor, count: int) -> Tensor:
         """(n, count) int64, uniform on 0..2^32-1."""
+        if kernels.serves(sample_ids):
+            from twinsplit.kernels import philox as kernel
+
+            return torch.from_numpy(kernel.bits(self.key, _integers(step), _integers(sample_ids), count))
+        return self._reference_bits(step, sample_ids, count)
+
+    def _reference_bits(self, step: int | Tensor, sample_ids: Tensor, count: int) -> Tensor:
         ids = sample_ids.to(torch.int64)[:, None]
         blocks = torch.arange((count + 3) // 4, device=ids.device)[None, :]
         steps = torch.as_tensor(step, dtype=torch.int64, device=ids.device).reshape(-1, 1)
         counter = (blocks, steps, ids & WORD, (ids >> 32) & WORD)
-        words = torch.stack(torch.broadcast_tensors(*philox(counter, philox_key(self.seed, self.stream))), dim=-1)
-        return words.reshape(len(sample_ids), -1)[:, :count]
+        return torch.stack(philox(counter, self.key), dim=-1).flatten(1)[:, :count]
 
     def uniform(self, step: int | Tensor, sample_ids: Tensor, shape: tuple[int, ...] = ()) -> Tensor:
         """(n, *shape) float64 in the open interval (0, 1), in steps of 2^-32."""
         words = self.bits(step, sample_ids, prod(shape))
-        return ((words.double() + 0.5) * 2.0**-32).reshape(-1, *shape)
+        return ((words.double() + 0.5) * 2.0**-32).reshape(len(sample_ids), *shape)
 
     def integers(self, step: int | Tensor, sample_ids: Tensor, low: int, high: int) -> Tensor:
         """(n,) int64 in low..high (both included); the bias is below (high - low + 1) / 2^32."""
         words = self.bits(step, sample_ids, 1)[:, 0]
         return low + ((words * (high - low + 1)) >> 32)
 
-    def normal(
-        self, step: int | Tensor, sample_ids: Tensor, shape: tuple[int, ...], dtype: torch.dtype = torch.float64
-    ) -> Tensor:
+    def normal(self, step: int | Tensor, sample_ids: Tensor, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Tensor:
         """(n, *shape) standard normals, computed in float64 and rounded to `dtype`."""
-        count = prod(shape)
-        words = self.bits(step, sample_ids, count + count % 2)
+        if kernels.serves(sample_ids):
+            from twinsplit.kernels import philox as kernel
+
+            values = torch.from_numpy(kernel.normal(self.key, _integers(step), _integers(sample_ids), prod(shape)))
+        else:
+            values = self._reference_normal(step, sample_ids, prod(shape))
+        return values.to(dtype).reshape(len(sample_ids), *shape)
+
+    def _reference_normal(self, step: int | Tensor, sample_ids: Tensor, count: int) -> Tensor:
+        words = self._reference_bits(step, sample_ids, count + count % 2)
         pair = box_muller(words[:, 0::2], words[:, 1::2])
-        values = torch.stack(pair, dim=-1).reshape(len(sample_ids), -1)[:, :count]
-        return values.to(dtype).reshape(-1, *shape)
+        return torch.stack(pair, dim=-1).flatten(1)[:, :count]
 
     def permutation(self, step: int, n: int, device: torch.device | str = "cpu") -> Tensor:
         """(n,) int64, a permutation of 0..n-1; ties of the 64-bit sort keys are broken by index."""

@@ -49,11 +49,12 @@ class Categorical(Posterior):
 
     def kl(self, other: Posterior) -> Tensor:
         assert isinstance(other, Categorical)
-        return (torch.special.entr(self.mean).neg() - _product(self.mean, other.log_probs)).sum((-1, -2))
+        return self.cross_entropy(other) - self.cross_entropy(self)
 
     def cross_entropy(self, other: "Categorical") -> Tensor:
         """(n,) -sum_x self(x) log other(x) in nats, summed over sites."""
-        return -_product(self.mean, other.log_probs).sum((-1, -2))
+        terms = _product(self.mean, other.log_probs)
+        return -terms.sum((-1, -2))
 
 
 def _product(weight: Tensor, value: Tensor) -> Tensor:

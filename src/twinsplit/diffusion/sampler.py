@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, final
 
 import torch
@@ -53,7 +54,7 @@ class Sampler(ABC):
         ids = torch.arange(len(x_T), device=x_T.device) if sample_ids is None else sample_ids
         times = self.grid(self.schedule.T if start is None else start)
         x = x_T
-        for t, s in zip(times[:-1], times[1:], strict=True):
+        for t, s in pairwise(times):
             z = noise.normal(t, ids, tuple(x.shape[1:]), x.dtype)
             x = self.step(x, denoiser(x, t).mean.to(x.dtype), t, s, z)
         return x

@@ -1,0 +1,44 @@
+# make demo   sets up and runs the main job; make test sets up and passes the tests
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+OUT ?= twinsplit-out/demo
+PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check format bench clean
+
+demo: $(VENV)/.demo
+	$(VENV)/bin/twinsplit quickstart --out $(OUT)
+
+test: $(VENV)/.test
+	$(VENV)/bin/python -m pytest $(TESTS)
+
+check: $(VENV)/.dev
+	$(VENV)/bin/ruff check src tests benchmarks
+	$(VENV)/bin/ruff format --check src tests benchmarks
+	$(VENV)/bin/mypy
+
+format: $(VENV)/.dev
+	$(VENV)/bin/ruff check --fix src tests benchmarks
+	$(VENV)/bin/ruff format src tests benchmarks
+
+bench: $(VENV)/.test
+	$(VENV)/bin/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) twinsplit-out
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11' >&2; exit 2)
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[all]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(PIP) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.test
+	$(PIP) --editable '.[dev]'
+	@touch $@

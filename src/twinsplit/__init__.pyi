@@ -1,0 +1,57 @@
+from .data.grammar import TreeGrammar
+from .data.splits import Splits, consecutive_splits, disjoint_splits
+from .diffusion.denoiser import Categorical, Denoiser, Gaussian, Posterior
+from .diffusion.sampler import DDIM, Ancestral, Sampler
+from .diffusion.schedule import Schedule
+from .diffusion.uturn import uturn
+from .errors import InputError
+from .exact.belief import TreeOracle
+from .exact.empirical import EmpiricalDenoiser
+from .exact.independent import IndependentLeaves
+from .measures.decomposition import decompose, token_loss
+from .measures.divergence import oracle_divergence, sample_split_divergence
+from .measures.neighbours import nearest_hamming, nearest_neighbour_divergence
+from .networks.transformer import Transformer
+from .noise import Noise
+from .onset import Curves, Onset, find_onset
+from .recipes import Recipe
+from .store import Run
+from .training.ensemble import Ensemble, Member
+from .training.loop import Checkpoint, train
+
+__all__ = [
+    "Ancestral",
+    "Categorical",
+    "Checkpoint",
+    "Curves",
+    "DDIM",
+    "Denoiser",
+    "EmpiricalDenoiser",
+    "Ensemble",
+    "Gaussian",
+    "IndependentLeaves",
+    "InputError",
+    "Member",
+    "Noise",
+    "Onset",
+    "Posterior",
+    "Recipe",
+    "Run",
+    "Sampler",
+    "Schedule",
+    "Splits",
+    "Transformer",
+    "TreeGrammar",
+    "TreeOracle",
+    "consecutive_splits",
+    "decompose",
+    "disjoint_splits",
+    "find_onset",
+    "nearest_hamming",
+    "nearest_neighbour_divergence",
+    "oracle_divergence",
+    "sample_split_divergence",
+    "token_loss",
+    "train",
+    "uturn",
+]

@@ -1,0 +1,83 @@
+"""Splits: rows of a data set for each twin and for held-out measurement, disjoint by index and by content."""
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twinsplit.errors import InputError
+
+Rows = NDArray[np.int64]
+
+
+def content_ids(samples: NDArray[Any]) -> Rows:
+    """(n,) the first row with the same content, for samples (n, ...)."""
+    flat = np.ascontiguousarray(samples).reshape(len(samples), -1)
+    whole = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1])))[:, 0]
+    _, first, inverse = np.unique(whole, return_index=True, return_inverse=True)
+    ids: Rows = first[inverse].astype(np.int64)
+    return ids
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """rows: (splits, n) int64, one row of indices per split; held_out: (m,) int64."""
+
+    rows: Rows
+    held_out: Rows
+
+    def check(self, samples: NDArray[Any]) -> "Splits":
+        """Itself, or InputError where two of the sets share an index or a content."""
+        sets = [*self.rows, self.held_out]
+        names = [f"split {i}" for i in range(len(self.rows))] + ["the held-out set"]
+        content = content_ids(samples)
+        for i, a in enumerate(sets):
+            for j in range(i):
+                _refuse_overlap(names[j], names[i], a, sets[j], content)
+        return self
+
+
+def _refuse_overlap(first: str, second: str, a: Rows, b: Rows, content: Rows) -> None:
+    shared = np.intersect1d(a, b)
+    if len(shared):
+        raise InputError(f"{first} and {second} share {len(shared)} rows (first: row {shared[0]})", "give them different rows")
+    same = np.intersect1d(content[a], content[b])
+    if len(same):
+        raise InputError(
+            f"{first} and {second} share {len(same)} samples by content (first: that of row {same[0]})",
+            "remove the duplicates, or let `disjoint_splits` choose the rows",
+        )
+
+
+def consecutive_splits(samples: NDArray[Any], splits: int, size: int, held_out: int) -> Splits:
+    """[BG]'s layout: split i is rows [i n, (i+1) n), the held-out set the rows after them; refused where contents overlap."""
+    needed = splits * size + held_out
+    _refuse_shortage(needed, len(samples), len(samples))
+    rows = np.arange(splits * size).reshape(splits, size)
+    return Splits(rows, np.arange(splits * size, needed)).check(samples)
+
+
+def disjoint_splits(samples: NDArray[Any], splits: int, size: int, held_out: int) -> Splits:
+    """As `consecutive_splits`, but a row whose content an earlier set holds is passed over by the later ones.
+
+    Within one set repeated contents stay: a split is still a draw from the data, less what the others hold.
+    """
+    content = content_ids(samples)
+    order = np.arange(len(samples))
+    taken = np.zeros(len(samples), dtype=bool)
+    sets = []
+    for needed in [size] * splits + [held_out]:
+        free = order[~taken[content[order]]]
+        _refuse_shortage(needed, len(free), len(samples))
+        chosen = free[:needed]
+        taken[content[chosen]] = True
+        order = free[needed:]
+        sets.append(chosen)
+    return Splits(np.stack(sets[:-1]), sets[-1])
+
+
+def _refuse_shortage(needed: int, left: int, total: int) -> None:
+    if needed > left:
+        raise InputError(f"a split needs {needed} samples, {left} of {total} are left", "use smaller or fewer splits, or more data")

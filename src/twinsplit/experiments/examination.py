@@ -1,0 +1,151 @@
+"""The examination of one checkpoint: every member answers every probe; every measure is a table that keeps its replicates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from twinsplit.diffusion.denoiser import Categorical
+from twinsplit.experiments.probes import Probe
+from twinsplit.measures.decomposition import decompose, token_loss
+from twinsplit.measures.divergence import oracle_divergence, ordered_pairs, sample_split_divergence
+from twinsplit.training.ensemble import Ensemble, NetworkDenoiser
+
+CHUNK = 1024
+Rows = list[dict[str, Any]]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """The probes and the exact answers. Held-out sequences at the fixed time and over all times; each split's likewise.
+
+    oracles: truncation k -> log posterior (n, L, q) float32 on `held_out_fixed`; exact_*: the same for k = 0 on other probes.
+    """
+
+    held_out_fixed: Probe
+    held_out: Probe
+    splits_fixed: tuple[Probe, ...]
+    splits: tuple[Probe, ...]
+    oracles: tuple[Tensor, ...]
+    exact_held_out: Tensor
+    exact_splits: tuple[Tensor, ...]
+    exact_splits_fixed: tuple[Tensor, ...]
+
+
+@torch.no_grad()
+def answer(denoiser: NetworkDenoiser, probe: Probe) -> Categorical:
+    """One member's posterior on a probe, in bounded memory."""
+    parts = [denoiser(x_t, t).log_probs for x_t, t in zip(torch.split(probe.x_t, CHUNK), torch.split(probe.t, CHUNK), strict=True)]
+    return Categorical(torch.cat(parts))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """An ensemble before its questions; answers are computed once, when a measure needs them."""
+
+    ensemble: Ensemble
+    questions: Questions
+
+    @cached_property
+    def fixed(self) -> list[Categorical]:
+        """Every member on the held-out sequences at the fixed time."""
+        return [answer(denoiser, self.questions.held_out_fixed) for denoiser in self.ensemble.denoisers()]
+
+    @cached_property
+    def averaged(self) -> list[Categorical]:
+        """Every member on the held-out sequences over all times."""
+        return [answer(denoiser, self.questions.held_out) for denoiser in self.ensemble.denoisers()]
+
+    @cached_property
+    def own(self) -> list[Categorical]:
+        """Every member on its own split over all times."""
+        return [answer(self.ensemble.member(k), self.questions.splits[m.split]) for k, m in self._named()]
+
+    @cached_property
+    def own_fixed(self) -> list[Categorical]:
+        """Every member on its own split at the fixed time."""
+        return [answer(self.ensemble.member(k), self.questions.splits_fixed[m.split]) for k, m in self._named()]
+
+    def _named(self) -> list[tuple[int, Any]]:
+        return list(enumerate(self.ensemble.members))
+
+    def name(self, k: int, suffix: str = "") -> dict[str, int]:
+        """The columns that name member k."""
+        member = self.ensemble.members[k]
+        return {f"member{suffix}": k, f"split{suffix}": member.split, f"seed{suffix}": member.seed}
+
+
+def split_divergence_rows(exam: Examination) -> Rows:
+    """A row per ordered pair (a, b) of members: KL(a || b) on held-out sequences at the fixed time."""
+    pairs = [pair for pair in ordered_pairs(len(exam.fixed)) if pair[0] < pair[1]]
+    rows = []
+    for a, b in pairs:
+        both = sample_split_divergence(exam.fixed[a], exam.fixed[b])
+        rows.append(exam.name(a, "_a") | exam.name(b, "_b") | {"values": both[:, 0]})
+        rows.append(exam.name(b, "_a") | exam.name(a, "_b") | {"values": both[:, 1]})
+    return rows
+
+
+def oracle_divergence_rows(exam: Examination) -> Rows:
+    """A row per member and truncation k: KL(BP_k || member) on held-out sequences at the fixed time."""
+    oracles = [Categorical(log_probs) for log_probs in exam.questions.oracles]
+    return [
+        exam.name(m) | {"truncation": k, "values": oracle_divergence(oracle, model)}
+        for m, model in enumerate(exam.fixed)
+        for k, oracle in enumerate(oracles)
+    ]
+
+
+def test_loss_rows(exam: Examination) -> Rows:
+    """A row per member: loss on held-out sequences over all times, nats per token."""
+    tokens = exam.questions.held_out.tokens
+    return [exam.name(m) | {"values": token_loss(model, tokens)} for m, model in enumerate(exam.averaged)]
+
+
+def train_loss_rows(exam: Examination) -> Rows:
+    """A row per member: loss on its own split over all times, nats per token."""
+    probes = [exam.questions.splits[member.split] for member in exam.ensemble.members]
+    return [exam.name(m) | {"values": token_loss(model, probes[m].tokens)} for m, model in enumerate(exam.own)]
+
+
+def fixed_time_loss_rows(exam: Examination) -> Rows:
+    """A row per member: loss on held-out sequences at the fixed time, nats per token."""
+    tokens = exam.questions.held_out_fixed.tokens
+    return [exam.name(m) | {"values": token_loss(model, tokens)} for m, model in enumerate(exam.fixed)]
+
+
+def decomposition_rows(exam: Examination) -> Rows:
+    """Rows per member, data (test, train), times (all, fixed) and term (oracle, excess), nats per token."""
+    rows: Rows = []
+    for m, member in enumerate(exam.ensemble.members):
+        for data, times, model, exact, tokens in _settings(exam, m, member.split):
+            parts = decompose(model, Categorical(exact), tokens)
+            where = exam.name(m) | {"data": data, "times": times}
+            rows.append(where | {"term": "oracle", "values": parts.oracle_term})
+            rows.append(where | {"term": "excess", "values": parts.excess_term})
+    return rows
+
+
+def _settings(exam: Examination, m: int, split: int) -> list[tuple[str, str, Categorical, Tensor, Tensor]]:
+    q = exam.questions
+    return [
+        ("test", "all", exam.averaged[m], q.exact_held_out, q.held_out.tokens),
+        ("train", "all", exam.own[m], q.exact_splits[split], q.splits[split].tokens),
+        ("test", "fixed", exam.fixed[m], q.oracles[0], q.held_out_fixed.tokens),
+        ("train", "fixed", exam.own_fixed[m], q.exact_splits_fixed[split], q.splits_fixed[split].tokens),
+    ]
+
+
+MEASURES: dict[str, Callable[[Examination], Rows]] = {
+    "sample_split_divergence": split_divergence_rows,
+    "oracle_divergence": oracle_divergence_rows,
+    "test_loss": test_loss_rows,
+    "train_loss": train_loss_rows,
+    "fixed_time_loss": fixed_time_loss_rows,
+    "loss_decomposition": decomposition_rows,
+}

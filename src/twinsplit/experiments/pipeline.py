@@ -1,0 +1,126 @@
+"""The stages of a run, in order: train, measure, decide, generate, report. Each goes on where it stopped and repeats nothing."""
+
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, final
+
+import numpy as np
+import torch
+
+from twinsplit import environment
+from twinsplit.errors import InputError
+from twinsplit.experiments.curves import curves_of, data_shares
+from twinsplit.experiments.examination import MEASURES
+from twinsplit.experiments.generation import NAME as NEIGHBOURS
+from twinsplit.experiments.generation import measure_neighbours
+from twinsplit.experiments.measuring import measure
+from twinsplit.experiments.world import World
+from twinsplit.onset import Onset, find_onset
+from twinsplit.progress import progress
+from twinsplit.recipes import Recipe
+from twinsplit.store import Run
+from twinsplit.training.loop import train
+from twinsplit.workers import Crew
+
+ONSET = "measurements/onset.json"
+DATA_SHARE = "measurements/data_share.json"
+
+
+@final
+@dataclass(frozen=True)
+class Session:
+    """A run with its world, rebuilt once. While it lives, no other process may work on the folder."""
+
+    run: Run
+    world: World
+    crew: Crew
+    lock: IO[bytes]
+    device: torch.device
+
+
+def begin(path: Path, recipe: Recipe, crew: Crew, device: str = "cpu") -> Session:
+    """Open or create a run; the world is built first, so that a recipe that does not fit writes nothing."""
+    world = World.of(recipe)
+    run = Run.create(path, recipe)
+    lock = run.hold()
+    run.check_space(disk_needed(world))
+    description = world.describe()
+    if (path / "data.json").exists() and run.read_json("data.json") != description:
+        raise InputError(f"the data of {path} changed since the run began (data.json differs)", "restore the data, or choose another --out")
+    run.write_json("data.json", description)
+    run.write_json("environment.json", environment.describe())
+    return Session(run, world, crew, lock, torch.device(device))
+
+
+def resume(path: Path, crew: Crew) -> Session:
+    """An existing run."""
+    run = Run.open(path)
+    return begin(path, run.recipe, crew)
+
+
+def disk_needed(world: World) -> int:
+    """Bytes of a whole run, roughly: every checkpoint, two resume points, one being written."""
+    recipe = world.recipe
+    stack = 4 * world.network.parameter_count() * len(recipe.members)
+    kinds = 2 if recipe.training.ema_decay else 1
+    return stack * (kinds * len(recipe.checkpoint_steps()) + 3 * (kinds + 2)) + (16 << 20)
+
+
+def train_stage(session: Session) -> None:
+    """Train to the end."""
+    run, world = session.run, session.world
+    total = run.recipe.training.steps
+    with progress("train", total) as report:
+        ensemble, splits = world.ensemble(), world.split_tokens(session.device)
+        for checkpoint in train(ensemble, splits, world.task(), run, session.crew):
+            set_status(run, "training", checkpoint.step)
+            report(checkpoint.step, f"training loss {float(checkpoint.loss.mean()):.4f}")
+    set_status(run, "trained", total)
+
+
+def set_status(run: Run, stage: str, step: int) -> None:
+    """status.json: how far the run is and what made it."""
+    run.write_json(
+        "status.json",
+        {"stage": stage, "step": step, "steps": run.recipe.training.steps, "command": shlex.join(["twinsplit", *sys.argv[1:]])},
+    )
+
+
+def measure_stage(session: Session, names: tuple[str, ...] = tuple(MEASURES)) -> None:
+    """Measure the named curves at every checkpoint."""
+    along = tuple(name for name in names if name != NEIGHBOURS)
+    _follow(session, "measure", measure(session.run, session.world, along, session.crew))
+    if NEIGHBOURS in names:
+        neighbours_stage(session, session.run.steps())
+
+
+def neighbours_stage(session: Session, steps: tuple[int, ...]) -> None:
+    """Draw samples and measure nearest neighbours at some checkpoints."""
+    _follow(session, "generate", measure_neighbours(session.run, session.world, steps, session.crew))
+
+
+def _follow(session: Session, label: str, events: Iterator[Any]) -> None:
+    total = session.run.recipe.training.steps
+    with progress(label, total) as report:
+        for event in events:
+            report(event.step)
+
+
+def decide(run: Run) -> Onset:
+    """Find the onset from stored measurements and store it."""
+    onset = find_onset(curves_of(run))
+    shares = data_shares(run)
+    if shares:
+        run.write_json(DATA_SHARE, shares)
+    run.write_json(ONSET, onset.to_json())
+    return onset
+
+
+def moments(run: Run, onset: Onset) -> tuple[int, ...]:
+    """The checkpoints nearest to the onset and to the test-loss minimum, and the last one."""
+    steps = run.steps()
+    wanted = [onset.onset.step, onset.test_loss_minimum.step, float(steps[-1])]
+    return tuple(sorted({min(steps, key=lambda s: abs(np.log(s / w))) for w in wanted if w is not None}))

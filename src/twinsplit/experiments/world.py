@@ -1,0 +1,95 @@
+"""The hierarchical world of a recipe: grammar, sequences, splits, schedule and network, rebuilt from the recipe alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from twinsplit.data.grammar import TreeGrammar
+from twinsplit.data.sequences import SequenceData, load_sequences
+from twinsplit.data.splits import Splits, disjoint_splits
+from twinsplit.diffusion.schedule import Schedule
+from twinsplit.networks.transformer import Transformer
+from twinsplit.noise import Noise
+from twinsplit.recipes import Data, Diffusion, Recipe
+from twinsplit.store import fingerprint
+from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.shard import Task
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class World:
+    """Everything a run learns from and is judged by."""
+
+    recipe: Recipe
+    data: SequenceData
+    splits: Splits
+    schedule: Schedule
+    network: Transformer
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "World":
+        """Build it; InputError where the recipe's sizes do not fit the data."""
+        data = sequences_of(recipe.data, recipe.seed)
+        splits = disjoint_splits(data.sequences, recipe.data.splits, recipe.data.split_size, recipe.data.held_out)
+        sizes = recipe.network
+        network = Transformer(
+            data.grammar.vocab_size, data.grammar.length, sizes.width, sizes.layers, sizes.heads, sizes.feedforward, sizes.dropout
+        )
+        return cls(recipe, data, splits, schedule_of(recipe.diffusion), network)
+
+    @property
+    def grammar(self) -> TreeGrammar:
+        """The rules the sequences were drawn from."""
+        return self.data.grammar
+
+    @property
+    def root(self) -> Noise:
+        """The root of the run's randomness."""
+        return Noise(self.recipe.seed)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Names of the networks, in storage order."""
+        return tuple(Member(*names) for names in self.recipe.members)
+
+    def task(self) -> Task:
+        """What the members train on, less the data."""
+        return Task(self.recipe.training, self.schedule, self.grammar.vocab_size, self.root)
+
+    def ensemble(self) -> Ensemble:
+        """The untrained members."""
+        return Ensemble.initial(self.network, self.members, self.root)
+
+    def split_tokens(self, device: torch.device | str = "cpu") -> Tensor:
+        """(splits, n, L) int64."""
+        return torch.from_numpy(self.data.sequences[self.splits.rows].astype(np.int64)).to(device)
+
+    def held_out(self) -> NDArray[np.int8]:
+        """(m, L) int8, disjoint by content from every split."""
+        held_out: NDArray[np.int8] = self.data.sequences[self.splits.held_out]
+        return held_out
+
+    def describe(self) -> dict[str, Any]:
+        """data.json: where the sequences come from, their fingerprint, the rows of each split."""
+        rows = {"splits": self.splits.rows.tolist(), "held_out": self.splits.held_out.tolist()}
+        return self.data.describe() | {"rows": rows, "rows_sha256": fingerprint(repr(rows).encode())}
+
+
+def sequences_of(data: Data, seed: int) -> SequenceData:
+    """The prepared folder `data.path`, or `data.samples` sequences drawn from the recipe's grammar."""
+    if data.path:
+        return load_sequences(Path(data.path))
+    grammar = TreeGrammar.random(data.vocab_size, data.depth, data.rules_per_symbol, data.sigma, data.grammar_seed)
+    return SequenceData(grammar, grammar.sample(data.samples, seed).numpy(), {"grammar_seed": data.grammar_seed, "sample_seed": seed})
+
+
+def schedule_of(diffusion: Diffusion) -> Schedule:
+    """The named schedule."""
+    schedule: Schedule = getattr(Schedule, diffusion.schedule)(diffusion.T)
+    return schedule

@@ -1,0 +1,70 @@
+"""How each number on the page is defined."""
+
+from twinsplit.report.model import Definition
+
+BG = "Garnier-Brun et al., Biased Generalization in Diffusion Models, arXiv 2603.03469"
+
+DEFINITIONS = (
+    Definition(
+        "Sample-split divergence",
+        "How far two networks are apart that learned from disjoint splits: the Kullback-Leibler divergence of their posteriors on the same "
+        "noised held-out sequence, summed over tokens, both directions averaged, then averaged over sequences and pairs.",
+        "D(s) = mean over pairs i≠j, sequences x of Σ_leaves KL(p_i(x₀|x_t) ‖ p_j(x₀|x_t))",
+        BG,
+    ),
+    Definition(
+        "Test loss",
+        "Cross-entropy of the clean tokens given the noised sequence, on held-out sequences that share no content with any split, each at "
+        "its own time, uniform on 1..T; nats per token.",
+        "L(s) = −mean log p(x₀ | x_t, t)",
+        BG,
+    ),
+    Definition(
+        "Onset",
+        "The step at which the sample-split divergence is lowest after the early transient: from there on the twins part. Located on a "
+        "penalised cubic spline of the log-divergence in log step.",
+        "argmin over s of D(s)",
+        "docs/onset.md",
+    ),
+    Definition(
+        "Test-loss minimum",
+        "Where the same kind of spline through the test loss is lowest; not reached when that is at the end of training.",
+        "argmin over s of L(s)",
+        "docs/onset.md",
+    ),
+    Definition(
+        "Interval",
+        "What would change had other networks been trained and other sequences been held out: both are resampled together, the "
+        "networks with Student's t because there are few. It does not cover another kind of data or network.",
+        "Student t over networks, Gaussian over sequences, 2,000 draws",
+        "docs/onset.md",
+    ),
+    Definition(
+        "Oracle divergence, BP_k",
+        "Distance from an exact posterior, computed by belief propagation on the tree that made the data; in BP_k the k top levels "
+        "are replaced by independent branches, so that a larger k knows only coarser structure.",
+        "mean Σ_leaves KL(BP_k(x₀|x_t) ‖ p(x₀|x_t))",
+        BG + ", fig. 6",
+    ),
+    Definition(
+        "Oracle and excess term",
+        "The loss is what the exact posterior expects the prediction to cost (oracle term) plus the rest (excess). On fresh data the "
+        "excess is 0 in expectation (a little above it here, because held-out sequences leave out the splits' contents); below 0 on "
+        "training data, the network knows more of these very sequences than the distribution tells.",
+        "L = −Σ_x π(x|x_t) log p(x|x_t) + excess",
+        BG + ", fig. 4b",
+    ),
+    Definition(
+        "Nearest-neighbour distance",
+        "Hamming distance (tokens that differ) of a generated sequence to the nearest one in its network's own split; beside it, that of "
+        "held-out sequences, which have never been seen. All networks start from the same noise.",
+        "min over training x of #{i : g_i ≠ x_i}",
+        BG + ", fig. 4a",
+    ),
+    Definition(
+        "Nearest-neighbour divergence",
+        "Divergence of the generated histogram from the held-out one, each count raised by 1/2.",
+        "KL(histogram of generated ‖ histogram of held-out)",
+        BG + ", fig. 4a",
+    ),
+)

@@ -1,0 +1,134 @@
+"""The decision in words a practitioner acts on, and numbers as they are written on the page."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twinsplit.report.model import Decision, Interval, Report
+
+NOT_A_PROMISE = "Stopping early weakens the pull towards single training examples; it is not a privacy guarantee."
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the top of the page says.
+
+    badge: the verdict in a few words.  headline: what to do.  aside: how sure that is.  lead: why.  advice: what to do next.
+    """
+
+    badge: str
+    headline: str
+    aside: str
+    lead: str
+    advice: tuple[str, ...]
+
+
+def number(value: float | None) -> str:
+    """Four significant digits at most, thousands separated; an en dash for a missing number."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.2e}"
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
+
+
+def measured(value: float) -> str:
+    """Four significant digits, zeros included, so that a column lines up; an en dash for a missing number."""
+    return f"{value:#.4g}".rstrip(".") if math.isfinite(value) else "–"
+
+
+def step(value: float) -> str:
+    """An optimizer step: "1,955"."""
+    return f"{value:,.0f}"
+
+
+def rounded(value: float) -> str:
+    """Three significant digits: "0.152"."""
+    return number(float(f"{value:.3g}"))
+
+
+def interval(ends: Interval | None, written: Callable[[float], str] = step) -> str:
+    """Steps as "1,700–2,600", or "from 1,700 on" and "up to 2,600" where an end was not reached, or "not determined"."""
+    low, high = ends or (None, None)
+    if low is None:
+        return "not determined" if high is None else f"up to {written(high)}"
+    return f"from {written(low)} on" if high is None else f"{written(low)}–{written(high)}"
+
+
+def percent(level: float) -> str:
+    """ "90%"."""
+    return f"{100 * level:.3g}%"
+
+
+def _between(decision: Decision, ends: Interval | None) -> str:
+    return f"({percent(decision.level)} interval {interval(ends)})"
+
+
+def _test_loss_says(decision: Decision, last_step: float) -> str:
+    """What stopping at the lowest test loss would have meant."""
+    if decision.test_loss_minimum_step is None:
+        return f"The test loss would have told you to go on: it was still falling at the last step, {step(last_step)}."
+    where = _between(decision, decision.test_loss_minimum_interval)
+    return f"The test loss would have told you to stop at step {step(decision.test_loss_minimum_step)} {where}."
+
+
+def _biased(decision: Decision, last_step: float) -> Explanation:
+    onset = "early on" if decision.onset_step is None else f"at about step {step(decision.onset_step)}"
+    later = "From the onset on," if decision.test_loss_minimum_step is None else "Between the two,"
+    return Explanation(
+        badge="Bias sets in before the test-loss minimum",
+        headline=f"You should have stopped {onset}",
+        aside=f"(interval {interval(decision.onset_interval)})",
+        lead=f"{_test_loss_says(decision, last_step)} {later} the twins leaned on their own samples: "
+        "they agreed less and less with each other while the test loss was still improving.",
+        advice=("Stop further runs of this configuration at the onset, not at the lowest test loss.", NOT_A_PROMISE),
+    )
+
+
+def _turned(decision: Decision) -> str:
+    if decision.onset_step is None:
+        return "Up to there, the twins did not start to disagree more."
+    where = _between(decision, decision.onset_interval)
+    return f"The twins' disagreement turned at step {step(decision.onset_step)} {where}, which is not clearly earlier."
+
+
+def _unbiased(decision: Decision, last_step: float) -> Explanation:
+    at, reached = decision.test_loss_minimum_step, decision.test_loss_minimum_step is not None
+    return Explanation(
+        badge="No bias before the test-loss minimum",
+        headline="No biased phase was found" if at is None else f"The test loss told you in time to stop: at step {step(at)}",
+        aside=f"(interval {interval(decision.test_loss_minimum_interval)})" if reached else "",
+        lead=_turned(decision) if reached else f"{_test_loss_says(decision, last_step)} {_turned(decision)}",
+        advice=("Ask again after any change of data, model or length: a longer run may lean on its samples.", NOT_A_PROMISE),
+    )
+
+
+def _train_longer(decision: Decision, last_step: float) -> tuple[str, ...]:
+    missing = [
+        *(["the test loss had not reached its minimum"] if decision.test_loss_minimum_step is None else []),
+        *(["the twins' disagreement had not turned upward"] if decision.onset_step is None else []),
+    ]
+    return (f"Train longer: by the last step, {step(last_step)}, {' and '.join(missing)}.",) if missing else ()
+
+
+def _undecided(decision: Decision, last_step: float) -> Explanation:
+    return Explanation(
+        badge="Not enough power",
+        headline="This run cannot tell which came first.",
+        aside="",
+        lead=f"It neither shows a biased phase nor rules one out. {_test_loss_says(decision, last_step)}",
+        advice=(
+            *_train_longer(decision, last_step),
+            "Train more members: intervals come from resampling them, and four splits give six pairs of twins, eight give 28.",
+            "Where the bands are wide, measure on more held-out examples.",
+        ),
+    )
+
+
+_EXPLAIN = {"bias_precedes_test_minimum": _biased, "no_bias_before_test_minimum": _unbiased, "not_enough_power": _undecided}
+
+
+def explain(report: Report) -> Explanation:
+    """The decision of a report in words; advice that the decision brings along takes the place of ours."""
+    told = _EXPLAIN[report.decision.verdict](report.decision, report.last_step)
+    return Explanation(told.badge, told.headline, told.aside, told.lead, report.decision.advice or told.advice)

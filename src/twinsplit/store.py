@@ -1,0 +1,247 @@
+"""A run is a folder: configuration, data fingerprint, environment, checkpoints, measurements.
+
+Every file is written whole or not at all (temporary file, fsync, rename). Tensors are safetensors, tables parquet, the rest
+JSON; no pickle is read or written. Each checkpoint's SHA-256 stands in `checkpoints/manifest.json`, so a truncated or altered
+file is refused, never used.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, final
+
+from twinsplit.errors import InputError
+from twinsplit.recipes import Recipe, recipe_from
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import Tensor
+
+REMEDY_DISK = "free or choose another place and run the same command again: what was written before is intact"
+
+
+def fingerprint(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, and through to the disk."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, content)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}", REMEDY_DISK) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Strict JSON (no NaN), indented, with a final newline."""
+    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file of ours."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist", "run the stage that writes it, or check the path") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}", "restore the file from a copy, or delete it and run again") from error
+
+
+def encode_tensors(tensors: Mapping[str, "Tensor"], note: Mapping[str, Any]) -> bytes:
+    """Safetensors with one metadata entry, so that equal content has equal bytes."""
+    from safetensors.torch import save
+
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return save(plain, metadata={"twinsplit": json.dumps(note, sort_keys=True)})
+
+
+def encode_table(table: "pa.Table") -> bytes:
+    """Parquet bytes of a table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+@final
+class Run:
+    """A run folder. Methods return or raise; a missing or damaged part is an InputError that says the remedy."""
+
+    def __init__(self, path: Path, recipe: Recipe) -> None:
+        self.path = path
+        self.recipe = recipe
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """An existing run."""
+        if not (path / "config.json").is_file():
+            raise InputError(f"{path} is not a run folder (no config.json)", "give the folder that `twinsplit train` or `quickstart` wrote")
+        return cls(path, recipe_from(read_json(path / "config.json"), str(path / "config.json")))
+
+    @classmethod
+    def create(cls, path: Path, recipe: Recipe) -> "Run":
+        """A new run, or the existing one with this very recipe; any other content is refused."""
+        if (path / "config.json").is_file():
+            run = cls.open(path)
+            if run.recipe != recipe:
+                raise InputError(f"{path} holds a run of another configuration ({_difference(run.recipe, recipe)})", "choose another --out")
+            return run
+        if path.exists() and (not path.is_dir() or any(p.suffix != ".part" for p in path.iterdir())):
+            raise InputError(f"{path} exists and is not a run folder", "choose another --out, or remove it")
+        write_json(path / "config.json", recipe.to_json())
+        return cls(path, recipe)
+
+    def checkpoint(self, step: int, part: str = "") -> Path:
+        """The path of a checkpoint (part "") or of what lies beside it (part ".optimizer")."""
+        return self.path / "checkpoints" / f"step_{step:08d}{part}.safetensors"
+
+    def _manifest(self) -> dict[str, str]:
+        path = self.path / "checkpoints" / "manifest.json"
+        manifest: dict[str, str] = read_json(path) if path.exists() else {}
+        return manifest
+
+    def steps(self) -> tuple[int, ...]:
+        """Steps of the kept checkpoints that are written, ascending."""
+        present = self._present()
+        return tuple(step for step in self.recipe.checkpoint_steps() if self.checkpoint(step).name in present)
+
+    def _present(self) -> set[str]:
+        return {name for name in self._manifest() if (self.path / "checkpoints" / name).exists()}
+
+    def resume_step(self) -> int:
+        """The last step from which training can go on with no earlier checkpoint missing; 0 when there is none."""
+        present = self._present()
+        missing = [step for step in self.recipe.checkpoint_steps() if self.checkpoint(step).name not in present]
+        points = [_step_of(name) for name in present if ".optimizer" in name and self.checkpoint(_step_of(name)).name in present]
+        return max((point for point in points if not missing or point < missing[0]), default=0)
+
+    def save(self, step: int, tensors: Mapping[str, "Tensor"], part: str = "") -> None:
+        """Write a checkpoint file and enter its hash in the manifest."""
+        path = self.checkpoint(step, part)
+        content = encode_tensors(tensors, {"step": step})
+        write_bytes(path, content)
+        self._enter(self._manifest() | {path.name: fingerprint(content)})
+
+    def _enter(self, manifest: dict[str, str]) -> None:
+        write_json(self.path / "checkpoints" / "manifest.json", dict(sorted(manifest.items())))
+
+    def prune(self, keep_last: int = 2) -> None:
+        """Drop all but the last resume points, and the weights that only served them."""
+        manifest = self._manifest()
+        resume = sorted(_step_of(name) for name in manifest if ".optimizer" in name)
+        needed = set(resume[-keep_last:])
+        kept = set(self.recipe.checkpoint_steps())
+        unneeded = {n for n in manifest if _step_of(n) not in needed and (".optimizer" in n or _step_of(n) not in kept)}
+        self._enter({name: value for name, value in manifest.items() if name not in unneeded})
+        for name in unneeded:
+            (self.path / "checkpoints" / name).unlink(missing_ok=True)
+
+    def load(self, step: int, part: str = "") -> dict[str, "Tensor"]:
+        """The tensors of a checkpoint, checked against the manifest."""
+        from safetensors.torch import load
+
+        path = self.checkpoint(step, part)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"cannot read the checkpoint {path}: {error.strerror}", "see RUN/checkpoints for the steps there are"
+            ) from error
+        if self._manifest().get(path.name) != fingerprint(content):
+            raise InputError(
+                f"the checkpoint {path} is truncated or altered (its SHA-256 is not the recorded one)",
+                "restore it from a copy, or delete this file and train again: the same command makes the same bits",
+            )
+        tensors: dict[str, Tensor] = load(content)
+        return tensors
+
+    def write_table(self, name: str, step: int, table: "pa.Table") -> None:
+        """The measurement `name` at one step; together the steps form the parquet data set measurements/NAME.parquet."""
+        write_bytes(self.path / "measurements" / f"{name}.parquet" / f"step_{step:08d}.parquet", encode_table(table))
+
+    def measured(self, name: str) -> tuple[int, ...]:
+        """Steps at which `name` is measured, ascending."""
+        folder = self.path / "measurements" / f"{name}.parquet"
+        return tuple(sorted(_step_of(p.name) for p in folder.glob("step_*.parquet")))
+
+    def table(self, name: str) -> "pa.Table":
+        """The measurement `name` over all steps, in order of steps."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        folder = self.path / "measurements" / f"{name}.parquet"
+        parts = sorted(folder.glob("step_*.parquet"))
+        if not parts:
+            raise InputError(f"{name} is not measured in {self.path}", f"run: twinsplit measure {self.path}")
+        return pa.concat_tables([pq.read_table(part) for part in parts])
+
+    def write_json(self, name: str, value: Any) -> None:
+        """A JSON file of the run, such as "measurements/onset.json"."""
+        write_json(self.path / name, value)
+
+    def read_json(self, name: str) -> Any:
+        """The value in a JSON file of the run."""
+        return read_json(self.path / name)
+
+    def hold(self) -> IO[bytes]:
+        """Keep other processes out while the returned file is open; the system lets go when this process ends, however it ends."""
+        import fcntl
+
+        file = (self.path / ".lock").open("wb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise InputError(f"another process works on {self.path}", "wait for it, stop it, or choose another --out") from error
+        return file
+
+    def check_space(self, needed: int) -> None:
+        """Refuse when the disk cannot hold `needed` more bytes."""
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise InputError(f"{self.path}: {free >> 20} MiB free, about {needed >> 20} MiB needed", "free some, or choose another --out")
+
+
+def _step_of(name: str) -> int:
+    return int(name.removeprefix("step_").split(".")[0])
+
+
+def _difference(old: Recipe, new: Recipe) -> str:
+    def flat(prefix: str, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            return {prefix: value}
+        return {k: v for key, inner in value.items() for k, v in flat(f"{prefix}.{key}" if prefix else key, inner).items()}
+
+    before, after = flat("", old.to_json()), flat("", new.to_json())
+    return ", ".join(f"{key} {before[key]!r} there, {after[key]!r} asked" for key in before if before[key] != after[key])

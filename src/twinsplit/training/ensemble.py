@@ -1,0 +1,65 @@
+"""K same-shaped networks on one device, stepped together. Members never see each other: each has its own loss and gradient."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from twinsplit.diffusion.denoiser import Categorical, Denoiser
+from twinsplit.networks.network import Network
+from twinsplit.noise import Noise
+from twinsplit.training.stack import Stack
+
+
+@final
+@dataclass(frozen=True)
+class Member:
+    """A network's name: the split it learns and the seed of its weights, order and noise (its index within the run)."""
+
+    split: int
+    seed: int
+
+    def noise(self, root: Noise) -> Noise:
+        """Members with one seed would share everything but data; recipes give every member its own, as [BG] does."""
+        return root.child(f"training/{self.seed}")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class NetworkDenoiser(Denoiser[Categorical]):
+    """One member as a denoiser. parameters: name -> (1, *shape)."""
+
+    network: Network
+    parameters: Mapping[str, Tensor]
+
+    @torch.no_grad()
+    def forward(self, x_t: Tensor, t: int | Tensor) -> Categorical:
+        dtype = next(iter(self.parameters.values())).dtype
+        times = torch.as_tensor(t, device=x_t.device).expand(len(x_t))
+        return Categorical.from_logits(self.network.logits(self.parameters, x_t.to(dtype)[None], times[None])[0])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """A network architecture, its members, and their parameters: name -> (K, *shape)."""
+
+    network: Network
+    members: tuple[Member, ...]
+    parameters: Mapping[str, Tensor]
+
+    @classmethod
+    def initial(cls, network: Network, members: tuple[Member, ...], root: Noise) -> "Ensemble":
+        """Untrained members: weights drawn from each one's own stream below `root`."""
+        stack = Stack.zeros(network, len(members)).initialise(network, [m.noise(root).child("weights") for m in members])
+        return cls(network, members, stack.views)
+
+    def member(self, k: int) -> NetworkDenoiser:
+        """Member k as a denoiser (a view, no copy)."""
+        return NetworkDenoiser(self.network, {name: value[k : k + 1] for name, value in self.parameters.items()})
+
+    def denoisers(self) -> tuple[NetworkDenoiser, ...]:
+        """All members as denoisers, in storage order."""
+        return tuple(self.member(k) for k in range(len(self.members)))

@@ -1,0 +1,27 @@
+"""Learning-rate factors by step."""
+
+import math
+
+from twinsplit.training.batches import steps_per_epoch
+
+
+def constant(step: int, steps: int, per_epoch: int) -> float:
+    """1 at every step."""
+    return 1.0
+
+
+def published(step: int, steps: int, per_epoch: int) -> float:
+    """[BG]: by epoch, from 1 to 0.5 linearly over 50 epochs, then a cosine from 0.5 to 0.1 at the last epoch."""
+    epoch, last = (step - 1) // per_epoch, max(steps // per_epoch, 1)
+    if epoch < 50:
+        return 1.0 - 0.5 * epoch / 50
+    progress = min((epoch - 50) / max(last - 50, 1), 1.0)
+    return 0.1 + 0.4 * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+RATES = {"constant": constant, "published": published}
+
+
+def rate_factor(name: str, step: int, steps: int, n: int, batch: int) -> float:
+    """The factor of the named schedule at a step (1, 2, ...)."""
+    return RATES[name](step, steps, steps_per_epoch(n, batch))

@@ -1,0 +1,161 @@
+"""The part of an ensemble that one worker steps: weights, moments and average of some members, and the step itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from twinsplit.diffusion.schedule import Schedule
+from twinsplit.errors import InputError
+from twinsplit.networks.network import Drop, Network, keep
+from twinsplit.noise import Noise
+from twinsplit.recipes import Training
+from twinsplit.training.batches import batch_rows, draw_eps, draw_times, noised_one_hot
+from twinsplit.training.dropout import Dropout
+from twinsplit.training.ensemble import Member
+from twinsplit.training.loss import token_cross_entropy
+from twinsplit.training.rates import rate_factor
+from twinsplit.training.stack import Stack
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+BUFFERS = ("weights", "exp_avg", "exp_avg_sq", "average")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What all members share: how to train, the noising process, the vocabulary, and the root of all randomness."""
+
+    training: Training
+    schedule: Schedule
+    vocab_size: int
+    root: Noise
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """Members on one device. tokens: (K, n, L) int64, member k's split; buffers: flat float32, one of each kind in BUFFERS."""
+
+    network: Network
+    task: Task
+    members: tuple[Member, ...]
+    tokens: Tensor
+    buffers: dict[str, Tensor]
+
+    def stack(self, kind: str) -> Stack:
+        """Named views on one buffer."""
+        return Stack.over(self.buffers[kind], self.network, len(self.members))
+
+    def noises(self) -> list[Noise]:
+        """Each member's source of randomness."""
+        return [member.noise(self.task.root) for member in self.members]
+
+    def load(self, tensors: Mapping[str, Tensor], members: slice) -> None:
+        """Take up the state KIND.NAME -> (all members, ...) for these members; what it leaves out stays zero."""
+        for kind in BUFFERS:
+            if any(name.startswith(f"{kind}.") for name in tensors):
+                self.stack(kind).load(tensors, f"{kind}.", members)
+
+
+def allocate(network: Network, members: int, device: torch.device) -> dict[str, Tensor]:
+    """Zeroed buffers; on the CPU in shared memory, so that a worker process steps them in place."""
+    size = members * network.parameter_count()
+    buffers = {kind: torch.zeros(size, device=device) for kind in BUFFERS}
+    if device.type == "cpu":
+        for buffer in buffers.values():
+            buffer.share_memory_()  # type: ignore[no-untyped-call]
+    return buffers
+
+
+def advance(shard: Shard, first: int, last: int) -> Tensor:
+    """Take steps first..last in place; (steps, K) training losses, float32 on the CPU."""
+    stepper = Stepper.on(shard, first - 1)
+    losses = torch.stack([stepper.step(step) for step in range(first, last + 1)]).cpu()
+    finite = losses.isfinite().all(1)
+    if not bool(finite.all()):
+        bad = int((~finite).int().argmax())
+        member = shard.members[int((~losses[bad].isfinite()).int().argmax())]
+        raise InputError(
+            f"training diverged: the loss of split {member.split}, seed {member.seed} is not finite at step {first + bad}",
+            "lower training.learning_rate (or use precision float32) and choose another --out; earlier checkpoints are intact",
+        )
+    return losses
+
+
+@final
+class Stepper:
+    """A shard made ready to step: leaves for autograd, gradients in one buffer, Adam on it as one parameter."""
+
+    def __init__(self, shard: Shard, optimizer: torch.optim.Adam, leaves: dict[str, Tensor], grad: Tensor) -> None:
+        self.shard = shard
+        self.optimizer = optimizer
+        self.leaves = leaves
+        self.grad = grad
+
+    @classmethod
+    def on(cls, shard: Shard, done: int) -> "Stepper":
+        """With moments taken from the shard's buffers after `done` steps."""
+        weights, grad = shard.buffers["weights"], torch.zeros_like(shard.buffers["weights"])
+        gradients = Stack.over(grad, shard.network, len(shard.members)).views
+        leaves: dict[str, Tensor] = {}
+        for name, view in shard.stack("weights").views.items():
+            leaves[name] = torch.nn.Parameter(view)
+            leaves[name].grad = gradients[name]
+        flat = torch.nn.Parameter(weights)
+        flat.grad = grad
+        optimizer = torch.optim.Adam([flat], lr=shard.task.training.learning_rate, fused=True)
+        optimizer.state[flat] = {
+            "step": torch.tensor(float(done), device=weights.device),
+            "exp_avg": shard.buffers["exp_avg"],
+            "exp_avg_sq": shard.buffers["exp_avg_sq"],
+        }
+        return cls(shard, optimizer, leaves, grad)
+
+    def step(self, step: int) -> Tensor:
+        """One step of every member; (K,) losses before it."""
+        losses = self._losses(step)
+        self.grad.zero_()
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        self._set_rate(step)
+        self.optimizer.step()
+        self._average(step)
+        return losses.detach()
+
+    def _losses(self, step: int) -> Tensor:
+        tokens, x_t, t = self._batch(step)
+        dtype = PRECISIONS[self.shard.task.training.precision]
+        with torch.autocast(x_t.device.type, dtype, enabled=dtype != torch.float32):
+            logits = self.shard.network.logits(self.leaves, x_t, t, self._drop(step))
+        return token_cross_entropy(logits, tokens)
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens (K, b, L), x_t (K, b, L, q) and times (K, b); members of one seed share order, times and noise."""
+        shard, device = self.shard, self.grad.device
+        n, length = shard.tokens.shape[1:]
+        drawn = {}
+        for noise in dict.fromkeys(shard.noises()):
+            rows = batch_rows(noise, step, n, shard.task.training.batch, device)
+            t = draw_times(noise, step, len(rows), shard.task.schedule, device)
+            drawn[noise] = rows, t, draw_eps(noise, step, len(rows), (length, shard.task.vocab_size), device)
+        rows, t, eps = (torch.stack(parts) for parts in zip(*(drawn[noise] for noise in shard.noises()), strict=True))
+        tokens = shard.tokens.gather(1, rows[..., None].expand(-1, -1, length))
+        signal, sigma = (scale.float() for scale in shard.task.schedule.scales(t))
+        return tokens, noised_one_hot(tokens, eps, signal, sigma), t
+
+    def _drop(self, step: int) -> Drop:
+        rate = getattr(self.shard.network, "dropout", 0.0)
+        return Dropout.keyed(rate, self.shard.noises(), step, self.grad.device) if rate else keep
+
+    def _set_rate(self, step: int) -> None:
+        training, n = self.shard.task.training, self.shard.tokens.shape[1]
+        factor = rate_factor(training.schedule, step, training.steps, n, training.batch)
+        self.optimizer.param_groups[0]["lr"] = training.learning_rate * factor
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        """Moving average; early on the decay grows as step / (step + 9), so that the start is forgotten."""
+        decay = min(self.shard.task.training.ema_decay, step / (step + 9)) if self.shard.task.training.ema_decay else 0.0
+        self.shard.buffers["average"].lerp_(self.shard.buffers["weights"], 1 - decay)

@@ -1,0 +1,117 @@
+"""What each verb of the command line does: a few lines over the stages."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twinsplit import recipes
+from twinsplit.data.grammar import TreeGrammar
+from twinsplit.data.sequences import SequenceData, load_sequences
+from twinsplit.errors import InputError
+from twinsplit.experiments import pipeline
+from twinsplit.experiments.examination import MEASURES
+from twinsplit.recipes import Recipe
+from twinsplit.store import Run
+from twinsplit.workers import Crew, available_cores, crew
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from twinsplit import cli
+
+
+def _crew(workers: int, tasks: int) -> "AbstractContextManager[Crew]":
+    if workers < 0:
+        raise InputError(f"--workers {workers}", "give 1 or more, or 0 for one per core")
+    return crew(min(workers or available_cores(), tasks))
+
+
+def quickstart(out: Path, seed: int, scale: str, workers: int) -> None:
+    """Everything from the grammar to the page."""
+    recipe = replace(recipes.preset(scale), seed=seed)
+    with _crew(workers, len(recipe.members)) as hands:
+        session = pipeline.begin(out, recipe, hands)
+        pipeline.train_stage(session)
+        pipeline.measure_stage(session)
+        decision = pipeline.decide(session.run)
+        pipeline.neighbours_stage(session, pipeline.moments(session.run, decision))
+    page = report(out)
+    print(f"{decision.verdict}: {decision.reason}\n{page}")
+
+
+def data_grammar(asked: "cli.DataGrammar") -> None:
+    """Draw and write a data folder."""
+    if asked.samples < 1:
+        raise InputError(f"--samples {asked.samples}", "draw at least 1")
+    grammar = TreeGrammar.random(asked.vocab_size, asked.depth, asked.rules_per_symbol, asked.sigma, asked.grammar_seed)
+    origin = {"grammar_seed": asked.grammar_seed, "sigma": asked.sigma, "sample_seed": asked.seed}
+    data = SequenceData(grammar, grammar.sample(asked.samples, asked.seed).numpy(), origin)
+    data.save(asked.out)
+    print(f"{asked.out}: {asked.samples} sequences of {grammar.length} tokens, sha256 {data.describe()['sha256'][:16]}")
+
+
+def data_check(folder: Path) -> None:
+    """Load a data folder, which compares its fingerprints."""
+    description = load_sequences(folder).describe()
+    print(f"{folder}: intact, {description['shape'][0]} sequences of {description['shape'][1]} tokens, sha256 {description['sha256'][:16]}")
+
+
+def train(asked: "cli.Train") -> None:
+    """Train, or go on training."""
+    recipe = _recipe(asked)
+    tasks = len(recipe.members) if asked.device == "cpu" else 1
+    _check_device(asked.device)
+    with _crew(asked.workers, tasks) as hands:
+        pipeline.train_stage(pipeline.begin(asked.out, recipe, hands, asked.device))
+    print(f"{asked.out}: trained to step {recipe.training.steps}; next: twinsplit measure {asked.out}")
+
+
+def _recipe(asked: "cli.Train") -> Recipe:
+    recipe = recipes.read_recipe(asked.recipe) if asked.recipe else recipes.preset(asked.scale)
+    if asked.seed is not None:
+        recipe = replace(recipe, seed=asked.seed)
+    if asked.data is not None:
+        recipe = replace(recipe, data=replace(recipe.data, path=str(asked.data.resolve())))
+    return recipe
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"--device {device} does not work here: {str(error).splitlines()[0]}", "use cpu; see `twinsplit doctor`"
+        ) from error
+
+
+def measure(path: Path, names: tuple[str, ...], workers: int) -> None:
+    """Measure what is missing."""
+    with _crew(workers, len(Run.open(path).recipe.checkpoint_steps())) as hands:
+        session = pipeline.resume(path, hands)
+        if not session.run.steps():
+            raise InputError(f"{path} has no checkpoint yet", f"train first: twinsplit train --out {path}")
+        pipeline.measure_stage(session, names or tuple(MEASURES))
+    print(f"{path}: measured; next: twinsplit onset {path}")
+
+
+def onset(path: Path) -> None:
+    """The decision in words."""
+    decision = pipeline.decide(Run.open(path))
+    print(f"{decision.verdict}: {decision.reason}")
+
+
+def onset_json(path: Path) -> None:
+    """The decision as one JSON object."""
+    json.dump(pipeline.decide(Run.open(path)).to_json(), sys.stdout, indent=2, allow_nan=False)
+    print()
+
+
+def report(path: Path) -> Path:
+    """Write the page and the printed figure."""
+    from twinsplit.report.write import write_report
+
+    return write_report(Run.open(path))

@@ -1,0 +1,67 @@
+"""Splits are disjoint by index and by content, or refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from twinsplit.data.splits import Splits, consecutive_splits, content_ids, disjoint_splits
+from twinsplit.errors import InputError
+
+samples = arrays(np.int8, st.tuples(st.integers(12, 60), st.just(3)), elements=st.integers(0, 2))
+
+
+@given(samples)
+def test_disjoint_splits_share_no_content(data: np.ndarray) -> None:
+    try:
+        splits = disjoint_splits(data, 2, 3, 3)
+    except InputError:
+        distinct = len(np.unique(data, axis=0))
+        assert distinct < 9  # nine distinct contents always suffice
+        return
+    splits.check(data)
+    sets = [{tuple(row) for row in data[rows]} for rows in (*splits.rows, splits.held_out)]
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        assert sets[a].isdisjoint(sets[b])
+
+
+@given(samples)
+def test_content_ids_agree_with_equality(data: np.ndarray) -> None:
+    ids = content_ids(data)
+    equal = (data[:, None] == data[None]).all(-1)
+    assert ((ids[:, None] == ids[None]) == equal).all()
+    assert (ids <= np.arange(len(data))).all()
+
+
+def test_repeats_within_a_split_stay() -> None:
+    data = np.array([[0], [0], [0], [1], [2], [3]], dtype=np.int8)
+    splits = disjoint_splits(data, 2, 2, 1)
+    assert splits.rows.tolist() == [[0, 1], [3, 4]]
+    assert splits.held_out.tolist() == [5]
+
+
+def test_consecutive_splits_are_the_published_rows() -> None:
+    data = np.arange(20, dtype=np.int8)[:, None]
+    splits = consecutive_splits(data, 3, 4, 5)
+    assert splits.rows.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert splits.held_out.tolist() == [12, 13, 14, 15, 16]
+
+
+def test_overlap_by_content_is_refused() -> None:
+    data = np.array([0, 1, 2, 1, 4, 5], dtype=np.int8)[:, None]
+    with pytest.raises(InputError, match=r"split 0 and split 1 share 1 samples by content"):
+        consecutive_splits(data, 2, 2, 1)
+
+
+def test_overlap_by_index_is_refused() -> None:
+    data = np.arange(6, dtype=np.int8)[:, None]
+    with pytest.raises(InputError, match=r"split 1 and the held-out set share 1 rows \(first: row 3\)"):
+        Splits(np.array([[0, 1], [2, 3]]), np.array([3, 4])).check(data)
+
+
+def test_more_samples_than_there_are_is_refused() -> None:
+    data = np.arange(6, dtype=np.int8)[:, None]
+    for make in (consecutive_splits, disjoint_splits):
+        with pytest.raises(InputError, match="fewer splits, or more data"):
+            make(data, 2, 3, 1)

@@ -1,0 +1,82 @@
+"""What the page says is what is stored."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twinsplit.experiments import pipeline
+from twinsplit.recipes import SMOKE
+from twinsplit.report.from_run import decision_of, nearest_step, report_of
+from twinsplit.report.page import render
+from twinsplit.report.stored import Table
+from twinsplit.store import Run
+from twinsplit.workers import Inline
+
+pytest.importorskip("plotly", reason="pip install 'twinsplit[report]'")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    recipe = replace(SMOKE, data=replace(SMOKE.data, splits=4), training=replace(SMOKE.training, steps=24))
+    session = pipeline.begin(tmp_path_factory.mktemp("report") / "run", recipe, Inline())
+    pipeline.train_stage(session)
+    pipeline.measure_stage(session)
+    pipeline.neighbours_stage(session, pipeline.moments(session.run, pipeline.decide(session.run)))
+    return session.run
+
+
+def test_curves_are_means_of_the_stored_replicates(run: Run) -> None:
+    report = report_of(run)
+    split, loss = report.main
+    table = run.table("sample_split_divergence").to_pylist()
+    for i, step in enumerate(run.steps()):
+        stored = np.mean([np.mean(row["values"]) for row in table if row["step"] == step])
+        assert split.series[0].mean[i] == pytest.approx(stored, rel=1e-6)
+    losses = Table.read(run, "test_loss").where(step=run.steps()[-1]).means
+    assert loss.series[0].mean[-1] == pytest.approx(losses.mean(), rel=1e-6)
+    half = 3.182446 * losses.std(ddof=1) / 2  # Student's t for three degrees of freedom
+    assert loss.series[0].high[-1] == pytest.approx(losses.mean() + half, rel=1e-5)
+
+
+def test_histograms_are_fractions_of_the_stored_distances(run: Run) -> None:
+    for histogram in report_of(run).histograms:
+        assert histogram.generated.sum() == pytest.approx(1)
+        assert histogram.held_out.sum() == pytest.approx(1)
+        assert histogram.samples == 4 * run.recipe.measuring.generated
+        assert (histogram.generated_high <= 1).all()
+
+
+def test_the_decision_names_a_checkpoint_that_exists(run: Run) -> None:
+    decision = decision_of(run)
+    assert decision.reason == run.read_json(pipeline.ONSET)["reason"]
+    if decision.checkpoint is not None:
+        assert (run.path / decision.checkpoint).is_file()
+
+
+def test_the_page_carries_configuration_data_and_definitions(run: Run) -> None:
+    page = render(report_of(run))
+    for text in ("split_size", str(run.read_json("data.json")["sha256"]), "Nearest-neighbour distance", "arXiv 2603.03469"):
+        assert text in page
+    assert "privacy guarantee" in page
+
+
+def test_reports_come_from_stored_results_only(run: Run, tmp_path: Path) -> None:
+    """A copy without its checkpoints gives the same curves."""
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    for path in (copy / "checkpoints").glob("*.safetensors"):
+        if "optimizer" in path.name:
+            path.unlink()
+    first, second = report_of(run), report_of(Run.open(copy))
+    for a, b in zip(first.main, second.main, strict=True):
+        np.testing.assert_array_equal(a.series[0].mean, b.series[0].mean)
+
+
+def test_nearest_step_is_nearest_in_log_step() -> None:
+    assert nearest_step((10, 100, 1000), 40) == 100
+    assert nearest_step((10, 100, 1000), 20) == 10
+    assert nearest_step((), 20) is None

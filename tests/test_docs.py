@@ -1,0 +1,61 @@
+"""Every command in the README and the docs runs, at smoke scale, in the order a reader meets it."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"```(?:sh|bash|console)\n(.*?)```", re.DOTALL)
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+SCALED = ("quickstart", "train")
+
+
+def commands(page: Path) -> list[list[str]]:
+    lines = [line for block in BLOCK.findall(page.read_text()) for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("twinsplit ")]
+
+
+def at_smoke_scale(words: list[str]) -> list[str]:
+    words = ["smoke" if before == "--scale" else word for before, word in zip(["", *words[:-1]], words, strict=True)]
+    scaled = words[1] in SCALED and "--scale" not in words and not any(word.endswith((".toml", ".json")) for word in words)
+    return [*words, "--scale", "smoke"] if scaled else words
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+def test_commands_run(page: Path, tmp_path: Path) -> None:
+    for words in commands(page):
+        command = [sys.executable, "-m", "twinsplit.cli", *at_smoke_scale(words)[1:]]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if PYTHON.search(page.read_text())], ids=lambda page: page.name)
+def test_examples_run(page: Path, tmp_path: Path) -> None:
+    for example in PYTHON.findall(page.read_text()):
+        done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, f"{example}\n{done.stderr}"
+
+
+def test_the_readme_prints_the_tree() -> None:
+    readme = (ROOT / "README.md").read_text()
+    files = [path.name for path in (ROOT / "src" / "twinsplit").rglob("*.py") if path.name != "__init__.py"]
+    assert not [name for name in files if f"{name} " not in readme]
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    for target in ("demo", "test"):
+        assert f"make {target}" in readme
+        assert f"\n{target}: " in makefile
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page}: {target}"

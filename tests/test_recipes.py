@@ -1,0 +1,67 @@
+"""Recipes are checked key by key."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from twinsplit.errors import InputError
+from twinsplit.recipes import PRESETS, QUICKSTART, Recipe, Training, preset, read_recipe, recipe_from
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_json(name: str) -> None:
+    recipe = preset(name)
+    assert recipe_from(json.loads(json.dumps(recipe.to_json())), "here") == recipe
+
+
+def test_the_paper_preset_is_the_published_setting() -> None:
+    paper = Recipe()
+    assert (paper.training.steps, paper.training.batch, paper.training.learning_rate) == (200_000, 512, 3e-4)
+    assert (paper.network.width, paper.network.layers, paper.network.heads, paper.network.feedforward) == (512, 8, 4, 1024)
+    assert (paper.diffusion.T, paper.measured_time, paper.training.ema_decay) == (500, 75, 0.0)
+
+
+def test_checkpoints_are_log_spaced_and_end_at_the_last_step() -> None:
+    steps = QUICKSTART.checkpoint_steps()
+    assert steps[0] == QUICKSTART.training.first_checkpoint
+    assert steps[-1] == QUICKSTART.training.steps
+    ratios = [b / a for a, b in pairwise(steps)]
+    assert max(ratios) / min(ratios) < 1.1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[trainning]\nsteps = 3", "unknown key 'trainning'; did you mean 'training'"),
+        ("[training]\nsteps = 3.5", "give a value of type int"),
+        ("[training]\nsteps = true", "give a value of type int"),
+        ('[training]\nprecision = "fp8"', "choose one of float32, bfloat16"),
+        ("[training]\nsteps = 10\nfirst_checkpoint = 20", "lies after the last step"),
+        ("[data]\nsplits = 1", "at least 2 disjoint splits"),
+        ("training = 3", "is not a table"),
+        ("steps = = 3", "is not valid"),
+    ],
+)
+def test_bad_recipes_say_what_and_where(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=says):
+        read_recipe(path)
+
+
+def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="check the path"):
+        read_recipe(tmp_path / "none.toml")
+
+
+def test_toml_and_json_agree(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("seed = 4\n[training]\nlearning_rate = 1\n")
+    (tmp_path / "a.json").write_text('{"seed": 4, "training": {"learning_rate": 1}}')
+    assert read_recipe(tmp_path / "a.toml") == read_recipe(tmp_path / "a.json") == Recipe(seed=4, training=Training(learning_rate=1.0))
+
+
+def test_members_are_splits_times_seeds() -> None:
+    recipe = recipe_from({"data": {"splits": 3}, "training": {"seeds_per_split": 2}}, "here")
+    assert recipe.members == ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1))

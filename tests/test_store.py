@@ -1,0 +1,149 @@
+"""Runs are written whole or not at all, and damaged ones are refused."""
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import torch
+
+from twinsplit import store
+from twinsplit.errors import InputError
+from twinsplit.recipes import SMOKE
+from twinsplit.store import Run, encode_tensors, write_bytes
+
+TENSORS = {"weights.a": torch.arange(6.0).view(2, 3), "weights.b": torch.ones(2)}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.create(tmp_path / "run", SMOKE)
+
+
+def test_a_run_opens_as_it_was_created(run: Run) -> None:
+    assert Run.open(run.path).recipe == SMOKE
+    assert Run.create(run.path, SMOKE).recipe == SMOKE
+
+
+def test_another_configuration_is_refused_and_named(run: Run) -> None:
+    before = (run.path / "config.json").read_bytes()
+    with pytest.raises(InputError, match=r"seed 0 there, 1 asked.*another --out"):
+        Run.create(run.path, replace(SMOKE, seed=1))
+    assert (run.path / "config.json").read_bytes() == before
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("dear")
+    with pytest.raises(InputError, match="not a run folder"):
+        Run.create(tmp_path, SMOKE)
+    with pytest.raises(InputError, match="not a run folder"):
+        Run.open(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_checkpoints_come_back_to_the_bit(run: Run) -> None:
+    step = SMOKE.checkpoint_steps()[0]
+    run.save(step, TENSORS)
+    loaded = run.load(step)
+    assert all(torch.equal(loaded[name], value) for name, value in TENSORS.items())
+    assert run.steps() == (step,)
+
+
+def test_equal_tensors_have_equal_bytes() -> None:
+    assert encode_tensors(TENSORS, {"step": 1, "a": 2}) == encode_tensors(dict(reversed(TENSORS.items())), {"a": 2, "step": 1})
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-7], lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b""])
+def test_a_damaged_checkpoint_is_refused(run: Run, damage: Any) -> None:
+    first, second = SMOKE.checkpoint_steps()[:2]
+    run.save(first, TENSORS)
+    run.save(second, TENSORS)
+    path = run.checkpoint(second)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match="truncated or altered"):
+        run.load(second)
+    assert torch.equal(run.load(first)["weights.b"], TENSORS["weights.b"])
+
+
+def test_pruning_keeps_two_resume_points_and_every_kept_checkpoint(run: Run) -> None:
+    kept = SMOKE.checkpoint_steps()
+    extra = [s for s in range(1, kept[-1]) if s not in kept][:3]
+    for step in sorted({*kept[:4], *extra}):
+        run.save(step, TENSORS)
+        run.save(step, TENSORS, ".optimizer")
+        run.prune()
+    points = sorted(p.name for p in (run.path / "checkpoints").glob("*.optimizer.safetensors"))
+    assert len(points) == 2
+    assert run.steps() == kept[:4]
+    assert run.resume_step() == max(*kept[:4], *extra)
+
+
+def test_a_deleted_checkpoint_is_made_again(run: Run) -> None:
+    kept = SMOKE.checkpoint_steps()
+    for step in kept[:3]:
+        run.save(step, TENSORS)
+        run.save(step, TENSORS, ".optimizer")
+    assert run.resume_step() == kept[2]
+    run.checkpoint(kept[2]).unlink()
+    assert run.resume_step() == kept[1]
+    run.checkpoint(kept[0]).unlink()
+    assert run.resume_step() == 0
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_a_disk_that_refuses_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    path = tmp_path / "file"
+    write_bytes(path, b"old")
+
+    def refuse(*_: object) -> None:
+        raise OSError(code, "refused")
+
+    monkeypatch.setattr(store.os, "fsync", refuse)
+    with pytest.raises(InputError, match=r"cannot write .*intact"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_tables_are_one_parquet_data_set(run: Run) -> None:
+    import pandas as pd
+
+    for step in (3, 1):
+        run.write_table("loss", step, pa.table({"step": [step], "values": pa.array([[1.0, 2.0]], pa.list_(pa.float32()))}))
+    assert run.measured("loss") == (1, 3)
+    assert run.table("loss").column("step").to_pylist() == [1, 3]
+    assert list(pd.read_parquet(run.path / "measurements" / "loss.parquet")["step"]) == [1, 3]
+
+
+def test_what_is_not_measured_is_said(run: Run) -> None:
+    with pytest.raises(InputError, match="twinsplit measure"):
+        run.table("nothing")
+
+
+def test_json_is_strict(run: Run) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        run.write_json("x.json", {"a": float("nan")})
+    assert not (run.path / "x.json").exists()
+    (run.path / "x.json").write_text("{")
+    with pytest.raises(InputError, match="restore"):
+        run.read_json("x.json")
+
+
+def test_one_process_at_a_time(run: Run) -> None:
+    with run.hold(), pytest.raises(InputError, match="another process works on"):
+        Run.open(run.path).hold()
+    run.hold().close()
+
+
+def test_too_little_space_is_refused(run: Run) -> None:
+    with pytest.raises(InputError, match="MiB free"):
+        run.check_space(1 << 60)
+
+
+def test_no_pickle_is_written(run: Run) -> None:
+    run.save(SMOKE.checkpoint_steps()[0], TENSORS)
+    assert {p.suffix for p in run.path.rglob("*") if p.is_file()} == {".json", ".safetensors"}
+    assert json.loads((run.path / "config.json").read_text())["name"] == "smoke"

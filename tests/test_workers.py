@@ -1,0 +1,82 @@
+"""Crews: order and errors are kept, tasks run on one thread, and workers leave with their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from twinsplit.errors import InputError
+from twinsplit.workers import Inline, crew
+
+
+def threads(_: int) -> int:
+    return torch.get_num_threads()
+
+
+def refuse(item: int) -> int:
+    if item == 2:
+        raise InputError("item 2", "skip it")
+    return item
+
+
+def die(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_every_task_has_one_thread(size: int) -> None:
+    with crew(size) as hands:
+        assert list(hands.map(threads, range(3))) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_an_error_keeps_its_kind(size: int) -> None:
+    with crew(size) as hands, pytest.raises(InputError, match="item 2; skip it"):
+        list(hands.map(refuse, range(4)))
+
+
+def test_a_worker_that_dies_is_said() -> None:
+    with crew(2) as hands, pytest.raises(RuntimeError, match="same command again to resume"):
+        list(hands.map(die, range(2)))
+
+
+def test_inline_is_lazy() -> None:
+    assert next(iter(Inline().map(refuse, iter([1, 2])))) == 1
+
+
+PARENT = """
+import os, time
+from twinsplit.workers import crew
+def me(_): return os.getpid()
+if __name__ == "__main__":
+    with crew(2) as hands:
+        print(*hands.map(os.getpgid, [0, 0]), flush=True)
+        print(*{p for p in hands.pool._processes}, flush=True)
+        time.sleep(60)
+"""
+
+
+def test_workers_leave_when_their_parent_is_killed() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    parent.stdout.readline()
+    workers = [int(word) for word in parent.stdout.readline().split()]
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert workers
+    assert not any(alive(pid) for pid in workers)
+
+
+def alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
