@@ -75,11 +75,13 @@ def test_forms_at_the_nodes_are_their_definitions(D: int) -> None:
 def test_the_nodes_are_fine_enough() -> None:
     coarse = population(1, GaussianBumps, 8)
     fine = Population(coarse.features, coarse.world, 200, 200)
-    torch.testing.assert_close(coarse.gram(coarse.snr**2), fine.gram(fine.snr**2), rtol=1e-5, atol=1e-5 * float(fine.gram(fine.snr**2).max()))
+    torch.testing.assert_close(
+        coarse.gram(coarse.snr**2), fine.gram(fine.snr**2), rtol=1e-5, atol=1e-5 * float(fine.gram(fine.snr**2).max())
+    )
 
 
 def test_noise_of_the_target_splits_from_misfit() -> None:
-    """Step 3 of the derivation: E[snr^2 phi phi^T r^2] = E[snr^2 phi phi^T Var(x_0 | x_t)] + E[snr^2 phi phi^T (E[x_0 | x_t] - W^T phi)^2]."""
+    """Step 3: E[snr^2 phi phi^T r^2] = E[snr^2 phi phi^T Var(x_0 | x_t)] + E[snr^2 phi phi^T (E[x_0 | x_t] - W^T phi)^2]."""
     p = population(1)
     mean = many_samples(p, RIDGE, 100).mean[:, 0]
     t = p.over_time(p.clock[0]).expand(p.positions.shape[:-1])

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from gtv_reference import small
 
+from gtv_reference import small
 from twinsplit.errors import InputError
 from twinsplit.experiments.figure_store import write_whole
 from twinsplit.experiments.gtv import FIGURES, make_figure
@@ -18,36 +18,37 @@ from twinsplit.experiments.gtv_settings import LINE, Line, preset
 from twinsplit.experiments.gtv_tables import gtv1_tables, gtv2_tables, gtv3_tables
 from twinsplit.noise import Noise
 
-MODELS, SAMPLES = 100, 4_000
 PUBLISHED = [(1e-2, 64), (1e-2, 1024), (1e-4, 256)]
+OURS, THEIRS, SAMPLES = 300, 100, 2_000
+
+
+def chance_of_distance(eps: float, P: int, published: torch.Tensor) -> float:
+    """How often two averages over 100 of our models lie as far apart as one of ours and the published one.
+
+    Densities are on 20 bins of 0.15, distances are total variation. Densities of single models have heavy tails, so the spread between
+    averages is taken from 1,000 random splits of 300 models rather than from a normal law.
+    """
+    setting, noise = Line().setting(eps, P), Noise(0, "gtv2")
+    each = densities(setting, fitted(setting, noise, OURS), noise, SAMPLES).reshape(OURS, 20, 10).mean(-1)
+    target, rng, among, between = published.reshape(20, 10).mean(-1), np.random.default_rng(0), [], []
+    for _ in range(1000):
+        order = rng.permutation(OURS)
+        one, two = each[order[:THEIRS]].mean(0), each[order[THEIRS : 2 * THEIRS]].mean(0)
+        among.append(float((one - two).abs().sum()))
+        between.append(float((one - target).abs().sum()))
+    return float(np.mean(np.array(among) >= np.array(between)))
 
 
 @pytest.mark.parametrize(("eps", "P"), PUBLISHED)
 def test_gtv2_agrees_with_the_published_mean_density(eps: float, P: int) -> None:
-    """A permutation-free two-sample test on 20 bins of 10 cells.
-
-    Both averages are over 100 independently fitted models, so each bin's difference has variance (s^2 + s^2) / 100 with s^2 the variance
-    between models, estimated from ours. The largest of 20 standardised differences exceeds 3.9 with probability 0.002 by Bonferroni; their
-    mean square is near 1, and above 2.5 with probability below 0.001 for 5 or more effective bins.
-    """
-    setting = Line().setting(eps, P)
-    noise = Noise(0, "gtv2")
-    each = densities(setting, fitted(setting, noise, MODELS), noise, SAMPLES).reshape(MODELS, 20, 10).mean(-1)
-    published = small(f"fig2_mean_density_eps{eps:g}_P{P}").reshape(20, 10).mean(-1)
-    error = (2 * each.var(0) / MODELS + 1e-8).sqrt()
-    z = (each.mean(0) - published) / error
-    assert z.abs().max() < 3.9
-    assert z.square().mean() < 2.5
+    """Not rejected at 1%. The published sampler reads its denoiser from a grid of 200 positions, ours evaluates it: measured between the
+    two on equal models, that moves the average by a total variation of 0.02 to 0.04, below what 100 models resolve."""
+    assert chance_of_distance(eps, P, small(f"fig2_mean_density_eps{eps:g}_P{P}")) > 0.01
 
 
 def test_the_agreement_test_can_fail() -> None:
     """The published density of another P is told apart by the same statistic."""
-    setting, noise = Line().setting(1e-2, 1024), Noise(0, "gtv2")
-    each = densities(setting, fitted(setting, noise, MODELS), noise, SAMPLES).reshape(MODELS, 20, 10).mean(-1)
-    other = small("fig2_mean_density_eps0.01_P64").reshape(20, 10).mean(-1)
-    z = (each.mean(0) - other) / (2 * each.var(0) / MODELS + 1e-8).sqrt()
-    assert z.abs().max() > 3.9
-    assert z.square().mean() > 2.5
+    assert chance_of_distance(1e-2, 1024, small("fig2_mean_density_eps0.01_P64")) < 0.01
 
 
 def test_a_density_does_not_depend_on_the_company_of_models() -> None:

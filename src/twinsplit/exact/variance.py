@@ -50,7 +50,8 @@ class WeightLaw:
 def root_of(matrix: Tensor) -> Tensor:
     """R with R R^T = matrix, a covariance that may be singular: 1e-10 of its largest variance is added so that Cholesky's way is open."""
     jitter = 1e-10 * float(matrix.diagonal().max()) + 1e-300
-    return torch.linalg.cholesky(matrix + jitter * torch.eye(len(matrix), dtype=matrix.dtype))
+    root: Tensor = torch.linalg.cholesky(matrix + jitter * torch.eye(len(matrix), dtype=matrix.dtype))
+    return root
 
 
 def inverse(matrix: Tensor, ridge: float) -> Tensor:

@@ -41,17 +41,23 @@ def image(drawing: "Figure", kind: str) -> bytes:
     return stream.getvalue()
 
 
-def rows(table: pa.Table) -> dict[str, list[Any]]:
-    """A table as lists by column, for JSON."""
-    return {name: table[name].to_pylist() for name in table.column_names}
+def parquet(table: pa.Table) -> bytes:
+    """The table as a Parquet file."""
+    stream = BytesIO()
+    pq.write_table(table, stream)
+    return stream.getvalue()
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """A file with this content, whole or not at all."""
+    return write_whole(path, lambda temporary: temporary.write_bytes(content))
 
 
 def store_figure(out: Path, name: str, drawing: "Figure", tables: Mapping[str, pa.Table], configuration: Mapping[str, Any]) -> list[Path]:
     """Write the figure NAME into the folder `out`; returns the paths, the configuration last: where it is, all the rest is."""
-    written = [write_whole(out / f"{name}.{kind}", lambda p, kind=kind: p.write_bytes(image(drawing, kind))) for kind in ("png", "pdf")]
+    written = [write_bytes(out / f"{name}.{kind}", image(drawing, kind)) for kind in ("png", "pdf")]
     for part, table in tables.items():
-        written.append(write_whole(out / f"{name}-{part}.parquet", lambda p, table=table: pq.write_table(table, p)))
-        text = json.dumps(rows(table), allow_nan=False)
-        written.append(write_whole(out / f"{name}-{part}.json", lambda p, text=text: p.write_text(text, encoding="utf-8")))
+        written.append(write_bytes(out / f"{name}-{part}.parquet", parquet(table)))
+        written.append(write_bytes(out / f"{name}-{part}.json", json.dumps(table.to_pydict(), allow_nan=False).encode()))
     text = json.dumps({"figure": name, **configuration}, indent=2, sort_keys=True) + "\n"
-    return [*written, write_whole(out / f"{name}-config.json", lambda p: p.write_text(text, encoding="utf-8"))]
+    return [*written, write_bytes(out / f"{name}-config.json", text.encode())]

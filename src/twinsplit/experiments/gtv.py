@@ -1,8 +1,8 @@
 """Generalization through variance, figure by figure: gtv1, gtv2, gtv3 and the twins in closed form ([GTV]; PROTOCOL section 5).
 
-    tables = gtv2(scale)            # pure: the numbers
-    drawing = FIGURES["gtv2"].draw(tables)
-    make_figure("gtv2", "laptop", Path("out"))    # both, and everything stored
+tables = gtv2(scale)            # pure: the numbers
+drawing = FIGURES["gtv2"].draw(tables)
+make_figure("gtv2", "laptop", Path("out"))    # both, and everything stored
 """
 
 from collections.abc import Callable

@@ -154,7 +154,9 @@ def draw_gtv3(tables: "Tables") -> "Figure":
         top = float(np.quantile(values(where(density, features=kind), "average"), 0.998))
         for r, rotation in enumerate(rotations):
             here, far = where(density, features=kind, rotation=rotation), where(distance, features=kind, rotation=rotation)
-            for ax, column, word in zip(axes[2 * k : 2 * k + 2, r], ("average", "few samples"), ("fitted models", "theory (cavity)"), strict=True):
+            for ax, column, word in zip(
+                axes[2 * k : 2 * k + 2, r], ("average", "few samples"), ("fitted models", "theory (cavity)"), strict=True
+            ):
                 shown = draw_circle(ax, here, column, top, rotation)
                 ax.set_title(f"{kind}, {ROTATIONS.get(rotation, f'{rotation:g}')}: {word}", fontsize=8)
             tv, floor = values(far, "few samples")[0], values(far, "sampling")[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import sqrt
 from typing import Literal, final
 
 import torch
@@ -27,7 +28,7 @@ def chunks(count: int, size: int) -> Iterator[Tensor]:
 
 def starts(setting: Setting, noise: Noise, models: Tensor, samples: int) -> Tensor:
     """(K, samples, D) states at the flow's first time; the same for every condition, so that conditions differ by nothing else."""
-    sigma = float(setting.world.process.variance(setting.flow.times[0])) ** 0.5
+    sigma = sqrt(float(setting.world.process.variance(setting.flow.times[0])))
     return sigma * noise.child("start").normal(0, models, (samples, setting.features.dimension))
 
 

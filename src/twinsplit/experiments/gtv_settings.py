@@ -56,7 +56,7 @@ class Setting:
     ridge: float = RIDGE
 
 
-def condition(data: Tensor, kind: Kind, count: int, eps: float, P: int, grid: Grid) -> Setting:  # noqa: PLR0917
+def condition(data: Tensor, kind: Kind, count: int, eps: float, P: int, grid: Grid) -> Setting:
     """A condition as published: times on [eps, 1], `count` features per coordinate and for time, 30 Euler steps."""
     process = VariancePreserving()
     features = same_axes(AXES[kind], data.shape[1], count, HALF, (eps, 1.0))
@@ -116,7 +116,19 @@ LINE: dict[Scale, Line] = {
     "paper": Line(),
 }
 CIRCLE: dict[Scale, Circle] = {
-    "smoke": Circle(rotations=(0.0,), P=100, further=(), features=5, models=4, samples=2_000, imagined=8, imagined_samples=1_000, cells=20, times=24, nodes=24),
+    "smoke": Circle(
+        rotations=(0.0,),
+        P=100,
+        further=(),
+        features=5,
+        models=4,
+        samples=2_000,
+        imagined=8,
+        imagined_samples=1_000,
+        cells=20,
+        times=24,
+        nodes=24,
+    ),
     "laptop": Circle(models=20, samples=20_000, imagined=50, imagined_samples=8_000, further=(), cells=100),
     "paper": Circle(),
 }

@@ -1,5 +1,6 @@
 """The numbers behind gtv1, gtv2 and gtv3, as tables of plain columns; nothing here draws."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -39,7 +40,7 @@ Tables = dict[str, pa.Table]
 COARSE = 50  # cells per coordinate on which 2-D densities are compared
 
 
-def table(columns: dict[str, Tensor | float | str], rows: int) -> pa.Table:
+def table(columns: Mapping[str, object], rows: int) -> pa.Table:
     """Columns of length `rows`; numbers and names are repeated."""
     return pa.table({k: v.flatten().numpy() if isinstance(v, Tensor) else pa.array([v] * rows) for k, v in columns.items()})
 
@@ -49,8 +50,8 @@ def plane(side: Tensor) -> Tensor:
     return torch.stack(torch.meshgrid(side, side, indexing="ij"), -1)
 
 
-def gtv1_tables(scale: str, seed: int = 0) -> Tables:  # noqa: ARG001 - nothing is random here
-    """Share of noise in the proxy score, tr C / (tr C + |score|^2), on [-2, 2]^2 ([GTV] figure 1): set, t, x, y, fraction."""
+def gtv1_tables(scale: str, seed: int = 0) -> Tables:
+    """Share of noise in the proxy score, tr C / (tr C + |score|^2), on [-2, 2]^2 ([GTV] figure 1); nothing is random, whatever the seed."""
     x = plane(torch.linspace(-2, 2, preset(FRACTION_GRID, scale), dtype=torch.float64))
     parts = []
     for (name, rows), t in product(POINT_SETS.items(), FRACTION_TIMES):
@@ -77,7 +78,7 @@ def line_panel(line: Line, setting: Setting, population: Population, noise: Nois
     x = setting.grid.centres()
     quartiles = {f"quartile_{q}": each.quantile(q / 4, 0) for q in (1, 3)}
     names = {"eps": setting.world.span[0], "P": float(setting.P)}
-    shown = table({**names, "x": x, "average": each.mean(0), **quartiles, **prediction.average}, len(x))
+    shown = table({**names, "x": x, "average": each.mean(0), **quartiles, **{str(k): v for k, v in prediction.average.items()}}, len(x))
     return shown, table({**names, **distances(setting, each, prediction, line.cells)}, 1)
 
 
@@ -125,7 +126,7 @@ def gtv3_tables(scale: str, seed: int = 0) -> Tables:
     return {"density": pa.concat_tables(shown), "distance": pa.concat_tables(far)}
 
 
-def with_names(rows: pa.Table, names: list[tuple[str, str | float]]) -> pa.Table:
+def with_names(rows: pa.Table, names: Sequence[tuple[str, str | float]]) -> pa.Table:
     """The table with constant columns in front."""
     for name, value in reversed(names):
         rows = rows.add_column(0, name, pa.array([value] * len(rows)))

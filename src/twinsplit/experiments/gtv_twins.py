@@ -24,16 +24,16 @@ class Calibration:
     """Repeated trainings of `members` twins, examined on `positions` new noisy samples at `checkpoints` log-spaced steps."""
 
     repetitions: int = 200
-    members: int = 8
-    positions: int = 400
+    members: int = 16
+    positions: int = 1000
     checkpoints: int = 30
     P: int = 256
     features: int = 8
     eps: float = 0.1
     ridge: float = 1e-3
-    scale: float = 0.05
+    scale: float = 0.03
     first: float = 0.02
-    last: float = 2000.0
+    last: float = 200.0
     draws: int = 500
     level: float = 0.9
 
@@ -83,7 +83,9 @@ def exact_curves(twins: TwinWorld, steps: Tensor) -> ExactCurves:
     population = Population(twins.features, twins.world)
     vector = twins.modes[1]
     S = vector.mT @ population.gram(population.snr) @ vector
-    oracle = twins.world.oracle(population.positions, population.over_time(population.clock[0]).expand(population.positions.shape[:-1])).mean
+    oracle = twins.world.oracle(
+        population.positions, population.over_time(population.clock[0]).expand(population.positions.shape[:-1])
+    ).mean
     cross = torch.stack([vector.mT @ population.vector(population.snr * oracle[..., d]) for d in range(population.D)], -1)
     constant = population.mean(population.snr * oracle.square().sum(-1))
     divergence, loss = [], []

@@ -4,12 +4,12 @@ The compiled rows need two exponentials (or one sine and cosine) per coordinate:
 value follows from its neighbour by a product.
 """
 
-from functools import lru_cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from twinsplit import kernels
 
 if TYPE_CHECKING:
     from twinsplit.exact.features import ProductFeatures
@@ -18,18 +18,12 @@ if TYPE_CHECKING:
 PIECE = 2048  # states per call of the torch path
 
 
-@lru_cache(maxsize=1)
-def compiled_available() -> bool:
-    """Whether numba can be imported."""
-    return find_spec("numba") is not None
-
-
 def evaluate(features: "ProductFeatures", coefficients: Tensor, x: Tensor) -> Tensor:
     """f (n, E) or (K, n, E) from coefficients ([K,] u_1, .., u_D, E) and x ([K,] n, D)."""
     batched = x if x.ndim == 3 else x[None]
     if coefficients.ndim == features.dimension + 1:
         coefficients = coefficients[None].expand(len(batched), *coefficients.shape)
-    compute = evaluate_compiled if compiled_available() else evaluate_torch
+    compute = evaluate_compiled if kernels.serves(x) else evaluate_torch
     value = compute(features, coefficients.contiguous(), batched.contiguous())
     return value if x.ndim == 3 else value[0]
 
@@ -56,6 +50,7 @@ def evaluate_compiled(features: "ProductFeatures", coefficients: Tensor, x: Tens
     out = torch.empty(*x.shape[:2], coefficients.shape[-1], dtype=torch.float64)
     kinds, numbers = products_numba.layout(features.axes)
     flat = coefficients.reshape(len(x), -1, features.axes[-1].count * coefficients.shape[-1])
-    with products_numba.threads(torch.get_num_threads()):
-        products_numba.contract(x.numpy(), flat.numpy(), kinds, numbers, out.numpy())
+    arrays = (x.numpy(), flat.numpy(), kinds, numbers, out.numpy())
+    tasks = len(x) * -(-x.shape[1] // products_numba.TASK)
+    kernels.over_rows(lambda begin, end: products_numba.contract(*arrays, begin, end), tasks, 1)
     return out

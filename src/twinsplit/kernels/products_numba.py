@@ -4,8 +4,6 @@ All inner loops run over the states of a block and are plain arithmetic, so the 
 exponential is written out for that reason.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import pi, sqrt
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 
 BUMPS, MODES = 0, 1
 BLOCK = 64  # states whose rows and sums are worked on together: 30 kB for 2 x 10 rows
-TASK = 4096  # states per unit of work handed to a thread
+TASK = 4096  # states per unit of work: threads share these out
 LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 6.93145751953125e-1, 1.42860682030941723212e-6
 SHIFT = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to the nearest integer and leaves that integer in the low bits
@@ -43,17 +41,6 @@ def layout(axes: "tuple[AxisFeatures, ...]") -> tuple[NDArray[np.int64], NDArray
     return np.array(kinds, dtype=np.int64), np.array(numbers)
 
 
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Run compiled loops on at most `count` threads."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(max(1, min(count, before)))
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
-
-
 @numba.njit(cache=True, inline="always", fastmath={"contract"})
 def exponential(x, height, scratch, bits, out):  # type: ignore[no-untyped-def]
     """out = height exp(x), within two units in the last place, for x clipped to -708..708."""
@@ -74,7 +61,7 @@ def exponential(x, height, scratch, bits, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, inline="always", fastmath={"contract"})
-def climb(rows, start, stop, stride, sharp, d, work, bits):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def climb(rows, start, stop, stride, sharp, d, work, bits):  # type: ignore[no-untyped-def]
     """Fill rows from `start` towards `stop`: the ratio of neighbours is exp(sharp (2 d stride - 1)), smaller by exp(-2 sharp) each time."""
     ratio, shrink = work[2], np.exp(-2 * sharp)
     for i in range(BLOCK):
@@ -87,7 +74,7 @@ def climb(rows, start, stop, stride, sharp, d, work, bits):  # type: ignore[no-u
 
 
 @numba.njit(cache=True, inline="always", fastmath={"contract"})
-def bumps(u, count, numbers, work, bits, rows):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def bumps(u, count, numbers, work, bits, rows):  # type: ignore[no-untyped-def]
     """rows[m, i] = height exp(-sharp (v_i - m)^2), v = (u - origin) / spacing.
 
     Centres are taken in runs of 2 reach + 1 around an anchor. Beyond `far` of it the whole run is below e^-400 of its height, so
@@ -172,18 +159,18 @@ def dot_last(row, count, total, out):  # type: ignore[no-untyped-def]
                 out[e, i] += row[m, i] * total[m * len(out) + e, i]
 
 
-@numba.njit(cache=True, parallel=True, fastmath={"contract"})
-def contract(x, table, kinds, numbers, out):  # type: ignore[no-untyped-def]
-    """out (K, n, E) from x (K, n, D), table (K, leading, last * E) and the layout of the coordinates."""
-    K, n, D = x.shape
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def contract(x, table, kinds, numbers, out, begin, end):  # type: ignore[no-untyped-def]
+    """Tasks begin..end of out (K, n, E) from x (K, n, D), table (K, leading, last * E) and the layout of the coordinates."""
+    _, n, D = x.shape
     tasks = (n + TASK - 1) // TASK
-    for task in numba.prange(K * tasks):
+    work = np.zeros((4, BLOCK))
+    bits = work[0].view(np.int64)
+    u, factor, value = np.zeros((D, BLOCK)), np.empty(BLOCK), np.empty((out.shape[2], BLOCK))
+    rows = np.empty((D, kinds[:, 1].max(), BLOCK))
+    total = np.empty((table.shape[2], BLOCK))
+    for task in range(begin, end):
         k, first = task // tasks, (task % tasks) * TASK
-        work = np.zeros((4, BLOCK))
-        bits = work[0].view(np.int64)
-        u, factor, value = np.zeros((D, BLOCK)), np.empty(BLOCK), np.empty((out.shape[2], BLOCK))
-        rows = np.empty((D, kinds[:, 1].max(), BLOCK))
-        total = np.empty((table.shape[2], BLOCK))
         for start in range(first, min(first + TASK, n), BLOCK):
             held = min(BLOCK, n - start)  # a last, shorter block repeats old states in its tail and does not store them
             for a in range(D):
