@@ -112,7 +112,7 @@ def test_far_states_and_nonsense_do_no_harm() -> None:
     model = LinearDenoiser(features, torch.ones(features.count, 1, dtype=torch.float64), PROCESS)
     x = torch.tensor([[1e3], [-1e6], [float("inf")], [float("nan")], [0.0]], dtype=torch.float64)
     value = model(x, 0.5).mean[:, 0]
-    assert value[:3].abs().max() < 1e-100
+    assert value[:3].abs().max() < 1e-60
     assert value[3].isnan()
     assert value[4] > 0
 

@@ -58,7 +58,8 @@ class Euler(Flow):
     """First order, as published: x_s = x_t + (s - t) v(x_t, t) ([GTV] section 5)."""
 
     def step(self, denoiser: ContinuousDenoiser[Any], x_t: Tensor, t: float, s: float) -> Tensor:
-        return torch.add(x_t, self.velocity(denoiser, x_t, t), alpha=s - t)
+        a, b = (float(c) * (s - t) for c in self.process.flow_coefficients(t))
+        return torch.add((1 + a) * x_t, denoiser(x_t, t).mean, alpha=b)  # x + (s - t)(a x + b m) in two passes over memory
 
 
 @final

@@ -77,11 +77,11 @@ def climb(rows, start, stop, stride, sharp, d, work, bits):  # type: ignore[no-u
 def bumps(u, count, numbers, work, bits, rows):  # type: ignore[no-untyped-def]
     """rows[m, i] = height exp(-sharp (v_i - m)^2), v = (u - origin) / spacing.
 
-    Centres are taken in runs of 2 reach + 1 around an anchor. Beyond `far` of it the whole run is below e^-400 of its height, so
+    Centres are taken in runs of 2 reach + 1 around an anchor. Beyond `far` of it the whole run is below e^-190 of its height, so
     clipping the distance there keeps the ratios finite and changes nothing that float64 could add to a sum.
     """
     sharp, d = numbers[2], work[3]
-    reach, far = int(np.sqrt(30.0 / sharp)), np.sqrt(650.0 / sharp)
+    reach, far = int(np.sqrt(130.0 / sharp)), np.sqrt(650.0 / sharp)
     for first in range(0, count, 2 * reach + 1):
         anchor, last = min(first + reach, count - 1), min(first + 2 * reach, count - 1)
         for i in range(BLOCK):
