@@ -91,7 +91,8 @@ def draw_line(ax: "Axes", density: pa.Table, exact: pa.Table, distance: pa.Table
         label, colour, dash = STYLE[name]
         ax.plot(x, values(density, name), color=colour, ls=dash, lw=1.0, label=label)
     far, floor = values(distance, "few samples")[0], values(distance, "sampling")[0]
-    ax.text(0.02, 0.97, f"TV {far:.2f} (sampling {floor:.2f})", transform=ax.transAxes, va="top", fontsize=7, color=CAVITY)
+    names = f"P = {values(distance, 'P')[0]:g}, ε = {values(distance, 'eps')[0]:g}"
+    ax.set_title(f"{names}\ncavity off by TV {far:.2f}, sampling {floor:.2f}", fontsize=7)
     ax.set(xlim=(-HALF, HALF), ylim=(0, 2.6), xticks=[-1, 0, 1])
 
 
@@ -99,11 +100,10 @@ def draw_gtv2(tables: "Tables") -> "Figure":
     """Average density learned on a line per time cutoff and P, with the theory laid over it ([GTV] figure 2)."""
     density, exact, distance = (tables[name] for name in ("density", "exact", "distance"))
     cutoffs, sizes = unique(density, "eps"), [P for P in unique(density, "P") if P <= 1024]
-    figure, axes = canvas(len(cutoffs) + 1, len(sizes), (2.1, 1.9))
+    figure, axes = canvas(len(cutoffs) + 1, len(sizes), (2.1, 2.1), height_ratios=[*(1.0 for _ in cutoffs), 1.6])
     for row, eps in zip(axes, cutoffs, strict=False):
         for ax, P in zip(row, sizes, strict=True):
             draw_line(ax, where(density, eps=eps, P=P), where(exact, eps=eps), where(distance, eps=eps, P=P))
-            ax.set_title(f"P = {P:g}, ε = {eps:g}", fontsize=8)
             ax.set_xlabel("x", fontsize=8)
         row[0].set_ylabel("density (1 / unit of x)", fontsize=8)
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -131,14 +131,17 @@ def draw_distances(ax: "Axes", distance: pa.Table, title: str) -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(P, [f"{p:g}" for p in P], fontsize=7)
     ax.minorticks_off()
-    ax.set(ylim=(0, None), xlabel="P, samples a model is fitted to", ylabel="total variation to experiment")
-    ax.set_title(title, fontsize=9)
-    ax.legend(fontsize=6.5, frameon=False)
+    top = max(float(values(distance, name).max()) for name in STYLE)
+    ax.set(ylim=(0, 1.9 * top), xlabel="P, samples a model is fitted to", ylabel="distance (TV)")
+    ax.set_title(f"prediction to experiment, {title}", fontsize=9)
+    ax.legend(fontsize=6.5, frameon=False, loc="upper right")
 
 
 def draw_circle(ax: "Axes", density: pa.Table, column: str, top: float, rotation: float) -> Any:
-    """One heatmap of gtv3."""
-    shown = ax.imshow(square(density, column), extent=(-HALF, HALF, -HALF, HALF), origin="lower", vmin=0, vmax=top, cmap="magma")
+    """One heatmap of gtv3; colours follow the square root of the density, so that the bridges between points show."""
+    from matplotlib.colors import PowerNorm
+
+    shown = ax.imshow(square(density, column), extent=(-HALF, HALF, -HALF, HALF), origin="lower", norm=PowerNorm(0.5, 0, top), cmap="magma")
     ax.plot(*circle(rotation).T.numpy(), "o", color="none", markeredgecolor="cyan", markersize=6)
     ax.set_xticks([-1, 0, 1], ["−1", "0", "1"])
     ax.set_yticks([-1, 0, 1], ["−1", "0", "1"])
@@ -149,7 +152,7 @@ def draw_gtv3(tables: "Tables") -> "Figure":
     """Average density learned on a circle per features and rotation, above the theory's ([GTV] figure 3), and distances against P."""
     density, distance = tables["density"], tables["distance"]
     kinds, rotations = unique(density, "features"), unique(density, "rotation")
-    figure, axes = canvas(2 * len(kinds) + 1, len(rotations), (2.6, 2.3))
+    figure, axes = canvas(2 * len(kinds) + 1, len(rotations), (2.6, 2.4), height_ratios=[*(1.0 for _ in range(2 * len(kinds))), 1.2])
     for k, kind in enumerate(kinds):
         top = float(np.quantile(values(where(density, features=kind), "average"), 0.998))
         for r, rotation in enumerate(rotations):
@@ -164,7 +167,7 @@ def draw_gtv3(tables: "Tables") -> "Figure":
             ax.text(0.03, 0.97, f"TV {tv:.2f} (sampling {floor:.2f})", transform=ax.transAxes, va="top", fontsize=7, color="white")
         for row in (2 * k, 2 * k + 1):
             axes[row, 0].set_ylabel("$x_2$")
-        figure.colorbar(shown, ax=axes[2 * k : 2 * k + 2], shrink=0.6, label="density (1 / unit area)")
+        figure.colorbar(shown, ax=axes[2 * k : 2 * k + 2], shrink=0.6, label="density (1 / unit area), square-root colours")
     for ax in axes[-1]:
         ax.remove()
     middle = rotations[len(rotations) // 2]
