@@ -15,6 +15,7 @@ from twinsplit.experiments.figure_store import store_figure
 from twinsplit.experiments.gtv_drawings import draw_gtv1, draw_gtv2, draw_gtv3
 from twinsplit.experiments.gtv_settings import CIRCLE, FRACTION_GRID, LINE, RIDGE, STEPS, preset
 from twinsplit.experiments.gtv_tables import Tables, gtv1_tables, gtv2_tables, gtv3_tables
+from twinsplit.experiments.gtv_twins_figure import TWINS, draw_twins, twins_tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,6 +41,7 @@ FIGURES: dict[str, Recipe] = {
     "gtv1": Recipe(gtv1_tables, draw_gtv1, lambda scale: preset(FRACTION_GRID, scale)),
     "gtv2": Recipe(gtv2_tables, draw_gtv2, lambda scale: preset(LINE, scale)),
     "gtv3": Recipe(gtv3_tables, draw_gtv3, lambda scale: preset(CIRCLE, scale)),
+    "gtv-twins": Recipe(twins_tables, draw_twins, lambda scale: preset(TWINS, scale)),
 }
 
 
