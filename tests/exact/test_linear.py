@@ -7,11 +7,11 @@ from torch import Tensor
 from gtv_reference import full, small
 from twinsplit.diffusion.continuous import VariancePreserving
 from twinsplit.errors import InputError
+from twinsplit.exact import products
 from twinsplit.exact.draws import NoisyDraws, World, draw, redraw_targets
 from twinsplit.exact.features import AxisFeatures, FourierModes, GaussianBumps, ProductFeatures, same_axes
 from twinsplit.exact.linear import LinearDenoiser, fit, fit_dual, fit_primal
 from twinsplit.exact.point_masses import PointMasses
-from twinsplit.kernels import products
 from twinsplit.noise import Noise
 
 SPAN = (1e-2, 1.0)

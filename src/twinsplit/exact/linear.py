@@ -17,7 +17,7 @@ from twinsplit.diffusion.denoiser import Gaussian
 from twinsplit.errors import InputError
 from twinsplit.exact.draws import NoisyDraws
 from twinsplit.exact.features import ProductFeatures
-from twinsplit.kernels.products import evaluate
+from twinsplit.exact.products import evaluate
 
 
 @final

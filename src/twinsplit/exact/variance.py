@@ -116,7 +116,7 @@ def target_noise_only(population: Population, ridge: float, P: int) -> WeightLaw
     return WeightLaw(mean, Q @ G @ Q / P)
 
 
-def settled(step: Callable[[Tensor], Tensor], value: Tensor, tolerance: float = 1e-4, steps: int = 120) -> Tensor:
+def settled(step: Callable[[Tensor], Tensor], value: Tensor, tolerance: float = 1e-3, steps: int = 120) -> Tensor:
     """The fixed point of `step`, to a relative change of `tolerance`.
 
     Every third value is extrapolated by the ratio at which the changes shrink (Aitken's method, one ratio for the whole tensor).

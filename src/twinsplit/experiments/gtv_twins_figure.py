@@ -99,8 +99,10 @@ def draw_coverage(ax: "Axes", rows: pa.Table, exact: pa.Table) -> None:
     ax.hlines(range(len(low)), low, high, colors=colours, lw=1)
     ax.axvline(step[int(np.argmin(curve))], color=CAVITY, lw=1, label="exact onset")
     ax.set(xscale="log", xlabel="training time (steps x learning rate)", ylabel="repetition, by lower end")
+    ax.set_xticks([0.1, 0.2, 0.5, 1.0, 2.0], ["0.1", "0.2", "0.5", "1", "2"])
+    ax.minorticks_off()
     ax.set_title(f"90% intervals of the onset: {100 * np.mean(table['onset_covered']):.0f}% of {len(low)} hold it", fontsize=9)
-    ax.legend(fontsize=7, frameon=False)
+    ax.legend(fontsize=7, frameon=False, loc="lower right")
 
 
 def draw_twins(tables: "Tables") -> "Figure":
