@@ -159,9 +159,18 @@ def test_unknown_words_are_refused() -> None:
     assert "does not work here" in refusal("train", "--scale", "smoke", "--device", "cuda:77")
 
 
-@pytest.mark.parametrize("verb", ["", "quickstart", "data", "data grammar", "data check", "train", "measure", "onset", "report", "doctor"])
+@pytest.mark.parametrize(
+    "verb", ["", "quickstart", "data", "data grammar", "data check", "train", "measure", "onset", "report", "figure", "doctor"]
+)
 def test_every_verb_explains_itself(verb: str) -> None:
     assert "usage: twinsplit" in twinsplit(*verb.split(), "--help").stdout
+
+
+def test_a_figure_from_the_command_line(tmp_path: Path) -> None:
+    files = twinsplit("figure", "gtv1", "--scale", "smoke", "--out", tmp_path).stdout.split()
+    assert all(Path(file).is_file() for file in files)
+    assert {Path(file).suffix for file in files} == {".png", ".pdf", ".parquet", ".json"}
+    assert "choose one of gtv1" in refusal("figure", "fig99", "--out", tmp_path)
 
 
 def test_doctor_names_what_there_is() -> None:

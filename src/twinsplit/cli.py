@@ -157,6 +157,25 @@ class Report:
 
 @final
 @dataclass(frozen=True)
+class Figure:
+    """Make a published figure: PNG, PDF, its numbers (parquet and JSON) and its configuration. What stands is not made again."""
+
+    name: Positional[Annotated[str, arg(metavar="NAME", help="gtv1, gtv2, gtv3 or gtv-twins (generalization through variance)")]]
+    scale: Scale = "laptop"
+    """smoke (seconds), laptop, or paper (the published setting)"""
+    out: Path = Path("twinsplit-out/figures")
+    """the folder to write into"""
+    seed: int = 0
+    """of data and models"""
+
+    def run(self) -> None:
+        from twinsplit.verbs import figure
+
+        figure(self)
+
+
+@final
+@dataclass(frozen=True)
 class Doctor:
     """What works on this machine, and what to install."""
 
@@ -179,6 +198,7 @@ class Command:
         | Annotated[Measure, subcommand("measure")]
         | Annotated[OnsetVerb, subcommand("onset")]
         | Annotated[Report, subcommand("report")]
+        | Annotated[Figure, subcommand("figure")]
         | Annotated[Doctor, subcommand("doctor")]
     ) = field(metadata={})
 

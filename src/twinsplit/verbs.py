@@ -110,6 +110,13 @@ def onset_json(path: Path) -> None:
     print()
 
 
+def figure(asked: "cli.Figure") -> None:
+    """Make one figure, or name the files of one that stands."""
+    from twinsplit.experiments.gtv import make_figure
+
+    print(*make_figure(asked.name, asked.scale, asked.out, asked.seed), sep="\n")
+
+
 def report(path: Path) -> Path:
     """Write the page and the printed figure."""
     from twinsplit.report.write import write_report

@@ -11,7 +11,6 @@ import torch
 
 from gtv_reference import small
 from twinsplit.errors import InputError
-from twinsplit.experiments.figure_store import write_whole
 from twinsplit.experiments.gtv import FIGURES, make_figure
 from twinsplit.experiments.gtv_sampling import coarser, densities, fitted, sampling_noise, starts
 from twinsplit.experiments.gtv_settings import LINE, Line, preset
@@ -110,13 +109,10 @@ def test_unknown_names_are_refused_before_anything_is_written(tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
-def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
-    def fail(path: Path) -> None:
-        path.write_text("half")
-        raise OSError("disk full")
-
-    (tmp_path / "kept").write_text("old")
-    with pytest.raises(OSError, match="disk full"):
-        write_whole(tmp_path / "kept", fail)
-    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
-    assert (tmp_path / "kept").read_text() == "old"
+def test_a_figure_that_stands_is_not_made_again(tmp_path: Path) -> None:
+    first = make_figure("gtv1", "smoke", tmp_path)
+    times = {path: path.stat().st_mtime_ns for path in first}
+    assert set(make_figure("gtv1", "smoke", tmp_path)) == set(first)
+    assert times == {path: path.stat().st_mtime_ns for path in first}
+    make_figure("gtv1", "smoke", tmp_path, seed=1)
+    assert times != {path: path.stat().st_mtime_ns for path in first}

@@ -1,36 +1,19 @@
 """A figure on disk: NAME.png, NAME.pdf, its tables as Parquet and JSON, and the configuration; each file whole or not at all."""
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+
+from twinsplit.store import encode_table, write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 200
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` fill a temporary file beside `path`, flush it to the disk and rename it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def image(drawing: "Figure", kind: str) -> bytes:
@@ -41,23 +24,31 @@ def image(drawing: "Figure", kind: str) -> bytes:
     return stream.getvalue()
 
 
-def parquet(table: pa.Table) -> bytes:
-    """The table as a Parquet file."""
-    stream = BytesIO()
-    pq.write_table(table, stream)
-    return stream.getvalue()
-
-
-def write_bytes(path: Path, content: bytes) -> Path:
-    """A file with this content, whole or not at all."""
-    return write_whole(path, lambda temporary: temporary.write_bytes(content))
-
-
 def store_figure(out: Path, name: str, drawing: "Figure", tables: Mapping[str, pa.Table], configuration: Mapping[str, Any]) -> list[Path]:
     """Write the figure NAME into the folder `out`; returns the paths, the configuration last: where it is, all the rest is."""
-    written = [write_bytes(out / f"{name}.{kind}", image(drawing, kind)) for kind in ("png", "pdf")]
+    contents = {f"{name}.{kind}": image(drawing, kind) for kind in ("png", "pdf")}
     for part, table in tables.items():
-        written.append(write_bytes(out / f"{name}-{part}.parquet", parquet(table)))
-        written.append(write_bytes(out / f"{name}-{part}.json", json.dumps(table.to_pydict(), allow_nan=False).encode()))
-    text = json.dumps({"figure": name, **configuration}, indent=2, sort_keys=True) + "\n"
-    return [*written, write_bytes(out / f"{name}-config.json", text.encode())]
+        contents[f"{name}-{part}.parquet"] = encode_table(table)
+        contents[f"{name}-{part}.json"] = json.dumps(table.to_pydict(), allow_nan=False).encode()
+    contents[configuration_name(name)] = encode_configuration(name, configuration)
+    for file, content in contents.items():
+        write_bytes(out / file, content)
+    return [out / file for file in contents]
+
+
+def configuration_name(name: str) -> str:
+    """The file that says a figure is whole and what it was made from."""
+    return f"{name}-config.json"
+
+
+def encode_configuration(name: str, configuration: Mapping[str, Any]) -> bytes:
+    """The configuration as bytes; equal settings give equal bytes."""
+    return (json.dumps({"figure": name, **configuration}, indent=2, sort_keys=True) + "\n").encode()
+
+
+def standing(out: Path, name: str, configuration: Mapping[str, Any]) -> list[Path]:
+    """The files of a figure that stands with this very configuration; empty when it does not."""
+    whole = out / configuration_name(name)
+    if not whole.is_file() or whole.read_bytes() != encode_configuration(name, configuration):
+        return []
+    return sorted(out.glob(f"{name}[.-]*"))

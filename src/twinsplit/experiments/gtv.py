@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from twinsplit.errors import InputError
-from twinsplit.experiments.figure_store import store_figure
+from twinsplit.experiments.figure_store import standing, store_figure
 from twinsplit.experiments.gtv_drawings import draw_gtv1, draw_gtv2, draw_gtv3
 from twinsplit.experiments.gtv_settings import CIRCLE, FRACTION_GRID, LINE, RIDGE, STEPS, preset
 from twinsplit.experiments.gtv_tables import Tables, gtv1_tables, gtv2_tables, gtv3_tables
@@ -46,10 +46,12 @@ FIGURES: dict[str, Recipe] = {
 
 
 def make_figure(name: str, scale: str, out: Path, seed: int = 0) -> list[Path]:
-    """Compute, draw and store one figure; the paths written. InputError for an unknown figure or scale, before anything is written."""
+    """Compute, draw and store one figure, unless it stands; its paths. InputError for an unknown one, before anything is written."""
     if name not in FIGURES:
         raise InputError(f"there is no figure {name!r}", f"choose one of {', '.join(FIGURES)}")
     recipe = FIGURES[name]
     configuration = recipe.configuration(scale, seed)
+    if found := standing(out, name, configuration):
+        return found
     tables = recipe.tables(scale, seed)
     return store_figure(out, name, recipe.draw(tables), tables, configuration)
