@@ -31,6 +31,7 @@ def store_figure(out: Path, name: str, drawing: "Figure", tables: Mapping[str, p
         contents[f"{name}-{part}.parquet"] = encode_table(table)
         contents[f"{name}-{part}.json"] = json.dumps(table.to_pydict(), allow_nan=False).encode()
     contents[configuration_name(name)] = encode_configuration(name, configuration)
+    (out / configuration_name(name)).unlink(missing_ok=True)  # a figure that is being remade does not stand
     for file, content in contents.items():
         write_bytes(out / file, content)
     return [out / file for file in contents]
