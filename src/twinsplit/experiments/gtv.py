@@ -1,6 +1,6 @@
 """Generalization through variance, figure by figure: gtv1, gtv2, gtv3 and the twins in closed form ([GTV]; PROTOCOL section 5).
 
-tables = gtv2(scale)            # pure: the numbers
+tables = gtv2_tables("laptop")  # pure: the numbers
 drawing = FIGURES["gtv2"].draw(tables)
 make_figure("gtv2", "laptop", Path("out"))    # both, and everything stored
 """

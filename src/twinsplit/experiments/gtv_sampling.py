@@ -1,6 +1,7 @@
 """What many fitted models learn, what the theory says they learn, and how far the two are apart."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import sqrt
 from typing import Literal, final
@@ -32,23 +33,38 @@ def starts(setting: Setting, noise: Noise, models: Tensor, samples: int) -> Tens
     return sigma * noise.child("start").normal(0, models, (samples, setting.features.dimension))
 
 
+def side_by_side(work: Callable[[Tensor], Tensor], pieces: Iterable[Tensor]) -> Tensor:
+    """work(piece) for every piece, joined; as many at once as torch has threads, each on one.
+
+    Threads inside every operation would wait for each other hundreds of times per model, which on busy cores costs more than they save.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return torch.cat(list(pool.map(work, pieces)))
+    finally:
+        torch.set_num_threads(threads)
+
+
 def densities(setting: Setting, weights: Tensor, noise: Noise, samples: int) -> Tensor:
     """(K, *cells) density learned by each of K models: its flow's samples, counted."""
-    parts = []
-    for models in chunks(len(weights), SAMPLED_VALUES // (samples * setting.features.dimension)):
-        x_T = starts(setting, noise, models, samples)
+
+    def learned(models: Tensor) -> Tensor:
         denoiser = LinearDenoiser(setting.features, weights[models], setting.world.process)
-        parts.append(setting.grid.density(setting.flow(denoiser, x_T)))
-    return torch.cat(parts)
+        return setting.grid.density(setting.flow(denoiser, starts(setting, noise, models, samples)))
+
+    return side_by_side(learned, chunks(len(weights), SAMPLED_VALUES // (samples * setting.features.dimension)))
 
 
 def fitted(setting: Setting, noise: Noise, models: int) -> Tensor:
     """(models, F, D) weights, one fit per keyed draw of P samples."""
-    parts = []
-    for names in chunks(models, FITTED_VALUES // (setting.P * setting.features.count)):
+
+    def fit_some(names: Tensor) -> Tensor:
         draws = draw(setting.world, noise.child("train"), names, setting.P)
-        parts.append(fit(setting.features, setting.world.process, draws, setting.ridge).weights)
-    return torch.cat(parts)
+        return fit(setting.features, setting.world.process, draws, setting.ridge).weights
+
+    return side_by_side(fit_some, chunks(models, FITTED_VALUES // (setting.P * setting.features.count)))
 
 
 def oracle_density(setting: Setting, noise: Noise, samples: int) -> Tensor:
