@@ -64,4 +64,4 @@ def test_toml_and_json_agree(tmp_path: Path) -> None:
 
 def test_members_are_splits_times_seeds() -> None:
     recipe = recipe_from({"data": {"splits": 3}, "training": {"seeds_per_split": 2}}, "here")
-    assert recipe.members == ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1))
+    assert recipe.members == ((0, 0), (0, 1), (1, 2), (1, 3), (2, 4), (2, 5))  # every network has its own seed
