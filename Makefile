@@ -22,7 +22,8 @@ format: $(VENV)/.dev
 	$(VENV)/bin/ruff format src tests benchmarks
 
 bench: $(VENV)/.test
-	$(VENV)/bin/python benchmarks/run.py
+	$(VENV)/bin/python benchmarks/gtv.py
+	$(VENV)/bin/python benchmarks/onset_coverage.py
 
 clean:
 	rm -rf $(VENV) twinsplit-out
