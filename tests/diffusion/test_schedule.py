@@ -95,3 +95,7 @@ def test_too_short_a_schedule_is_refused() -> None:
 def test_times_outside_are_refused(t: int | torch.Tensor) -> None:
     with pytest.raises(InputError, match="outside"):
         SCHEDULE.at(t)
+
+
+def test_loss_weights_equal_the_papers() -> None:
+    np.testing.assert_allclose(SCHEDULE.vlb_weight().numpy(), shared("hierarchical.npz")["vlb_weight"], rtol=1e-12)

@@ -55,6 +55,18 @@ class Schedule:
         """The last time."""
         return len(self.alpha_bar) - 1
 
+    def vlb_weight(self) -> Tensor:
+        """(T,) float64 weights of the loss at t = 1..T: beta^2 ab_{t-1} / (2 var_t (1 - ab_t)^2), mean 1, clipped to [0.01, 50] ([BG]).
+
+        var_t is the variance of the reverse step; at t = 1, where that is 0, the one of t = 2 stands in.
+        """
+        now, before = self.alpha_bar[1:], self.alpha_bar[:-1]
+        beta = 1.0 - now / before
+        variance = beta * (1.0 - before) / (1.0 - now)
+        variance[0] = variance[1]
+        weight = beta**2 * before / (2.0 * variance * (1.0 - now) ** 2)
+        return (weight / weight.mean()).clamp(0.01, 50.0)
+
     def at(self, t: int | Tensor) -> Tensor:
         """alpha_bar at t, float64, in the shape of t; t outside 0..T is refused."""
         t = torch.as_tensor(t)
