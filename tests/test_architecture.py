@@ -30,7 +30,7 @@ ALLOWED = {
     "report": {"store", "recipes", "measures"},
     "experiments": {
         "data", "diffusion", "exact", "networks", "training", "measures", "onset",
-        "noise", "store", "recipes", "workers", "progress", "environment",
+        "noise", "store", "recipes", "workers", "progress", "environment", "report",
     },
     "doctor": {"environment", "kernels", "workers"},
     "verbs": {"data", "experiments", "report", "recipes", "store", "workers", "cli"},

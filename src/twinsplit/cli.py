@@ -160,18 +160,60 @@ class Report:
 class Figure:
     """Make a published figure: PNG, PDF, its numbers (parquet and JSON) and its configuration. What stands is not made again."""
 
-    name: Positional[Annotated[str, arg(metavar="NAME", help="gtv1, gtv2, gtv3 or gtv-twins (generalization through variance)")]]
+    name: Positional[
+        Annotated[
+            str,
+            arg(
+                metavar="NAME",
+                help="fig1b, fig3b, fig4a, fig4b, fig5, fig6, fig9, fig10, fig11 (biased generalization); gtv1, gtv2, gtv3, gtv-twins "
+                "(generalization through variance)",
+            ),
+        ]
+    ]
     scale: Scale = "laptop"
     """smoke (seconds), laptop, or paper (the published setting)"""
     out: Path = Path("twinsplit-out/figures")
     """the folder to write into"""
     seed: int = 0
     """of data and models"""
+    seeds: int | None = None
+    """networks per run, each with a seed and a split of its own, for fig1b to fig11 (default: 3 smoke, 8 laptop, 15 paper)"""
+    workers: Workers = 0
 
     def run(self) -> None:
         from twinsplit.verbs import figure
 
         figure(self)
+
+
+@final
+@dataclass(frozen=True)
+class Claims:
+    """Judge C1..C6 of biased generalization: holds, does not hold, or not enough power, each with its statistics and intervals.
+
+    What the judgement needs is measured first; what stands is not measured again.
+    """
+
+    paths: Positional[
+        Annotated[tuple[Path, ...], arg(metavar="[RUN|FIGURE]...", help="run folders, or figure files such as OUT/fig5.png")]
+    ] = ()
+    scale: Scale = "laptop"
+    """without paths: the setting of the runs that are made"""
+    repeats: int = 3
+    """without paths: independent runs, with seeds 0, 1, ..."""
+    seeds: int | None = None
+    """without paths: networks per run, each with a seed and a split of its own"""
+    out: Path = Path("twinsplit-out/figures")
+    """without paths: the folder of figures whose runs are used, or made"""
+    document: Path | None = None
+    """also write the verdicts as a Markdown page"""
+    json: Annotated[bool, arg(help="print everything as JSON")] = False
+    workers: Workers = 0
+
+    def run(self) -> None:
+        from twinsplit.verbs import claims
+
+        claims(self)
 
 
 @final
@@ -199,6 +241,7 @@ class Command:
         | Annotated[OnsetVerb, subcommand("onset")]
         | Annotated[Report, subcommand("report")]
         | Annotated[Figure, subcommand("figure")]
+        | Annotated[Claims, subcommand("claims")]
         | Annotated[Doctor, subcommand("doctor")]
     ) = field(metadata={})
 

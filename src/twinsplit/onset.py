@@ -16,8 +16,9 @@ import numpy as np
 from twinsplit.errors import InputError
 from twinsplit.measures import statistics as st
 from twinsplit.measures.curves import FEWEST_CHECKPOINTS, Curves
+from twinsplit.measures.gaps import Gap, gap
 from twinsplit.measures.statistics import Array, Index
-from twinsplit.measures.turning import Bounds, Fit, Place, Smooth, Turn, Width, change, first_peak, place
+from twinsplit.measures.turning import Fit, Place, Smooth, Turn, Width, change, first_peak, place
 
 __all__ = ["Curves", "Gap", "Onset", "Rise", "Turn", "Verdict", "find_onset", "usable_from"]
 
@@ -25,19 +26,6 @@ Verdict = Literal["bias_precedes_test_minimum", "no_bias_before_test_minimum", "
 MORE = "train more members on further splits, or measure more checkpoints and sequences"
 FIXED = "; intervals hold for exactly these networks, because fewer than three splits cannot show how others would differ"
 SMALLEST_FACTOR = 1.5  # a gap of less than this factor in steps is no gap that anyone could act on
-
-
-@dataclass(frozen=True)
-class Gap:
-    """From the onset to the test-loss minimum: `log` = ln(test minimum / onset), `steps` their difference; None if either is not reached.
-
-    None as a bound where it is open: the minimum may lie beyond the checkpoints.
-    """
-
-    log: float | None
-    log_interval: Bounds
-    steps: float | None
-    steps_interval: Bounds
 
 
 @dataclass(frozen=True)
@@ -119,7 +107,7 @@ def find_onset(curves: Curves, *, level: float = 0.95, draws: int = 2000, seed: 
     onset, minimum = place(divergence, first_peak(divergence.curve)), place(loss, 0)
     if tolerance is None:
         tolerance = max(float(np.median(np.diff(divergence.x))), float(np.log(SMALLEST_FACTOR)))
-    found = Found(onset, minimum, onset.turn(width), minimum.turn(width), _gap(onset, minimum, width), _rise(onset, minimum, width))
+    found = Found(onset, minimum, onset.turn(width), minimum.turn(width), gap(onset, minimum, width), _rise(onset, minimum, width))
     verdict = _verdict(found, tolerance)
     fixed = st.pair_units(curves.pairs, curves.splits) is None
     reason = _reason(verdict, found) + (FIXED if fixed else "") + "."
@@ -190,23 +178,6 @@ def _member_root(D: Array, L: Array, pairs: Index, units: Index) -> Array:
 def _checkpoint_root(smooth: list[Smooth]) -> Array:
     """Root of the covariance of the same networks from checkpoint to checkpoint: independent, with the variance about the smooth curves."""
     return np.diag(np.concatenate([np.full(len(s.mean), s.sd) for s in smooth]))
-
-
-def _gap(onset: Place, minimum: Place, width: Width) -> Gap:
-    # A minimum at an end bounds the gap on one side only: the earliest test minimum that a draw allows is then its last checkpoint.
-    first_t, last_m = np.where(np.isfinite(minimum.low), minimum.near, -np.inf), onset.high
-    last_t, first_m = minimum.high, onset.low
-    log = width.around(minimum.at - onset.at, first_t - last_m, last_t - first_m)
-    t, m = np.exp(minimum.at), np.exp(onset.at)
-    steps = width.around(t - m, np.exp(first_t) - np.exp(last_m), np.exp(last_t) - np.exp(first_m))
-    reached = onset.reached and minimum.reached
-    return Gap(minimum.at - onset.at if reached else None, _open(log), float(t - m) if reached else None, _open(steps))
-
-
-def _open(bounds: tuple[float, float]) -> Bounds:
-    """None for an infinite side."""
-    low, high = (float(v) if np.isfinite(v) else None for v in bounds)
-    return low, high
 
 
 def _rise(onset: Place, minimum: Place, width: Width) -> Rise:

@@ -29,6 +29,8 @@ class Data:
     grammar: the rule-drawing law; vocab_size (q), depth (l), rules_per_symbol (q_eff), sigma and grammar_seed define it.
     path: a prepared data folder (`twinsplit data grammar`) instead of drawing `samples` sequences here.
     splits: number of disjoint splits; split_size: sequences in each (n); held_out: sequences measured on, disjoint by content.
+    apart: the held-out set shares no content with the first `apart` rows, in which all splits lie, so that runs of several sizes
+    are judged on one and the same held-out set; 0: disjoint from this run's own splits.
     """
 
     vocab_size: int = 6
@@ -41,6 +43,7 @@ class Data:
     splits: int = 2
     split_size: int = 5_000
     held_out: int = 4_000
+    apart: int = 0
 
     def __post_init__(self) -> None:
         require(self.splits >= 2, f"data.splits = {self.splits}", "twins need at least 2 disjoint splits")
@@ -105,18 +108,28 @@ class Training:
 class Measuring:
     """What is measured at every checkpoint, always on the same noised inputs.
 
-    time_fraction: the fixed time of the divergences, as t/T ([BG]: 0.15). noise_draws: noised copies of each sequence.
+    time_fraction: the fixed time of the divergences, as t/T ([BG]: 0.15); decomposition_fraction: that of the terms of the loss
+    ([BG] fig. 4b: 0.3). noise_draws: noised copies of each sequence.
     generated: samples drawn per network for nearest neighbours; sampling_steps: reverse steps used (of T).
+    uturn_starts: sequences that U-turns start from; uturn_repetitions: U-turns from each.
+    profile_times: times t at which the divergence to the oracle is measured; profile_sequences: held-out sequences used for it.
     """
 
     time_fraction: float = 0.15
+    decomposition_fraction: float = 0.3
     noise_draws: int = 1
     generated: int = 2_000
     sampling_steps: int = 50
+    uturn_starts: int = 256
+    uturn_repetitions: int = 8
+    profile_times: int = 40
+    profile_sequences: int = 1_000
 
     def __post_init__(self) -> None:
-        require(0 < self.time_fraction <= 1, f"measuring.time_fraction {self.time_fraction}", "choose one in (0, 1]")
-        require(min(self.noise_draws, self.generated, self.sampling_steps) >= 1, "a measuring size is below 1", "give positive sizes")
+        for name in ("time_fraction", "decomposition_fraction"):
+            require(0 < getattr(self, name) <= 1, f"measuring.{name} {getattr(self, name)}", "choose one in (0, 1]")
+        sizes = (self.noise_draws, self.generated, self.sampling_steps, self.uturn_starts, self.uturn_repetitions)
+        require(min(*sizes, self.profile_times, self.profile_sequences) >= 1, "a measuring size is below 1", "give positive sizes")
 
 
 @final
@@ -142,6 +155,11 @@ class Recipe:
     def measured_time(self) -> int:
         """The fixed time of the divergences, in 1..T."""
         return max(1, round(self.measuring.time_fraction * self.diffusion.T))
+
+    @property
+    def decomposed_time(self) -> int:
+        """The fixed time of the terms of the loss, in 1..T."""
+        return max(1, round(self.measuring.decomposition_fraction * self.diffusion.T))
 
     def checkpoint_steps(self) -> tuple[int, ...]:
         """Log-spaced integer steps, distinct, the last one `training.steps`."""

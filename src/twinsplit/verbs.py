@@ -11,7 +11,7 @@ from twinsplit.data.grammar import TreeGrammar
 from twinsplit.data.sequences import SequenceData, load_sequences
 from twinsplit.errors import InputError
 from twinsplit.experiments import pipeline
-from twinsplit.experiments.examination import MEASURES
+from twinsplit.experiments.examination import STANDARD
 from twinsplit.recipes import Recipe
 from twinsplit.store import Run
 from twinsplit.workers import Crew, available_cores, crew
@@ -94,7 +94,7 @@ def measure(path: Path, names: tuple[str, ...], workers: int) -> None:
         session = pipeline.resume(path, hands)
         if not session.run.steps():
             raise InputError(f"{path} has no checkpoint yet", f"train first: twinsplit train --out {path}")
-        pipeline.measure_stage(session, names or tuple(MEASURES))
+        pipeline.measure_stage(session, names or STANDARD)
     print(f"{path}: measured; next: twinsplit onset {path}")
 
 
@@ -112,9 +112,31 @@ def onset_json(path: Path) -> None:
 
 def figure(asked: "cli.Figure") -> None:
     """Make one figure, or name the files of one that stands."""
-    from twinsplit.experiments.gtv import make_figure
+    from twinsplit.experiments import gtv
+    from twinsplit.experiments.hierarchical import figures
 
-    print(*make_figure(asked.name, asked.scale, asked.out, asked.seed), sep="\n")
+    if asked.name in gtv.FIGURES:
+        made = gtv.make_figure(asked.name, asked.scale, asked.out, asked.seed)
+    elif asked.name in figures.FIGURES:
+        with _crew(asked.workers, available_cores()) as hands:
+            made = figures.make_figure(asked.name, asked.scale, asked.out, asked.seed, asked.seeds, hands)
+    else:
+        raise InputError(f"there is no figure {asked.name!r}", f"choose one of {', '.join([*figures.FIGURES, *gtv.FIGURES])}")
+    print(*made, sep="\n")
+
+
+def claims(asked: "cli.Claims") -> None:
+    """Judge the six claims on runs, or on the runs of figures, or on runs made here."""
+    from twinsplit.experiments import claims_report
+
+    with _crew(asked.workers, available_cores()) as hands:
+        runs = (
+            claims_report.runs_of(asked.paths) if asked.paths else claims_report.planned(asked.scale, asked.repeats, asked.seeds, asked.out)
+        )
+        judged = [claims_report.judge(path, recipe, hands) for path, recipe in runs]
+    if asked.document is not None:
+        claims_report.write_document(asked.document, judged)
+    print(claims_report.as_json(judged) if asked.json else claims_report.as_text(judged))
 
 
 def report(path: Path) -> Path:

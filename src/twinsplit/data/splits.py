@@ -59,16 +59,19 @@ def consecutive_splits(samples: NDArray[Any], splits: int, size: int, held_out: 
     return Splits(rows, np.arange(splits * size, needed)).check(samples)
 
 
-def disjoint_splits(samples: NDArray[Any], splits: int, size: int, held_out: int) -> Splits:
+def disjoint_splits(samples: NDArray[Any], splits: int, size: int, held_out: int, apart: int = 0) -> Splits:
     """As `consecutive_splits`, but a row whose content an earlier set holds is passed over by the later ones.
 
-    Within one set repeated contents stay: a split is still a draw from the data, less what the others hold.
+    Within one set repeated contents stay: a split is still a draw from the data, less what the others hold. With `apart` all splits
+    lie in the first `apart` rows and the held-out set shares no content with any of these: it is the same whatever the splits.
     """
     content = content_ids(samples)
     order = np.arange(len(samples))
     taken = np.zeros(len(samples), dtype=bool)
-    sets = []
+    sets: list[Rows] = []
     for needed in [size] * splits + [held_out]:
+        if apart and len(sets) == splits:
+            order, taken[content[:apart]] = _rows_after(apart, sets, len(samples)), True
         free = order[~taken[content[order]]]
         _refuse_shortage(needed, len(free), len(samples))
         chosen = free[:needed]
@@ -76,6 +79,13 @@ def disjoint_splits(samples: NDArray[Any], splits: int, size: int, held_out: int
         order = free[needed:]
         sets.append(chosen)
     return Splits(np.stack(sets[:-1]), sets[-1])
+
+
+def _rows_after(apart: int, splits: list[Rows], total: int) -> Rows:
+    last = int(splits[-1][-1])
+    if last >= apart:
+        raise InputError(f"the splits reach row {last}, beyond the first {apart} that the held-out set keeps away from", "raise data.apart")
+    return np.arange(apart, total)
 
 
 def _refuse_shortage(needed: int, left: int, total: int) -> None:

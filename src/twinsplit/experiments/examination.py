@@ -23,7 +23,8 @@ Rows = list[dict[str, Any]]
 class Questions:
     """The probes and the exact answers. Held-out sequences at the fixed time and over all times; each split's likewise.
 
-    oracles: truncation k -> log posterior (n, L, q) float32 on `held_out_fixed`; exact_*: the same for k = 0 on other probes.
+    oracles: truncation k -> log posterior (n, L, q) float32 on `held_out_fixed`; exact_*: the same for k = 0 on other probes;
+    oracles_splits: per split, truncation k -> the same on its probe in `splits_fixed`.
     """
 
     held_out_fixed: Probe
@@ -34,6 +35,19 @@ class Questions:
     exact_held_out: Tensor
     exact_splits: tuple[Tensor, ...]
     exact_splits_fixed: tuple[Tensor, ...]
+    oracles_splits: tuple[tuple[Tensor, ...], ...]
+    later: "Later"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Later:
+    """Held-out sequences and splits at the time of the decomposition, with the exact log posteriors on them."""
+
+    held_out: Probe
+    splits: tuple[Probe, ...]
+    exact_held_out: Tensor
+    exact_splits: tuple[Tensor, ...]
 
 
 @torch.no_grad()
@@ -71,6 +85,11 @@ class Examination:
         """Every member on its own split at the fixed time."""
         return [answer(self.ensemble.member(k), self.questions.splits_fixed[m.split]) for k, m in self._named()]
 
+    @cached_property
+    def on_splits(self) -> list[list[Categorical]]:
+        """For each split, every member on that split at the fixed time: others' training data are fresh to a network."""
+        return [[answer(denoiser, probe) for denoiser in self.ensemble.denoisers()] for probe in self.questions.splits_fixed]
+
     def _named(self) -> list[tuple[int, Any]]:
         return list(enumerate(self.ensemble.members))
 
@@ -101,6 +120,24 @@ def oracle_divergence_rows(exam: Examination) -> Rows:
     ]
 
 
+def train_split_divergence_rows(exam: Examination) -> Rows:
+    """A row per ordered pair (a, b) of members: KL(a || b) on the training data of a, at the fixed time."""
+    rows = []
+    for a, b in ordered_pairs(len(exam.ensemble.members)):
+        models = exam.on_splits[exam.ensemble.members[a].split]
+        rows.append(exam.name(a, "_a") | exam.name(b, "_b") | {"values": models[a].kl(models[b])})
+    return rows
+
+
+def train_oracle_divergence_rows(exam: Examination) -> Rows:
+    """A row per member and truncation k: KL(BP_k || member) on its own training data at the fixed time."""
+    return [
+        exam.name(m) | {"truncation": k, "values": oracle_divergence(Categorical(log_probs), model)}
+        for m, model in enumerate(exam.own_fixed)
+        for k, log_probs in enumerate(exam.questions.oracles_splits[exam.ensemble.members[m].split])
+    ]
+
+
 def test_loss_rows(exam: Examination) -> Rows:
     """A row per member: loss on held-out sequences over all times, nats per token."""
     tokens = exam.questions.held_out.tokens
@@ -124,11 +161,24 @@ def decomposition_rows(exam: Examination) -> Rows:
     rows: Rows = []
     for m, member in enumerate(exam.ensemble.members):
         for data, times, model, exact, tokens in _settings(exam, m, member.split):
-            parts = decompose(model, Categorical(exact), tokens)
-            where = exam.name(m) | {"data": data, "times": times}
-            rows.append(where | {"term": "oracle", "values": parts.oracle_term})
-            rows.append(where | {"term": "excess", "values": parts.excess_term})
+            rows += _terms(exam.name(m) | {"data": data, "times": times}, model, exact, tokens)
     return rows
+
+
+def fixed_time_decomposition_rows(exam: Examination) -> Rows:
+    """Rows per member, data (test, train) and term (oracle, excess) at the time of the decomposition, nats per token."""
+    rows: Rows = []
+    later = exam.questions.later
+    for m, member in enumerate(exam.ensemble.members):
+        model, own = exam.ensemble.member(m), later.splits[member.split]
+        rows += _terms(exam.name(m) | {"data": "test"}, answer(model, later.held_out), later.exact_held_out, later.held_out.tokens)
+        rows += _terms(exam.name(m) | {"data": "train"}, answer(model, own), later.exact_splits[member.split], own.tokens)
+    return rows
+
+
+def _terms(where: dict[str, Any], model: Categorical, exact: Tensor, tokens: Tensor) -> Rows:
+    parts = decompose(model, Categorical(exact), tokens)
+    return [where | {"term": "oracle", "values": parts.oracle_term}, where | {"term": "excess", "values": parts.excess_term}]
 
 
 def _settings(exam: Examination, m: int, split: int) -> list[tuple[str, str, Categorical, Tensor, Tensor]]:
@@ -148,4 +198,16 @@ MEASURES: dict[str, Callable[[Examination], Rows]] = {
     "train_loss": train_loss_rows,
     "fixed_time_loss": fixed_time_loss_rows,
     "loss_decomposition": decomposition_rows,
+    "fixed_time_decomposition": fixed_time_decomposition_rows,
+    "train_split_divergence": train_split_divergence_rows,
+    "train_oracle_divergence": train_oracle_divergence_rows,
 }
+STANDARD = (
+    "sample_split_divergence",
+    "oracle_divergence",
+    "test_loss",
+    "train_loss",
+    "fixed_time_loss",
+    "loss_decomposition",
+)
+"""What the onset and the report need; the others are measured when they are asked for."""

@@ -24,9 +24,19 @@ def image(drawing: "Figure", kind: str) -> bytes:
     return stream.getvalue()
 
 
-def store_figure(out: Path, name: str, drawing: "Figure", tables: Mapping[str, pa.Table], configuration: Mapping[str, Any]) -> list[Path]:
-    """Write the figure NAME into the folder `out`; returns the paths, the configuration last: where it is, all the rest is."""
-    contents = {f"{name}.{kind}": image(drawing, kind) for kind in ("png", "pdf")}
+def store_figure(
+    out: Path,
+    name: str,
+    drawing: "Figure",
+    tables: Mapping[str, pa.Table],
+    configuration: Mapping[str, Any],
+    pages: Mapping[str, bytes] | None = None,
+) -> list[Path]:
+    """Write the figure NAME into the folder `out`; returns the paths, the configuration last: where it is, all the rest is.
+
+    pages: further files by name, such as the interactive version.
+    """
+    contents = {f"{name}.{kind}": image(drawing, kind) for kind in ("png", "pdf")} | dict(pages or {})
     for part, table in tables.items():
         contents[f"{name}-{part}.parquet"] = encode_table(table)
         contents[f"{name}-{part}.json"] = json.dumps(table.to_pydict(), allow_nan=False).encode()

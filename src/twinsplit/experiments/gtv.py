@@ -48,7 +48,7 @@ FIGURES: dict[str, Recipe] = {
 def make_figure(name: str, scale: str, out: Path, seed: int = 0) -> list[Path]:
     """Compute, draw and store one figure, unless it stands; its paths. InputError for an unknown one, before anything is written."""
     if name not in FIGURES:
-        raise InputError(f"there is no figure {name!r}", f"choose one of {', '.join(FIGURES)}")
+        raise InputError(f"there is no figure {name!r} among those of [GTV]", f"choose one of {', '.join(FIGURES)}")
     recipe = FIGURES[name]
     configuration = recipe.configuration(scale, seed)
     if found := standing(out, name, configuration):

@@ -12,7 +12,7 @@ from torch import Tensor
 from twinsplit.diffusion.denoiser import Categorical
 from twinsplit.errors import InputError
 from twinsplit.exact.belief import TreeOracle
-from twinsplit.experiments.examination import MEASURES, Examination, Questions, Rows
+from twinsplit.experiments.examination import MEASURES, Examination, Later, Questions, Rows
 from twinsplit.experiments.probes import Probe, probe_at, probe_over_times
 from twinsplit.experiments.world import World
 from twinsplit.measures.decomposition import token_loss
@@ -45,9 +45,12 @@ def questions_of(world: World) -> Questions:
     held_out = probe_over_times(held, held_ids, draws, *common, noise.child("averaged"))
     # a small split is noised several times, so that all of them together weigh about as much as the held-out set
     repeats = max(1, len(held) * draws // (recipe.data.splits * recipe.data.split_size))
-    own = [_ids_tokens(world, rows) for rows in world.splits.rows]
+    own = [_ids_tokens(world, rows[: recipe.data.held_out]) for rows in world.splits.rows]
     splits = tuple(probe_over_times(tokens, ids, repeats, *common, noise.child("averaged")) for ids, tokens in own)
     splits_fixed = tuple(probe_at(tokens, ids, t, repeats, *common, noise.child("fixed")) for ids, tokens in own)
+    t_later, noise_later = recipe.decomposed_time, noise.child("later")
+    held_later = probe_at(held, held_ids, t_later, draws, *common, noise_later)
+    splits_later = tuple(probe_at(tokens, ids, t_later, repeats, *common, noise_later) for ids, tokens in own)
     return Questions(
         held_fixed,
         held_out,
@@ -57,6 +60,8 @@ def questions_of(world: World) -> Questions:
         _exact(world, held_out),
         tuple(_exact(world, probe) for probe in splits),
         tuple(_exact(world, probe) for probe in splits_fixed),
+        tuple(tuple(_exact(world, probe, k) for k in range(world.grammar.depth + 1)) for probe in splits_fixed),
+        Later(held_later, splits_later, _exact(world, held_later), tuple(_exact(world, probe) for probe in splits_later)),
     )
 
 
@@ -117,6 +122,7 @@ def as_table(step: int, rows: Rows) -> "pa.Table":
 
 
 def values(table: "pa.Table") -> "np.typing.NDArray[np.float64]":
-    """(rows, n) replicates of a table whose lists have one length."""
+    """(rows, n) replicates of a table whose lists have one length, as those of measurements on one probe have."""
     column = table.column("values").combine_chunks()
+    assert len(set(np.diff(column.offsets.to_numpy()))) <= 1, "rows of different lengths: read them one by one"
     return np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.float64).reshape(len(column), -1)

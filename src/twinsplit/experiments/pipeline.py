@@ -13,7 +13,7 @@ import torch
 from twinsplit import environment
 from twinsplit.errors import InputError
 from twinsplit.experiments.curves import curves_of, data_shares
-from twinsplit.experiments.examination import MEASURES
+from twinsplit.experiments.examination import STANDARD
 from twinsplit.experiments.generation import NAME as NEIGHBOURS
 from twinsplit.experiments.generation import measure_neighbours
 from twinsplit.experiments.measuring import measure
@@ -89,20 +89,21 @@ def set_status(run: Run, stage: str, step: int) -> None:
     )
 
 
-def measure_stage(session: Session, names: tuple[str, ...] = tuple(MEASURES)) -> None:
+def measure_stage(session: Session, names: tuple[str, ...] = STANDARD) -> None:
     """Measure the named curves at every checkpoint."""
     along = tuple(name for name in names if name != NEIGHBOURS)
-    _follow(session, "measure", measure(session.run, session.world, along, session.crew))
+    follow(session, "measure", measure(session.run, session.world, along, session.crew))
     if NEIGHBOURS in names:
         neighbours_stage(session, session.run.steps())
 
 
 def neighbours_stage(session: Session, steps: tuple[int, ...]) -> None:
     """Draw samples and measure nearest neighbours at some checkpoints."""
-    _follow(session, "generate", measure_neighbours(session.run, session.world, steps, session.crew))
+    follow(session, "generate", measure_neighbours(session.run, session.world, steps, session.crew))
 
 
-def _follow(session: Session, label: str, events: Iterator[Any]) -> None:
+def follow(session: Session, label: str, events: Iterator[Any]) -> None:
+    """Run a stage to its end and show how far it is."""
     total = session.run.recipe.training.steps
     with progress(label, total) as report:
         for event in events:

@@ -36,11 +36,10 @@ class World:
     def of(cls, recipe: Recipe) -> "World":
         """Build it; InputError where the recipe's sizes do not fit the data."""
         data = sequences_of(recipe.data, recipe.seed)
-        splits = disjoint_splits(data.sequences, recipe.data.splits, recipe.data.split_size, recipe.data.held_out)
-        sizes = recipe.network
-        network = Transformer(
-            data.grammar.vocab_size, data.grammar.length, sizes.width, sizes.layers, sizes.heads, sizes.feedforward, sizes.dropout
-        )
+        sizes = recipe.data
+        splits = disjoint_splits(data.sequences, sizes.splits, sizes.split_size, sizes.held_out, sizes.apart)
+        net = recipe.network
+        network = Transformer(data.grammar.vocab_size, data.grammar.length, net.width, net.layers, net.heads, net.feedforward, net.dropout)
         return cls(recipe, data, splits, schedule_of(recipe.diffusion), network)
 
     @property

@@ -1,0 +1,179 @@
+"""The six claims of [BG] (PROTOCOL section 1) on one run: each with its statistics, intervals, replicates and verdict.
+
+Everything is read from stored measurements; `closer` makes them. A minimum that training did not reach leaves an interval open and is
+never guessed at.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT, Landmarks, all_minima, landmarks_of
+from twinsplit.experiments.replicates import splits_of
+from twinsplit.measures.minima import LeftOut, Minima, find_minima
+from twinsplit.measures.statistics import mean_over, paired_difference
+from twinsplit.measures.turning import Turn
+from twinsplit.measures.verdicts import Claim, Part, Verdict, above, below, comes_before, unjudged, within
+from twinsplit.report.stored import Table
+from twinsplit.store import Run
+
+Floats = NDArray[np.float64]
+SAME_OVERLAP = 0.01  # C5: train and test starts within 1% of the oracle's overlap are called indistinguishable
+SMALL_EXCESS = 0.1  # C4: an excess on fresh data below a tenth of that on training data is called none
+
+
+def claims_of(run: Run) -> list[Claim]:
+    """C1..C6; InputError where a measurement is missing."""
+    minima, marks = all_minima(run), landmarks_of(run)
+    return [
+        Claim("C1", "the twins agree best before the oracle divergence and the test loss are lowest", tuple(c1(minima))),
+        Claim("C2", "the nearest-neighbour divergence is lowest before the test loss is", (c2(minima),)),
+        Claim("C3", "the divergence to the oracle peaks at an intermediate diffusion time (0.15 T in the paper)", (c3(run, marks),)),
+        Claim("C4", "between the minima both terms of the training loss fall; on fresh data the excess is 0", tuple(c4(run, marks))),
+        Claim(
+            "C5",
+            "U-turns recover train and test starts alike at first, and train starts better at the test-loss minimum",
+            tuple(c5(run, marks)),
+        ),
+        Claim("C6", "the divergence to BP_k is lowest earlier for larger k", tuple(c6(minima))),
+    ]
+
+
+def _over(minima: Minima) -> str:
+    return f"{minima.units} splits"
+
+
+def c1(minima: Minima) -> list[Part]:
+    """Factors between the steps of the minima."""
+    text = "step of the {} minimum over that of the sample-split divergence"
+    return [
+        comes_before(text.format(name), minima.gap(SPLIT, key), _over(minima))
+        for name, key in (("oracle-divergence", "BP_0"), (LOSS, LOSS))
+    ]
+
+
+def c2(minima: Minima) -> Part:
+    """The factor between the steps of the minima."""
+    return comes_before(f"step of the {LOSS} minimum over that of the {NEAREST}", minima.gap(NEAREST, LOSS), _over(minima))
+
+
+def c3(run: Run, marks: Landmarks) -> Part:
+    """The peak over t/T, by the same smoothing as the minima along training, of the logarithm of the mean over members."""
+    times, means = profile(run, marks.loss, 0)
+    T = run.recipe.diffusion.T
+    seen = means.mean(1) > 1e-6 * means.mean(1).max()  # near t = 0 both posteriors are certain and the logarithm is noise
+    curve = LeftOut.of_members("profile", times[seen], means[seen], splits_of(run), lambda v: -np.log(np.maximum(v, 1e-12)))
+    minima = find_minima([curve])
+    peak = minima.turn("profile")
+    low, high = (None if bound is None else bound / T for bound in peak.interval)
+    at = None if peak.step is None else peak.step / T
+    return Part("t/T of the peak of KL(BP_0 || model) at the test-loss minimum", at, (low, high), _over(minima), _inside(peak, T))
+
+
+def _inside(peak: Turn, T: int) -> Verdict:
+    """Intermediate: not at an end, and in the first half of the times."""
+    low, high = peak.interval
+    if not peak.reached:
+        return "does not hold"
+    return "holds" if low is not None and high is not None and high < T / 2 else "not enough power"
+
+
+def profile(run: Run, step: int, k: int) -> tuple[Floats, Floats]:
+    """Times (S,) and KL(BP_k || member) (S, K) at a checkpoint."""
+    table = Table.read(run, "time_profile").where(step=step, truncation=k)
+    times = np.unique(table.columns["t"])
+    means = np.array([table.where(t=t).means[np.argsort(table.where(t=t).columns["member"])] for t in times])
+    return times.astype(np.float64), means
+
+
+def c4(run: Run, marks: Landmarks) -> list[Part]:
+    """Changes of the terms on the networks' own data from the onset to the test-loss minimum, and the excess on fresh data."""
+    table = Table.read(run, "loss_decomposition").where(data="train", times="all")
+    if marks.onset >= marks.loss:
+        return [unjudged("changes from the onset to the test-loss minimum", "the onset is not at an earlier checkpoint")]
+    parts = []
+    for term in ("oracle", "excess"):
+        before, after = (per_split(run, table.where(term=term, step=step)) for step in (marks.onset, marks.loss))
+        change = paired_difference(after, before, "splits")
+        parts.append(below(f"change of the {term} term on training data from the onset to the test-loss minimum, nats per token", change))
+    return [*parts, fresh_part(run, marks, table)]
+
+
+def fresh_part(run: Run, marks: Landmarks, train: Table) -> Part:
+    """The excess on fresh sequences; the networks are fixed and the sequences are the replicates."""
+    rows = [row["values"] for row in run.table("fresh_excess").to_pylist() if row["step"] == marks.loss]
+    draws = run.recipe.measuring.noise_draws
+    per_sequence = np.array(rows).mean(0).reshape(draws, -1).mean(0)
+    margin = SMALL_EXCESS * abs(float(train.where(term="excess", step=marks.loss).means.mean()))
+    text = f"excess term on fresh data at the test-loss minimum, nats per token (none: within {margin:.3g})"
+    return within(text, mean_over(per_sequence, "sequences"), margin)
+
+
+def per_split(run: Run, table: Table) -> Floats:
+    """(S,) means over the members of each split."""
+    return np.array([table.where(split=split).means.mean() for split in range(run.recipe.data.splits)])
+
+
+def c5(run: Run, marks: Landmarks) -> list[Part]:
+    """Overlap ratio of train starts less that of test starts, averaged over the U-turn times."""
+    if marks.nearest >= marks.loss:
+        return [unjudged("growth of the train starts' advantage", "the nearest-neighbour minimum is not at an earlier checkpoint")]
+    early, late = (train_advantage(run, step) for step in (marks.nearest, marks.loss))
+    text = "train minus test overlap, each relative to the oracle's, at the {} minimum"
+    return [
+        within(text.format("nearest-neighbour") + f" (alike: within {SAME_OVERLAP})", mean_over(early, "splits"), SAME_OVERLAP),
+        above(text.format(LOSS), mean_over(late, "splits")),
+        above("growth of that difference between the two minima", paired_difference(late, early, "splits")),
+    ]
+
+
+def train_advantage(run: Run, step: int) -> Floats:
+    """(S,) per split: the ratio of network to oracle overlap on its own starts less that on held-out starts, averaged over times."""
+    ratios = [overlap_ratios(run, step, data).mean(0) for data in ("train", "test")]
+    difference = ratios[0] - ratios[1]
+    splits = splits_of(run)
+    return np.array([difference[splits == split].mean() for split in range(run.recipe.data.splits)])
+
+
+def overlap_ratios(run: Run, step: int, data: str) -> Floats:
+    """(times, K) overlap of each member with its starts over the oracle's from the same noised starts."""
+    table, exact = Table.read(run, "uturns").where(step=step, data=data), Table.read(run, "uturns_oracle").where(data=data)
+    ratios = []
+    for t in np.unique(table.columns["t"]):
+        here = table.where(t=t)
+        order = np.argsort(here.columns["member"])
+        same_time = exact.where(t=t)
+        oracle = dict(zip(same_time.columns["split"].tolist(), same_time.means, strict=True))
+        ratios.append([here.means[i] / oracle[int(here.columns["split"][i]) if data == "train" else -1] for i in order])
+    return np.array(ratios)
+
+
+def c6(minima: Minima) -> list[Part]:
+    """The slope of the log step of the minimum over k, and no neighbours in the wrong order."""
+    names = sorted((name for name in minima.places if name.startswith("BP_")), key=lambda name: int(name[3:]))
+    slope = minima.slope(names, [int(name[3:]) for name in names])
+    trend = Part("slope of ln(step of the minimum) over k", slope.value, slope.interval, _over(minima), _negative(slope.interval))
+    return [trend, *(_not_reversed(minima, k, names) for k in range(len(names) - 1))]
+
+
+def _negative(interval: tuple[float, float]) -> Verdict:
+    if interval[1] < 0:
+        return "holds"
+    return "does not hold" if interval[0] >= 0 else "not enough power"
+
+
+def _not_reversed(minima: Minima, k: int, names: list[str]) -> Part:
+    """Neighbouring levels may be too close to tell apart; they must not be the wrong way round."""
+    found = comes_before(f"step of the minimum for k = {k} over that for k = {k + 1}", minima.gap(names[k + 1], names[k]), _over(minima))
+    high = found.interval[1]
+    reversed_order = high is not None and high < 1
+    return Part(found.statistic, found.value, found.interval, found.over, "does not hold" if reversed_order else "holds")
+
+
+def to_json(claims: list[Claim]) -> list[dict[str, Any]]:
+    """Plain data: strict JSON."""
+    return [
+        {"claim": c.name, "text": c.text, "verdict": c.verdict, "parts": [vars(p) | {"interval": list(p.interval)} for p in c.parts]}
+        for c in claims
+    ]

@@ -1,0 +1,128 @@
+"""Claims of several runs, judged and told: as text, as JSON, as the page docs/claims.md."""
+
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from twinsplit.errors import InputError
+from twinsplit.experiments import pipeline
+from twinsplit.experiments.claims import claims_of, to_json
+from twinsplit.experiments.closer import CLAIMS, closer
+from twinsplit.experiments.hierarchical.settings import run_name, setting_of
+from twinsplit.measures.verdicts import Claim, Part
+from twinsplit.recipes import Recipe
+from twinsplit.store import Run, read_json, write_bytes
+from twinsplit.workers import Crew
+
+ABOUT = """# The six claims, on our runs
+
+Written by `twinsplit claims --document docs/claims.md`; do not edit by hand. The claims are those of *Biased Generalization in Diffusion
+Models* (arXiv 2603.03469). A verdict is `holds` or `does not hold` when every interval (95%) says so, and `not enough power` where they
+do not. Intervals are over splits, one left out at a time, unless the table says otherwise; `open` means that the minimum may lie beyond the
+last checkpoint.
+
+"""
+
+
+@final
+@dataclass(frozen=True)
+class Judged:
+    """A run and what it says."""
+
+    path: Path
+    recipe: Recipe
+    claims: tuple[Claim, ...]
+
+
+def planned(scale: str, repeats: int, splits: int | None, out: Path) -> list[tuple[Path, Recipe]]:
+    """The runs of a scale with seeds 0..repeats - 1, where the figures keep them."""
+    if repeats < 1:
+        raise InputError(f"--repeats {repeats}", "ask for at least 1")
+    recipes = [setting_of(scale).recipe("middle", seed, splits) for seed in range(repeats)]
+    return [(out / "runs" / run_name("middle", recipe), recipe) for recipe in recipes]
+
+
+def runs_of(paths: Sequence[Path]) -> list[tuple[Path, Recipe]]:
+    """Run folders, and the runs that figures were made from."""
+    found = {run: None for path in paths for run in _runs_behind(path)}
+    return [(run, Run.open(run).recipe) for run in found]
+
+
+def _runs_behind(path: Path) -> list[Path]:
+    if (path / "config.json").is_file():
+        return [path]
+    configuration = path.parent / f"{path.name.split('.')[0].removesuffix('-config')}-config.json"
+    if path.is_dir() or not configuration.is_file():
+        raise InputError(f"{path} is neither a run folder nor a figure", "give a run folder, or a file such as OUT/fig5.png")
+    runs = read_json(configuration).get("runs")
+    if not runs:
+        raise InputError(f"{path} was not made from runs", "give one of fig1b to fig11")
+    return [path.parent / run for run in runs]
+
+
+def judge(path: Path, recipe: Recipe, crew: Crew) -> Judged:
+    """Measure what is missing and judge; the verdicts are stored in RUN/measurements/claims.json."""
+    session = pipeline.begin(path, recipe, crew)
+    with closing(session.lock):
+        closer(session, CLAIMS)
+        claims = tuple(claims_of(session.run))
+        session.run.write_json("measurements/claims.json", to_json(list(claims)))
+    return Judged(path, recipe, claims)
+
+
+def as_json(judged: Sequence[Judged]) -> str:
+    """One object per run."""
+    rows: list[dict[str, Any]] = [{"run": str(j.path), "claims": to_json(list(j.claims))} for j in judged]
+    return json.dumps(rows, indent=2, allow_nan=False)
+
+
+def as_text(judged: Sequence[Judged]) -> str:
+    """A line per claim and statistic."""
+    return "\n".join(line for j in judged for line in [str(j.path), *(told for claim in j.claims for told in _claim_lines(claim))])
+
+
+def _claim_lines(claim: Claim) -> list[str]:
+    return [f"  {claim.name} {claim.verdict}: {claim.text}", *(f"     {part_text(part)}" for part in claim.parts)]
+
+
+def part_text(part: Part) -> str:
+    """A statistic with its interval, what it is over, and its verdict."""
+    return f"{part.statistic}: {_number(part.value, 'not reached')} ({_interval(part)}; {part.over}): {part.verdict}"
+
+
+def _number(value: float | None, missing: str) -> str:
+    return missing if value is None else f"{value:.3g}"
+
+
+def _interval(part: Part) -> str:
+    low, high = (_number(bound, "open") for bound in part.interval)
+    return f"{low} to {high}"
+
+
+def write_document(path: Path, judged: Sequence[Judged]) -> None:
+    """The page, whole or not at all."""
+    write_bytes(path, (ABOUT + _summary(judged) + "".join(_section(j) for j in judged)).encode())
+
+
+def _summary(judged: Sequence[Judged]) -> str:
+    head = "| claim | " + " | ".join(f"seed {j.recipe.seed}" for j in judged) + " |\n|---|" + "---|" * len(judged) + "\n"
+    rows = zip(*(j.claims for j in judged), strict=True)
+    return head + "".join(f"| **{row[0].name}** {row[0].text} | " + " | ".join(c.verdict for c in row) + " |\n" for row in rows) + "\n"
+
+
+def _section(j: Judged) -> str:
+    data, training = j.recipe.data, j.recipe.training
+    told = (
+        f"{len(j.recipe.members)} networks on {data.splits} disjoint splits of {data.split_size} sequences (depth {data.depth}, "
+        f"{data.held_out} held out), {training.steps:,} steps."
+    )
+    rows = "".join(
+        f"| {c.name} | {p.statistic} | {_number(p.value, 'not reached')} | {_interval(p)} | {p.over} | {p.verdict} |\n"
+        for c in j.claims
+        for p in c.parts
+    )
+    head = "| claim | statistic | value | 95% interval | over | says |\n|---|---|---|---|---|---|\n"
+    return f"## Seed {j.recipe.seed}\n\n{told}\n\n{head}{rows}\n"

@@ -1,0 +1,111 @@
+"""The axes of [BG]'s hierarchical figures, each from one run's stored measurements."""
+
+from twinsplit.experiments.hierarchical.lines import (
+    EPOCH,
+    SEQUENCE,
+    TOKEN,
+    landmarks,
+    member_line,
+    neighbour_line,
+    over_members,
+    pair_line,
+    profile_line,
+    uturn_line,
+)
+from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT
+from twinsplit.experiments.replicates import splits_of
+from twinsplit.experiments.uturns import EXACT_RANDOM, RANDOM
+from twinsplit.report.model import as_floats
+from twinsplit.report.sheets import Axes, Line, Rule
+from twinsplit.report.stored import Table
+from twinsplit.store import Run
+
+TIME = "diffusion time t / T"
+RELATIVE = "overlap with the start / oracle's"
+WITHIN = {"test": ("oracle_divergence", "sample_split_divergence"), "train": ("train_oracle_divergence", "train_split_divergence")}
+
+
+def size(run: Run) -> str:
+    """How a run is called in a title."""
+    return f"n = {run.recipe.data.split_size:,}"
+
+
+def sequential(run: Run, data: str) -> Axes:
+    """KL(BP_k || model) for every k, and between networks, along training on one kind of data ([BG] fig. 1b, 6)."""
+    of_oracles, of_pairs = (Table.read(run, name) for name in WITHIN[data])
+    truncations = sorted(set(of_oracles.columns["truncation"].tolist()))
+    lines = [member_line(run, of_oracles.where(truncation=k), f"KL(BP_{k}, model)", f"k{k}") for k in truncations]
+    splits = splits_of(run)
+    apart = splits[of_pairs.columns["member_a"]] != splits[of_pairs.columns["member_b"]]
+    lines.append(pair_line(run, of_pairs.rows(apart), "twins: disjoint data", "ink"))
+    if not apart.all():
+        lines.append(pair_line(run, of_pairs.rows(~apart), "same data, other seed", "grey", "dash"))
+    where = "held-out sequences" if data == "test" else "the networks' own training data"
+    title = f"{size(run)}, on {where}, t = {run.recipe.measuring.time_fraction:g} T"
+    return Axes(title, EPOCH, f"divergence ({SEQUENCE})", tuple(lines), y_scale="log")
+
+
+def profiles(run: Run, step: int) -> Axes:
+    """KL(BP_k || model) against diffusion time at the test-loss minimum ([BG] fig. 3b)."""
+    truncations = sorted(set(Table.read(run, "time_profile").columns["truncation"].tolist()))
+    lines = tuple(profile_line(run, step, k) for k in truncations)
+    return Axes(f"{size(run)}, step {step:,}", TIME, f"KL(BP_k, model) ({SEQUENCE})", lines, x_scale="linear")
+
+
+def neighbours(run: Run) -> Axes:
+    """The nearest-neighbour divergence along training ([BG] fig. 4a)."""
+    title = f"{size(run)}: nearest training sequence, {run.recipe.measuring.generated:,} samples each"
+    return Axes(title, EPOCH, "KL(generated, held-out) (nats)", (neighbour_line(run),), landmarks(run, NEAREST, LOSS))
+
+
+def losses(run: Run) -> Axes:
+    """Train and test loss along training ([BG] fig. 4a)."""
+    names = (("test_loss", "test loss", "red"), ("train_loss", "training loss", "green"))
+    lines = tuple(member_line(run, Table.read(run, name), text, colour) for name, text, colour in names)
+    title = f"{size(run)}: losses averaged over t"
+    return Axes(title, EPOCH, f"cross-entropy ({TOKEN})", lines, landmarks(run, NEAREST, LOSS), y_range=_late(lines))
+
+
+def terms(run: Run, times: str) -> Axes:
+    """The loss and its two terms on test and training data ([BG] fig. 4b)."""
+    late = times == "fixed"
+    table = Table.read(run, "fixed_time_decomposition") if late else Table.read(run, "loss_decomposition").where(times="all")
+    kinds = (("test", "red", "held-out"), ("train", "green", "training"))
+    lines = [
+        member_line(run, table.where(data=data, term="oracle"), f"oracle term, {text} data", colour) for data, colour, text in kinds
+    ] + [
+        member_line(run, table.where(data=data, term="excess"), f"excess term, {text} data", colour, "dash") for data, colour, text in kinds
+    ]
+    at = f"at t = {run.recipe.measuring.decomposition_fraction:g} T" if late else "averaged over t"
+    marks = landmarks(run, SPLIT, LOSS)
+    return Axes(
+        f"{size(run)}: loss = oracle term + excess term, {at}", EPOCH, TOKEN, tuple(lines), marks, (Rule("0", 0.0),), y_range=_late(lines)
+    )
+
+
+def uturns(run: Run, step: int, text: str) -> Axes:
+    """Overlap after a U-turn relative to the oracle's, train against test starts ([BG] fig. 5)."""
+    lines = tuple(uturn_line(run, step, data, colour) for data, colour in (("train", "red"), ("test", "blue")))
+    return Axes(f"{size(run)}, {text} (step {step:,})", TIME, RELATIVE, lines, rules=(Rule("the oracle", 1.0),), x_scale="linear")
+
+
+def random_uturns(run: Run, step: int) -> Axes:
+    """U-turns from uniformly random sequences: networks, the empirical denoiser, and BP_k ([BG] fig. 11)."""
+    exact, networks = Table.read(run, EXACT_RANDOM), Table.read(run, RANDOM).where(step=step)
+    T = run.recipe.diffusion.T
+    times = sorted(set(networks.columns["t"].tolist()))
+    values = as_floats([networks.where(t=t).means for t in times]).reshape(len(times), -1)
+    lines = [over_members("networks", as_floats(times) / T, values, "red")]
+    for name in dict.fromkeys(exact.columns["model"].tolist()):
+        rows, dashed = exact.where(model=name), name == "empirical"
+        nothing = as_floats([float("nan")] * len(rows.means))
+        colour = "green" if dashed else f"k{name[3:]}"
+        lines.append(Line(name, as_floats(rows.columns["t"]) / T, rows.means, nothing, nothing, colour, "dash" if dashed else "solid"))
+    return Axes(f"{size(run)}, step {step:,}", TIME, "overlap with the random start", tuple(lines), x_scale="linear")
+
+
+def _late(lines: "tuple[Line, ...] | list[Line]") -> tuple[float, float]:
+    """The range of the second half of the curves in log step: the first fall would hide what comes after it."""
+    values = [v for line in lines for v in line.y[len(line.y) // 2 :].tolist()]
+    pad = 0.08 * (max(values) - min(values) or 1.0)
+    return min(values) - pad, max(values) + pad

@@ -1,0 +1,47 @@
+"""The checkpoints at which the finer measurements are made: at the minima of the curves, found from what is stored."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from twinsplit.experiments.replicates import loss_curve, neighbour_curve, oracle_curve, split_curve
+from twinsplit.measures.minima import Minima, find_minima
+from twinsplit.store import Run
+
+SPLIT, NEAREST, LOSS = "sample-split divergence", "nearest-neighbour divergence", "test loss"
+
+
+@final
+@dataclass(frozen=True)
+class Landmarks:
+    """Kept checkpoints nearest to the minima of the three curves; a minimum that is not reached stands at the last checkpoint."""
+
+    onset: int
+    nearest: int
+    loss: int
+
+
+CURVES = {SPLIT: split_curve, NEAREST: neighbour_curve, LOSS: loss_curve}
+
+
+def minima_of(run: Run, *names: str) -> Minima:
+    """The minima of some of the three curves, jointly."""
+    return find_minima([CURVES[name](run) for name in names])
+
+
+def all_minima(run: Run) -> Minima:
+    """The minima of all curves of a run, jointly: twins, nearest neighbours, test loss, and every BP_k."""
+    coarsest = range(1 + max(run.table("oracle_divergence").column("truncation").to_pylist()))
+    return find_minima([*(curve(run) for curve in CURVES.values()), *(oracle_curve(run, k) for k in coarsest)])
+
+
+def landmarks_of(run: Run) -> Landmarks:
+    """Where to look closer."""
+    minima = minima_of(run, SPLIT, NEAREST, LOSS)
+    return Landmarks(*(nearest_checkpoint(run, minima.places[name].at) for name in (SPLIT, NEAREST, LOSS)))
+
+
+def nearest_checkpoint(run: Run, log_step: float) -> int:
+    """The kept checkpoint nearest in log step."""
+    return min(run.steps(), key=lambda step: abs(float(np.log(step)) - log_step))

@@ -1,0 +1,100 @@
+"""At one checkpoint: the divergence to the oracle against diffusion time ([BG] fig. 3b), and the excess term on fresh sequences."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twinsplit.diffusion.denoiser import Categorical
+from twinsplit.exact.belief import TreeOracle
+from twinsplit.experiments.examination import Rows, answer
+from twinsplit.experiments.measuring import Measured, as_table
+from twinsplit.experiments.probes import probe_at, probe_over_times
+from twinsplit.experiments.world import World
+from twinsplit.measures.decomposition import decompose
+from twinsplit.measures.divergence import oracle_divergence
+from twinsplit.noise import Noise
+from twinsplit.store import Run
+from twinsplit.training.ensemble import Ensemble
+from twinsplit.training.loop import load_ensemble
+from twinsplit.workers import Crew
+
+PROFILE, FRESH = "time_profile", "fresh_excess"
+COARSEST = 2  # k = 0, 1, 2 as in the figure
+FRESH_SEED = 7_919  # of the fresh sequences: apart from the seeds of data sets
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Held-out sequences (n, L) int64 with the ids (n,) that key their noise, and the oracles to compare with."""
+
+    tokens: Tensor
+    ids: Tensor
+    oracles: tuple[TreeOracle, ...]
+    noise: Noise
+
+
+def profile_times(world: World) -> tuple[int, ...]:
+    """Evenly spaced times from 1 to T."""
+    T, count = world.schedule.T, world.recipe.measuring.profile_times
+    return tuple(sorted({round(t) for t in np.linspace(1, T, min(count, T))}))
+
+
+def measure_profile(run: Run, world: World, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+    """KL(BP_k || network) at every profile time and member: rows hold the mean over sequences and its standard error."""
+    rows = world.splits.held_out[: world.recipe.measuring.profile_sequences]
+    oracles = tuple(TreeOracle(world.grammar, world.schedule, k) for k in range(min(COARSEST, world.grammar.depth) + 1))
+    held_out = torch.from_numpy(world.data.sequences[rows].astype(np.int64))
+    sequences = Sequences(held_out, torch.from_numpy(rows), oracles, world.root.child("profile"))
+    for step in (s for s in steps if s not in run.measured(PROFILE)):
+        ensemble = load_ensemble(run, world.network, step)
+        found = crew.map(partial(_at_time, ensemble, sequences), profile_times(world))
+        run.write_table(PROFILE, step, as_table(step, [row for rows in found for row in rows]))
+        yield Measured(step, (PROFILE,))
+
+
+def _at_time(ensemble: Ensemble, sequences: Sequences, t: int) -> Rows:
+    grammar, schedule = sequences.oracles[0].grammar, sequences.oracles[0].schedule
+    probe = probe_at(sequences.tokens, sequences.ids, t, 1, schedule, grammar.vocab_size, sequences.noise)
+    exact = [oracle(probe.x_t.double(), probe.t) for oracle in sequences.oracles]
+    return [
+        {"member": m, "split": member.split, "seed": member.seed, "t": t, "truncation": k} | _summary(oracle_divergence(oracle, model))
+        for m, member in enumerate(ensemble.members)
+        for model in [Categorical(answer(ensemble.member(m), probe).log_probs.double())]
+        for k, oracle in enumerate(exact)
+    ]
+
+
+def _summary(values: Tensor) -> dict[str, Any]:
+    error = float(values.std() / len(values) ** 0.5) if len(values) > 1 else float("nan")
+    return {"standard_error": error, "values": np.array([float(values.mean())], dtype=np.float32)}
+
+
+def measure_fresh(run: Run, world: World, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+    """The excess term on sequences drawn afresh from the grammar, repeats and all: there its expectation is 0 (claim C4).
+
+    The held-out set leaves out what the splits contain, so it is a little rarer than fresh data and its excess is above 0.
+    """
+    count, noise = world.recipe.data.held_out, world.root.child("fresh")
+    tokens = torch.from_numpy(world.grammar.sample(count, world.recipe.seed + FRESH_SEED).numpy().astype(np.int64))
+    draws = world.recipe.measuring.noise_draws
+    probe = probe_over_times(tokens, torch.arange(count), draws, world.schedule, world.grammar.vocab_size, noise)
+    exact = TreeOracle(world.grammar, world.schedule)(probe.x_t.double(), probe.t)
+    for step in (s for s in steps if s not in run.measured(FRESH)):
+        ensemble = load_ensemble(run, world.network, step)
+        rows = [
+            {"member": m, "split": member.split, "seed": member.seed}
+            | {
+                "values": decompose(
+                    Categorical(answer(ensemble.member(m), probe).log_probs.double()), exact, probe.tokens
+                ).excess_term.numpy()
+            }
+            for m, member in enumerate(ensemble.members)
+        ]
+        run.write_table(FRESH, step, as_table(step, rows))
+        yield Measured(step, (FRESH,))

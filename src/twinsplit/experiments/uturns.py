@@ -1,0 +1,145 @@
+"""U-turns along training: how much of a start survives being noised to t and denoised back, by networks and by the exact oracle.
+
+Networks and oracle begin from the very same noised starts and meet the same step noise ([BG] fig. 5, 9-11): whatever their overlaps differ
+by is theirs. Starts are a network's own training sequences, held-out sequences, or sequences drawn uniformly at random.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twinsplit.diffusion.denoiser import Denoiser
+from twinsplit.diffusion.sampler import Ancestral
+from twinsplit.diffusion.uturn import overlap, uturn
+from twinsplit.exact.belief import TreeOracle
+from twinsplit.exact.empirical import EmpiricalDenoiser
+from twinsplit.experiments.examination import Rows
+from twinsplit.experiments.measuring import Measured, as_table
+from twinsplit.experiments.world import World
+from twinsplit.noise import Noise
+from twinsplit.store import Run
+from twinsplit.training.loop import load_ensemble
+from twinsplit.workers import Crew
+
+NAME, ORACLE, RANDOM, EXACT_RANDOM = "uturns", "uturns_oracle", "uturns_random", "uturns_random_exact"
+FRACTIONS = (0.01, 0.03, 0.05, 0.085, 0.12)  # t/T of [BG] fig. 5
+RANDOM_FRACTIONS = (0.05, 0.0625, 0.075, 0.0875, 0.1)  # and of fig. 11
+RANDOM_STARTS, MEMORIZED = 100, 256  # random sequences, and training points of the empirical denoiser (fig. 11)
+CHUNK = 1024
+Case = tuple[dict[str, Any], Denoiser[Any], "Starts"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What all U-turns share: sampler, vocabulary, repetitions of each start, and noise keyed by (start, repetition, t)."""
+
+    sampler: Ancestral
+    vocab_size: int
+    repetitions: int
+    noise: Noise
+
+    @classmethod
+    def of(cls, world: World) -> "Course":
+        """Every time of the schedule is a step, as published."""
+        return cls(Ancestral(world.schedule), world.grammar.vocab_size, world.recipe.measuring.uturn_repetitions, world.root.child("uturn"))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Starts:
+    """Where U-turns begin. tokens (n, L) int64; ids (n,) int64: what keys their noise."""
+
+    tokens: Tensor
+    ids: Tensor
+
+
+def overlaps(course: Course, denoiser: Denoiser[Any], starts: Starts, t: int) -> Tensor:
+    """(n,) float64: fraction of a start's tokens found again after a U-turn to t, averaged over its repetitions."""
+    tokens = starts.tokens.repeat_interleave(course.repetitions, 0)
+    ids = (starts.ids[:, None] * course.repetitions + torch.arange(course.repetitions)).flatten()
+    found = [_found(course, denoiser, *part, t) for part in zip(torch.split(tokens, CHUNK), torch.split(ids, CHUNK), strict=True)]
+    return torch.cat(found).view(-1, course.repetitions).mean(1)
+
+
+def _found(course: Course, denoiser: Denoiser[Any], tokens: Tensor, ids: Tensor, t: int) -> Tensor:
+    x_0 = torch.nn.functional.one_hot(tokens, course.vocab_size).float()
+    end = uturn(denoiser, x_0, t, course.sampler, course.noise.child(str(t)), sample_ids=ids)
+    return overlap(tokens, end.argmax(-1))
+
+
+def times_of(world: World, fractions: tuple[float, ...]) -> tuple[int, ...]:
+    """Distinct times nearest to the fractions of T, at least 1."""
+    return tuple(sorted({max(1, round(fraction * world.schedule.T)) for fraction in fractions}))
+
+
+def train_starts(world: World, split: int) -> Starts:
+    """The first sequences of a split."""
+    rows = world.splits.rows[split][: world.recipe.measuring.uturn_starts]
+    return _starts(world, rows)
+
+
+def test_starts(world: World) -> Starts:
+    """The first held-out sequences."""
+    return _starts(world, world.splits.held_out[: world.recipe.measuring.uturn_starts])
+
+
+def random_starts(world: World) -> Starts:
+    """Uniformly random sequences; most are forbidden by the grammar."""
+    ids = torch.arange(RANDOM_STARTS)
+    tokens = [world.root.child("random starts").integers(i, ids, 0, world.grammar.vocab_size - 1) for i in range(world.grammar.length)]
+    return Starts(torch.stack(tokens, 1), ids)
+
+
+def _starts(world: World, rows: "np.typing.NDArray[np.int64]") -> Starts:
+    return Starts(torch.from_numpy(world.data.sequences[rows].astype(np.int64)), torch.from_numpy(rows))
+
+
+def measure_uturns(run: Run, world: World, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+    """U-turns of every network from its own split and from held-out starts at the given checkpoints, and the oracle's, once."""
+    times = times_of(world, FRACTIONS)
+    held_out, own = test_starts(world), [train_starts(world, split) for split in range(world.recipe.data.splits)]
+    if 0 not in run.measured(ORACLE):
+        oracle = TreeOracle(world.grammar, world.schedule)
+        cases: list[Case] = [({"data": "test", "split": -1}, oracle, held_out)]
+        cases += [({"data": "train", "split": split}, oracle, starts) for split, starts in enumerate(own)]
+        run.write_table(ORACLE, 0, as_table(0, _rows(world, cases, times, crew)))
+        yield Measured(0, (ORACLE,))
+    for step in (s for s in steps if s not in run.measured(NAME)):
+        ensemble = load_ensemble(run, world.network, step)
+        named = [({"member": k, "split": m.split, "seed": m.seed}, ensemble.member(k), m.split) for k, m in enumerate(ensemble.members)]
+        cases = [(name | {"data": "test"}, model, held_out) for name, model, _ in named]
+        cases += [(name | {"data": "train"}, model, own[split]) for name, model, split in named]
+        run.write_table(NAME, step, as_table(step, _rows(world, cases, times, crew)))
+        yield Measured(step, (NAME,))
+
+
+def measure_random_uturns(run: Run, world: World, step: int, crew: Crew) -> Iterator[Measured]:
+    """U-turns from random sequences by the networks at one checkpoint, the empirical denoiser, and BP_k for every k ([BG] fig. 11)."""
+    times, starts = times_of(world, RANDOM_FRACTIONS), random_starts(world)
+    if 0 not in run.measured(EXACT_RANDOM):
+        points = world.split_tokens()[0][:MEMORIZED]
+        cases: list[Case] = [({"model": "empirical"}, EmpiricalDenoiser(points, world.schedule, world.grammar.vocab_size), starts)]
+        cases += [({"model": f"BP_{k}"}, TreeOracle(world.grammar, world.schedule, k), starts) for k in range(world.grammar.depth + 1)]
+        run.write_table(EXACT_RANDOM, 0, as_table(0, _rows(world, cases, times, crew)))
+        yield Measured(0, (EXACT_RANDOM,))
+    if step not in run.measured(RANDOM):
+        ensemble = load_ensemble(run, world.network, step)
+        cases = [({"member": k, "split": m.split, "seed": m.seed}, ensemble.member(k), starts) for k, m in enumerate(ensemble.members)]
+        run.write_table(RANDOM, step, as_table(step, _rows(world, cases, times, crew)))
+        yield Measured(step, (RANDOM,))
+
+
+def _rows(world: World, cases: list[Case], times: tuple[int, ...], crew: Crew) -> Rows:
+    tasks = [(name | {"t": t}, denoiser, starts, t) for name, denoiser, starts in cases for t in times]
+    return list(crew.map(partial(_row, Course.of(world)), tasks))
+
+
+def _row(course: Course, task: tuple[dict[str, Any], Denoiser[Any], Starts, int]) -> dict[str, Any]:
+    name, denoiser, starts, t = task
+    return name | {"values": overlaps(course, denoiser, starts, t).float().numpy()}
