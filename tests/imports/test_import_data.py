@@ -1,5 +1,6 @@
 """The authors' data file in all its layouts becomes our data folder; what is no array of integers is refused and never carried out."""
 
+import contextlib
 import io
 import os
 import pickle
@@ -9,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from authors import GRAMMAR, object_array
 
+from authors import GRAMMAR, object_array
 from twinsplit.data.sequences import load_sequences
 from twinsplit.errors import InputError
 from twinsplit.imports.header import npy_header, untrusted_data
@@ -41,7 +42,6 @@ def test_every_layout_gives_the_same_tokens(tmp_path: Path, name: str) -> None:
 def test_numpy_1_wrote_other_module_names(tmp_path: Path) -> None:
     content = io.BytesIO()
     np.save(content, LAYOUTS["integer arrays"], allow_pickle=True)
-    old = content.getvalue().replace(b"numpy._core.multiarray", b"numpy.core.multiarray ".strip())
     # a short string is preceded by its length: a byte that has to change with it
     old = content.getvalue().replace(b"\x8c\x16numpy._core.multiarray", b"\x8c\x15numpy.core.multiarray")
     old = old.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
@@ -174,7 +174,7 @@ def test_programs_are_not_run(tmp_path: Path, name: str) -> None:
 def test_the_sentinel_would_be_left_by_an_ordinary_reader(tmp_path: Path) -> None:
     """So that the test above can fail: NumPy's own reader runs the very same file."""
     (tmp_path / "data.npy").write_bytes(hostile(tmp_path / "sentinel")["os.system"][0])
-    with pytest.raises((ValueError, AttributeError)):
+    with contextlib.suppress(Exception):
         np.load(tmp_path / "data.npy", allow_pickle=True)
     assert (tmp_path / "sentinel").exists()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from twinsplit.networks.transformer import Transformer
 
-EPOCH = re.compile(r"ep(?:och)?[_=\- ]*(\d+)", re.IGNORECASE)
+EPOCH = re.compile(r"(?<![a-z])ep(?:och)?[_=\- ]*(\d+)", re.IGNORECASE)  # not the end of "step"
 
 
 @final

@@ -45,7 +45,7 @@ class DtypeRecord:
 @final
 @dataclass(eq=False)
 class ArrayRecord:
-    """An array: its values in C order as a list (of objects) or as an array of integers, and its shape."""
+    """An array: its shape, and its values one after the other: a list (of objects, in C order) or an array of integers."""
 
     shape: tuple[int, ...] = ()
     values: "list[Any] | NDArray[Any]" = field(default_factory=list)
@@ -53,7 +53,7 @@ class ArrayRecord:
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) != 5:
             raise refused("the file holds an array that cannot be read")
-        _, shape, dtype, fortran, raw = state
+        _, shape, dtype, _, raw = state  # the flag of order says nothing of objects, nor of what has one axis
         if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
             raise refused("the file holds an array whose shape is no shape")
         if not isinstance(dtype, DtypeRecord):
@@ -61,13 +61,7 @@ class ArrayRecord:
         values = _objects(raw) if dtype.code == "O8" else _integers(raw, dtype)
         if len(values) != math.prod(shape):
             raise refused(f"the file holds an array of shape {shape} with {len(values)} values")
-        self.shape, self.values = shape, in_c_order(values, shape) if fortran else values
-
-
-def in_c_order(values: "list[Any] | NDArray[Any]", shape: tuple[int, ...]) -> "list[Any] | NDArray[Any]":
-    """Values given in Fortran order, in C order."""
-    order = np.arange(len(values)).reshape(shape, order="F").reshape(-1)
-    return [values[i] for i in order] if isinstance(values, list) else values[order]
+        self.shape, self.values = shape, values
 
 
 def _objects(raw: Any) -> list[Any]:
