@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch.torch_version import TorchVersion
 
 from authors import GRAMMAR, PARAMS, plain_network, write_member
 from twinsplit.data.sequences import SequenceData
 from twinsplit.errors import InputError
 from twinsplit.experiments.imported import import_run
 from twinsplit.experiments.world import World
-from twinsplit.imports.checkpoints import epoch_of, gather
+from twinsplit.imports.checkpoints import batches, epoch_of, gather
 from twinsplit.imports.names import NameMap, feedforward_of, parameters_of
 from twinsplit.imports.reader import read_weights
 from twinsplit.imports.sandbox import answer
@@ -304,7 +305,7 @@ def hostile(sentinel: Path) -> dict[str, tuple[bytes, str]]:
         "a program": (saved({"model_state_dict": {"weight": weight}, "extra": program}), "asks for posix.system"),
         "a program in the old format": (saved({"extra": program}, _use_new_zipfile_serialization=False), "asks for posix.system"),
         "a bare pickle": (pickle.dumps(program), "it is no checkpoint of weights"),
-        "an old bare pickle": (pickle.dumps(program, protocol=2), "it is no checkpoint of weights"),
+        "an old bare pickle": (pickle.dumps(program, protocol=2), "asks for posix.system"),
         "a whole module": (saved(torch.nn.Linear(2, 2)), "asks for torch.nn.modules.linear.Linear"),
         "weights without their dictionary": (saved({"weight": weight}), "a dictionary with weight, not model_state_dict"),
         "a tensor": (saved(weight), "it holds Tensor, not model_state_dict"),
@@ -342,6 +343,22 @@ def test_the_sentinel_would_be_left_by_an_ordinary_reader(tmp_path: Path) -> Non
     (tmp_path / "model.pt").write_bytes(hostile(tmp_path / "sentinel")["a program"][0])
     torch.load(tmp_path / "model.pt", weights_only=False)
     assert (tmp_path / "sentinel").exists()
+
+
+def test_a_pytorch_with_a_known_hole_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.pt").write_bytes(saved({"model_state_dict": {"weight": torch.ones(3)}}))
+    for version, refused in (("2.5.1", True), ("2.6.0+cpu", False), ("2.10.1", False)):
+        monkeypatch.setattr(torch, "__version__", TorchVersion(version))
+        (tmp_path / version).mkdir()
+        said = answer("checkpoint", tmp_path / version, [tmp_path / "model.pt"])
+        assert ("CVE-2025-32434" in said.get("what", "")) == refused
+
+
+def test_small_epochs_share_a_sandbox(tmp_path: Path) -> None:
+    series = gather([two_members(tmp_path / "theirs")])
+    epoch = sum(file.stat().st_size for file in series.files(2))
+    assert batches(series) == [[2, 4]]
+    assert batches(series, epoch + 10) == batches(series, 1) == [[2], [4]]
 
 
 def test_half_precision_is_read_as_float32(tmp_path: Path) -> None:

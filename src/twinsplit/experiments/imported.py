@@ -1,8 +1,9 @@
 """A run folder from checkpoints made elsewhere: whole or not at all; it can be measured and decided, not trained on."""
 
-import json
+import os
 import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from twinsplit.experiments.world import World
 from twinsplit.imports.checkpoints import Series, recipe_of, stacked
 from twinsplit.imports.names import NameMap
 from twinsplit.progress import progress
-from twinsplit.store import Run, write_json
+from twinsplit.store import Run, read_json, write_json
 
 IMPORT = "import.json"
 
@@ -31,15 +32,25 @@ def import_run(series: Series, data: Path, out: Path, held_out: int, names: Name
     _check_grammar(series, data, sequences.grammar.vocab_size, sequences.grammar.depth)
     world = World.of(recipe_of(series, data, len(sequences.sequences), held_out, names))
     story = {"sources": series.describe(), "shared_contents": _shared(world)}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
-    try:
+    with _whole(out) as part:
         _fill(part, series, world, names, story)
-        part.chmod(0o755)
+    return story
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A new folder that becomes `out` at the end, and is removed where there is no such end; on the same disk, above `out`."""
+    home = next(folder for folder in out.resolve().parents if folder.is_dir())
+    part = home / f".{out.name}.{os.getpid()}.part"
+    try:
+        part.mkdir()
+        yield part
+        out.parent.mkdir(parents=True, exist_ok=True)
         part.rename(out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}", "choose another --out") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return story
 
 
 def _fill(part: Path, series: Series, world: World, names: NameMap, story: dict[str, Any]) -> None:
@@ -72,7 +83,7 @@ def _shared(world: World) -> list[dict[str, int]]:
 def refuse_imported(path: Path) -> None:
     """Imported networks come without the optimizer's state: going on from them would be another training."""
     if (path / IMPORT).is_file():
-        networks = len(json.loads((path / IMPORT).read_text())["sources"])
+        networks = len(read_json(path / IMPORT)["sources"])
         raise InputError(
             f"{path} holds {networks} imported networks, which cannot be trained on (no optimizer state came with them)",
             "measure them, or train twins of your own in another --out",

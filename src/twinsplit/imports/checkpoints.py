@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from twinsplit.networks.transformer import Transformer
 
+BATCH = 256 << 20
 EPOCH = re.compile(r"(?<![a-z])ep(?:och)?[_=\- ]*(\d+)", re.IGNORECASE)  # not the end of "step"
 
 
@@ -163,13 +164,29 @@ def recipe_of(series: Series, data: Path, samples: int, held_out: int, names: Na
 
 
 def stacked(series: Series, network: "Transformer", names: NameMap) -> "Iterator[tuple[int, dict[str, Tensor]]]":
-    """(step, name -> (K, *shape)) epoch by epoch; every epoch is read in a sandbox of its own."""
+    """(step, name -> (K, *shape)) epoch by epoch; every batch of epochs is read in a sandbox of its own."""
     import torch
 
+    for epochs in batches(series):
+        files = [(epoch, file) for epoch in epochs for file in series.files(epoch)]
+        read = read_weights([file for _, file in files])
+        members = [_member(file, epoch, network, names, found) for (epoch, file), found in zip(files, read, strict=True)]
+        for i, epoch in enumerate(epochs):
+            own = members[i * len(series.sources) : (i + 1) * len(series.sources)]
+            yield series.step(epoch), {f"weights.{name}": torch.stack([member[name] for member in own]) for name in own[0]}
+
+
+def batches(series: Series, size: int = BATCH) -> list[list[int]]:
+    """Consecutive epochs whose files together take at most `size` bytes, or one epoch: starting a sandbox takes a second or two."""
+    found: list[list[int]] = []
+    taken = size + 1
     for epoch in series.epochs:
-        files = series.files(epoch)
-        members = [_member(file, epoch, network, names, found) for file, found in zip(files, read_weights(files), strict=True)]
-        yield series.step(epoch), {f"weights.{name}": torch.stack([member[name] for member in members]) for name in members[0]}
+        own = sum(file.stat().st_size for file in series.files(epoch))
+        taken = taken + own if taken + own <= size else own
+        if taken == own:
+            found.append([])
+        found[-1].append(epoch)
+    return found
 
 
 def _member(file: Path, epoch: int, network: "Transformer", names: NameMap, found: Any) -> "dict[str, Tensor]":

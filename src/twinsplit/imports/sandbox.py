@@ -22,6 +22,7 @@ from twinsplit.imports.header import npy_header
 from twinsplit.imports.unpickling import admitted, refused, sequences_of
 
 GIB = 1 << 30
+SAFE_SINCE = "2.6.0"
 FORBIDDEN = ("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "pty.spawn", "subprocess.", "socket.", "ctypes.dlopen")
 STEPS = ("epoch",)
 WHOLE = "give a checkpoint that `torch.save` wrote whole: a dictionary with the weights under model_state_dict"
@@ -116,6 +117,10 @@ def refuse_bombs(source: Path) -> None:
 def _weights(source: Path) -> Any:
     import torch
 
+    if torch.__version__ < SAFE_SINCE:
+        raise InputError(
+            f"PyTorch {torch.__version__} can be made to run programs by a file of weights (CVE-2025-32434)", "install 2.6 or newer"
+        )
     try:
         return torch.load(source, map_location="cpu", weights_only=True)
     except (InputError, MemoryError):
