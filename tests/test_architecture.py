@@ -101,6 +101,6 @@ def test_no_pickle_is_read_or_written() -> None:
 def test_the_sandbox_is_started_and_never_imported() -> None:
     text = SANDBOX.read_text()
     assert text.count("torch.load(") == text.count("weights_only=True") == 1
-    assert text.count("pickle.") == 1  # the restricted unpickler's base class
+    assert re.findall(r"\bpickle\.\w+", text) == ["pickle.Unpickler"]  # the base class of the restricted one
     for path in modules():
         assert not re.search(r"(from|import) [\w.]*\bsandbox\b|imports import .*sandbox", path.read_text()), path
