@@ -193,7 +193,9 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path: Path) -> None:
     ("content", "says"),
     [
         (npy(bytes(32), "(1000000000000, 4)", "'<i8'"), "promises 32000000000000 bytes and 32 follow"),
+        (npy(bytes(32), "(-2, -2)", "'<i8'"), "not integers of shape"),
         (npy(pickle.dumps(None), "(1000000000000,)"), "no array of shape"),
+        (npy(pickle.dumps(np.empty((1 << 40, 0), dtype=object), 4), "(1099511627776, 0)"), "no token"),
         (npy(b"\x80\x04N" + b"r\xff\xff\xff\x7f."), "more memory than its size explains"),
         (npy(b"", "(" + "1," * 5000 + ")"), "no .npy file"),
         (npy(b"", "__import__('os')"), "no .npy file"),

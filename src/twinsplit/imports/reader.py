@@ -61,27 +61,35 @@ def _sandbox(kind: str, sources: Sequence[Path], seconds: int) -> Iterator[tuple
 def _run(kind: str, folder: Path, sources: Sequence[Path], seconds: int) -> list[dict[str, Any]]:
     names = ", ".join(source.name for source in sources)
     words = [sys.executable, "-P", "-m", "twinsplit.imports.sandbox", kind, str(folder), str(seconds), *(str(s.resolve()) for s in sources)]
-    quiet = subprocess.DEVNULL
+    quiet, errors = subprocess.DEVNULL, folder / "stderr"
     try:
-        done = subprocess.run(
-            words, env=environment(folder), cwd=folder, timeout=seconds, check=False, stdin=quiet, stdout=quiet, stderr=quiet
-        )
+        with errors.open("wb") as said:  # no larger than the sandbox lets its files become
+            options = {"env": environment(folder), "cwd": folder, "stdin": quiet, "stdout": quiet, "stderr": said}
+            done = subprocess.run(words, timeout=seconds, check=False, **options)
     except subprocess.TimeoutExpired as error:
         raise InputError(f"reading {names} took more than {seconds} s and was stopped", BROKEN) from error
     if done.returncode:
-        raise InputError(f"reading {names} was stopped ({_ending(done.returncode)})", BROKEN)
+        raise InputError(f"reading {names} was stopped ({_ending(done.returncode, errors)})", BROKEN)
     return _judged(json.loads((folder / "answer.json").read_text(encoding="utf-8")), sources)
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """All that the sandbox inherits: where Python's modules are, and one thread; no variable of the user's."""
+    """All that the sandbox inherits: where modules and libraries are, and one thread; no other variable of the user's."""
     modules = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path if entry)
+    libraries = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
     single = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
-    return {"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder), "PYTHONPATH": modules, "PYTHONDONTWRITEBYTECODE": "1"} | single
+    return (
+        {"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder), "PYTHONPATH": modules, "PYTHONDONTWRITEBYTECODE": "1"}
+        | single
+        | libraries
+    )
 
 
-def _ending(code: int) -> str:
-    return f"signal {-code}: it went past its limit of memory or time, or crashed the reader" if code < 0 else f"exit status {code}"
+def _ending(code: int, errors: Path) -> str:
+    if code < 0:
+        return f"signal {-code}: it went past its limit of memory or time, or crashed the reader"
+    last = errors.read_bytes()[-400:].decode(errors="replace").strip().splitlines() or ["no word"]
+    return f"exit status {code}: {_line(last[-1])}"
 
 
 def _judged(answer: dict[str, Any], sources: Sequence[Path]) -> list[dict[str, Any]]:

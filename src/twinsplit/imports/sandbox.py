@@ -79,7 +79,7 @@ def _plain(source: Path, file: IO[bytes]) -> Any:
     header = npy_header(source)
     content = file.read()
     expected = int(np.prod([int(side) for side in header.shape], dtype=object)) * header.dtype.itemsize
-    if header.dtype.kind not in "iu" or len(header.shape) != 2:
+    if header.dtype.kind not in "iu" or len(header.shape) != 2 or min(header.shape) < 0:
         raise refused(f"it holds {header.dtype} of shape {header.shape}, not integers of shape (N, L)")
     if expected != len(content):
         raise refused(f"its header promises {expected} bytes and {len(content)} follow")
@@ -103,11 +103,11 @@ def read_checkpoint(source: Path, out: Path) -> dict[str, Any]:
 
 def refuse_bombs(source: Path) -> None:
     """PyTorch stores tensors as they are: an archive with compressed entries is none of its own."""
-    if not zipfile.is_zipfile(source):
-        return
     try:
-        entries = zipfile.ZipFile(source).infolist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        entries = zipfile.ZipFile(source).infolist() if zipfile.is_zipfile(source) else []
+    except MemoryError:
+        raise
+    except Exception as error:  # see _pickled
         raise InputError(f"its archive cannot be read ({error})", WHOLE) from error
     unpacked = sum(entry.file_size for entry in entries)
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or unpacked > source.stat().st_size:

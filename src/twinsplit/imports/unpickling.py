@@ -113,10 +113,12 @@ def sequences_of(array: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
     if not isinstance(array, ArrayRecord) or array.shape != shape or len(shape) not in (1, 2):
         raise refused(f"the file holds no array of shape {shape}, the one its header names, with 1 or 2 axes")
     flat = list(array.values)
+    if not flat:
+        raise refused("the file holds no token")
     rows = flat if len(shape) == 1 else [flat[i * shape[1] : (i + 1) * shape[1]] for i in range(shape[0])]
     plain = [_row(i, row) for i, row in enumerate(rows)]
     odd = next((i for i, row in enumerate(plain) if len(row) != len(plain[0])), None)
-    if not plain or not plain[0]:
+    if not plain[0]:
         raise refused("the file holds no token")
     if odd is not None:
         raise refused(f"the sequences have different lengths: {len(plain[0])} in row 0, {len(plain[odd])} in row {odd}")
