@@ -319,6 +319,7 @@ def hostile(sentinel: Path) -> dict[str, tuple[bytes, str]]:
     }
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("name", hostile(Path("/nowhere")))
 def test_hostile_checkpoints_are_refused_and_not_run(tmp_path: Path, name: str) -> None:
     """The reader by itself, without the walls around it: what it refuses does not rest on them."""

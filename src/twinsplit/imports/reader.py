@@ -64,8 +64,9 @@ def _run(kind: str, folder: Path, sources: Sequence[Path], seconds: int) -> list
     quiet, errors = subprocess.DEVNULL, folder / "stderr"
     try:
         with errors.open("wb") as said:  # no larger than the sandbox lets its files become
-            options = {"env": environment(folder), "cwd": folder, "stdin": quiet, "stdout": quiet, "stderr": said}
-            done = subprocess.run(words, timeout=seconds, check=False, **options)
+            done = subprocess.run(
+                words, env=environment(folder), cwd=folder, timeout=seconds, check=False, stdin=quiet, stdout=quiet, stderr=said
+            )
     except subprocess.TimeoutExpired as error:
         raise InputError(f"reading {names} took more than {seconds} s and was stopped", BROKEN) from error
     if done.returncode:
@@ -78,11 +79,8 @@ def environment(folder: Path) -> dict[str, str]:
     modules = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path if entry)
     libraries = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
     single = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
-    return (
-        {"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder), "PYTHONPATH": modules, "PYTHONDONTWRITEBYTECODE": "1"}
-        | single
-        | libraries
-    )
+    own = {"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder), "PYTHONPATH": modules, "PYTHONDONTWRITEBYTECODE": "1"}
+    return own | single | libraries
 
 
 def _ending(code: int, errors: Path) -> str:
