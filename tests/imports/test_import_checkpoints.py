@@ -310,7 +310,8 @@ def hostile(sentinel: Path) -> dict[str, tuple[bytes, str]]:
         "weights without their dictionary": (saved({"weight": weight}), "a dictionary with weight, not model_state_dict"),
         "a tensor": (saved(weight), "it holds Tensor, not model_state_dict"),
         "a number among the weights": (saved({"model_state_dict": {"weight": 3}}), "no dense tensor"),
-        "integers": (saved({"model_state_dict": {"weight": torch.ones(3, dtype=torch.int64)}}), "no dense tensor"),
+        "complex numbers": (saved({"model_state_dict": {"weight": torch.ones(3, dtype=torch.complex64)}}), "no dense tensor"),
+        "a sparse tensor": (saved({"model_state_dict": {"weight": torch.eye(3).to_sparse()}}), "no dense tensor"),
         "one number seen as many": (saved({"model_state_dict": {"weight": torch.ones(1).expand(10**9)}}), "larger than the file"),
         "NaN": (saved({"model_state_dict": {"weight": torch.tensor([1.0, float("nan")])}}), "not finite"),
         "a zip bomb": (bomb(), "which PyTorch's own never do"),
@@ -363,7 +364,8 @@ def test_small_epochs_share_a_sandbox(tmp_path: Path) -> None:
 
 
 def test_half_precision_is_read_as_float32(tmp_path: Path) -> None:
-    torch.save({"model_state_dict": {"a": torch.ones(3, dtype=torch.bfloat16), "b": torch.ones(2, 3).T}, "epoch": 4}, tmp_path / "a.pt")
+    state = {"a": torch.ones(3, dtype=torch.bfloat16), "b": torch.ones(2, 3).T, "counter": torch.tensor(7)}
+    torch.save({"model_state_dict": state, "epoch": 4, "optimizer_state_dict": {"state": {0: {"step": 3}}}}, tmp_path / "a.pt")
     torch.save({"model_state_dict": {"a": torch.zeros(3)}, "epoch": "last"}, tmp_path / "b.pt", _use_new_zipfile_serialization=False)
     first, second = read_weights([tmp_path / "a.pt", tmp_path / "b.pt"])
     assert (first.epoch, second.epoch) == (4, None)

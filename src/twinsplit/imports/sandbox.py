@@ -139,7 +139,8 @@ def _reason(error: Exception) -> str:
 def _dense(name: str, value: Any, size: int) -> Any:
     import torch
 
-    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or not value.is_floating_point():
+    # integers may be counters that stand beside the weights: they match no parameter, and a file of names can pass them over
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_complex() or value.is_quantized:
         raise InputError(f"{name} in model_state_dict is no dense tensor of real numbers", WHOLE)
     if value.numel() * value.element_size() > size:
         raise InputError(f"{name} of shape {tuple(value.shape)} is larger than the file", WHOLE)
