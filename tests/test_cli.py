@@ -160,7 +160,23 @@ def test_unknown_words_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "quickstart", "data", "data grammar", "data check", "train", "measure", "onset", "report", "figure", "doctor"]
+    "verb",
+    [
+        "",
+        "quickstart",
+        "data",
+        "data grammar",
+        "data check",
+        "import",
+        "import data",
+        "import checkpoints",
+        "train",
+        "measure",
+        "onset",
+        "report",
+        "figure",
+        "doctor",
+    ],
 )
 def test_every_verb_explains_itself(verb: str) -> None:
     assert "usage: twinsplit" in twinsplit(*verb.split(), "--help").stdout

@@ -40,6 +40,15 @@ def test_checkpoints_are_log_spaced_and_end_at_the_last_step() -> None:
         ('[training]\nprecision = "fp8"', "choose one of float32, bfloat16"),
         ("[training]\nsteps = 10\nfirst_checkpoint = 20", "lies after the last step"),
         ("[data]\nsplits = 1", "at least 2 disjoint splits"),
+        ("[data]\npublished_splits = [3]", "name 2 different splits from 0 on"),
+        ("[data]\npublished_splits = [3, 3]", "name 2 different splits from 0 on"),
+        ("[data]\npublished_splits = [-1, 3]", "name 2 different splits from 0 on"),
+        ("[data]\npublished_splits = [1.5, 3]", "no list of integers"),
+        ("[training]\ncheckpoint_list = 3", "no list of integers"),
+        ("[training]\ncheckpoint_list = [true]", "no list of integers"),
+        ("[training]\nsteps = 2000\ncheckpoint_list = [4, 2, 2000]", "in ascending order, the last 2000"),
+        ("[training]\nsteps = 2000\ncheckpoint_list = [4, 20]", "in ascending order, the last 2000"),
+        ("[training]\nsteps = 2000\ncheckpoint_list = [0, 2000]", "list steps from 1"),
         ("training = 3", "is not a table"),
         ("steps = = 3", "is not valid"),
     ],
@@ -65,3 +74,10 @@ def test_toml_and_json_agree(tmp_path: Path) -> None:
 def test_members_are_splits_times_seeds() -> None:
     recipe = recipe_from({"data": {"splits": 3}, "training": {"seeds_per_split": 2}}, "here")
     assert recipe.members == ((0, 0), (0, 1), (1, 2), (1, 3), (2, 4), (2, 5))  # every network has its own seed
+
+
+def test_listed_checkpoints_replace_the_log_spaced_ones() -> None:
+    recipe = recipe_from({"training": {"steps": 2000, "checkpoint_list": [3, 7, 2000]}, "data": {"published_splits": [4, 1]}}, "here")
+    assert recipe.checkpoint_steps() == (3, 7, 2000)
+    assert recipe.data.published_splits == (4, 1)
+    assert recipe_from(json.loads(json.dumps(recipe.to_json())), "here") == recipe

@@ -90,6 +90,67 @@ class Data:
 
 @final
 @dataclass(frozen=True)
+class ImportData:
+    """The authors' data file (.npy, plain or a pickled object array) into a data folder, for `train --data` and `import checkpoints`."""
+
+    file: Positional[Annotated[Path, arg(metavar="FILE.npy")]]
+    out: Path
+    """the data folder to write"""
+    trusted: Annotated[bool, arg(help="I know where the file comes from; without this only its header is read")] = False
+    vocab_size: int = 6
+    """symbols of the grammar (q)"""
+    depth: int = 4
+    """levels of the tree (l)"""
+    rules_per_symbol: int = 4
+    """allowed productions of each symbol (q_eff)"""
+    sigma: float = 1.0
+    """spread of the logits of the productions"""
+    grammar_seed: int = 0
+    """of the rules; the defaults are the published grammar"""
+    impossible: float = 0.0
+    """largest fraction of sequences that may be impossible under the grammar"""
+
+    def run(self) -> None:
+        from twinsplit.verbs import import_data
+
+        import_data(self)
+
+
+@final
+@dataclass(frozen=True)
+class ImportCheckpoints:
+    """The authors' checkpoints (.pt with model_state_dict, full_params.json beside them) into a run folder that can be measured."""
+
+    paths: Positional[Annotated[tuple[Path, ...], arg(metavar="FILES_OR_FOLDERS")]]
+    out: Path
+    """the run folder to write"""
+    data: Path
+    """the data folder that the networks learned from (`twinsplit import data`)"""
+    trusted: Annotated[bool, arg(help="I know where the files come from; without this only their first bytes are read")] = False
+    held_out: int = 4_000
+    """sequences to measure on: the last of the data whose content no split holds"""
+    names: Path | None = None
+    """a JSON file that says which tensor is which parameter, where the usual names do not"""
+
+    def run(self) -> None:
+        from twinsplit.verbs import import_checkpoints
+
+        import_checkpoints(self)
+
+
+@final
+@dataclass(frozen=True)
+class Import:
+    """Bring the authors' own data and checkpoints into our formats. Files are opened by a restricted reader, in a sandbox."""
+
+    kind: Annotated[ImportData, subcommand("data")] | Annotated[ImportCheckpoints, subcommand("checkpoints")]
+
+    def run(self) -> None:
+        self.kind.run()
+
+
+@final
+@dataclass(frozen=True)
 class Train:
     """Train K twins at once on disjoint splits. The same command resumes, to the same bits on the same machine."""
 
@@ -236,6 +297,7 @@ class Command:
     verb: (
         Annotated[Quickstart, subcommand("quickstart")]
         | Annotated[Data, subcommand("data")]
+        | Annotated[Import, subcommand("import")]
         | Annotated[Train, subcommand("train")]
         | Annotated[Measure, subcommand("measure")]
         | Annotated[OnsetVerb, subcommand("onset")]

@@ -10,7 +10,7 @@ import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, final, get_origin
 
 from twinsplit.errors import InputError
 
@@ -31,6 +31,7 @@ class Data:
     splits: number of disjoint splits; split_size: sequences in each (n); held_out: sequences measured on, disjoint by content.
     apart: the held-out set shares no content with the first `apart` rows, in which all splits lie, so that runs of several sizes
     are judged on one and the same held-out set; 0: disjoint from this run's own splits.
+    published_splits: for imported networks, the numbers i of their splits, whose rows are [i n, (i+1) n); empty for disjoint ones.
     """
 
     vocab_size: int = 6
@@ -44,10 +45,14 @@ class Data:
     split_size: int = 5_000
     held_out: int = 4_000
     apart: int = 0
+    published_splits: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         require(self.splits >= 2, f"data.splits = {self.splits}", "twins need at least 2 disjoint splits")
         require(min(self.split_size, self.held_out, self.samples) >= 1, "a data size is below 1", "give positive sizes")
+        numbers = self.published_splits
+        distinct = len(set(numbers)) == self.splits and min(numbers, default=0) >= 0
+        require(not numbers or distinct, f"data.published_splits = {list(numbers)}", f"name {self.splits} different splits from 0 on")
 
 
 @final
@@ -80,6 +85,7 @@ class Training:
     schedule: constant, or the published one (factor 1 to 0.5 over 50 epochs, then cosine to 0.1 at the end).
     ema_decay: moving average of the weights used for evaluation; 0 evaluates the raw weights, as published.
     checkpoints: kept at log-spaced steps from first_checkpoint to steps. save_every: steps between resume points.
+    checkpoint_list: these steps instead, ascending, the last one `steps`.
     """
 
     steps: int = 200_000
@@ -92,6 +98,7 @@ class Training:
     checkpoints: int = 25
     first_checkpoint: int = 1_000
     save_every: int = 2_000
+    checkpoint_list: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         sizes = (self.steps, self.batch, self.seeds_per_split, self.checkpoints, self.first_checkpoint, self.save_every)
@@ -100,6 +107,9 @@ class Training:
             self.first_checkpoint <= self.steps, f"training.first_checkpoint {self.first_checkpoint} lies after the last step", "lower it"
         )
         require(0 <= self.ema_decay < 1, f"training.ema_decay {self.ema_decay} is no decay", "choose one in [0, 1); 0 turns it off")
+        listed = self.checkpoint_list
+        ascending = listed == tuple(sorted({*listed, self.steps})) and listed[0] >= 1 if listed else True
+        require(ascending, f"training.checkpoint_list = {list(listed)}", f"list steps from 1 in ascending order, the last {self.steps}")
         require(self.learning_rate > 0, f"training.learning_rate {self.learning_rate}", "give a positive one")
 
 
@@ -162,7 +172,9 @@ class Recipe:
         return max(1, round(self.measuring.decomposition_fraction * self.diffusion.T))
 
     def checkpoint_steps(self) -> tuple[int, ...]:
-        """Log-spaced integer steps, distinct, the last one `training.steps`."""
+        """The listed steps, or log-spaced integers, distinct; the last one is `training.steps`."""
+        if self.training.checkpoint_list:
+            return self.training.checkpoint_list
         first, last, count = self.training.first_checkpoint, self.training.steps, self.training.checkpoints
         ratio = (last / first) ** (1 / max(count - 1, 1))
         return tuple(sorted({round(first * ratio**i) for i in range(count - 1)} | {last}))
@@ -251,6 +263,10 @@ def _build(kind: Any, values: Any, where: str) -> object:
 def _value(annotation: Any, value: Any, where: str) -> object:
     if dataclasses.is_dataclass(annotation):
         return _build(annotation, value, where)
+    if get_origin(annotation) is tuple:
+        integers = isinstance(value, list | tuple) and all(type(entry) is int for entry in value)
+        require(integers, f"{where} = {value!r} is no list of integers", "give a list of integers")
+        return tuple(value)
     choices = getattr(annotation, "__args__", None)
     if choices:
         require(value in choices, f"{where} = {value!r}", f"choose one of {', '.join(choices)}")

@@ -12,6 +12,11 @@ from twinsplit.data.sequences import SequenceData, load_sequences
 from twinsplit.errors import InputError
 from twinsplit.experiments import pipeline
 from twinsplit.experiments.examination import STANDARD
+from twinsplit.experiments.imported import import_run, refuse_imported
+from twinsplit.imports.checkpoints import gather
+from twinsplit.imports.header import untrusted_checkpoint, untrusted_data
+from twinsplit.imports.names import NameMap
+from twinsplit.imports.sequences import import_sequences
 from twinsplit.recipes import Recipe
 from twinsplit.store import Run
 from twinsplit.workers import Crew, available_cores, crew
@@ -30,6 +35,7 @@ def _crew(workers: int, tasks: int) -> "AbstractContextManager[Crew]":
 
 def quickstart(out: Path, seed: int, scale: str, workers: int) -> None:
     """Everything from the grammar to the page."""
+    refuse_imported(out)
     recipe = replace(recipes.preset(scale), seed=seed)
     with _crew(workers, len(recipe.members)) as hands:
         session = pipeline.begin(out, recipe, hands)
@@ -58,8 +64,34 @@ def data_check(folder: Path) -> None:
     print(f"{folder}: intact, {description['shape'][0]} sequences of {description['shape'][1]} tokens, sha256 {description['sha256'][:16]}")
 
 
+def import_data(asked: "cli.ImportData") -> None:
+    """Read the authors' data file in the sandbox, check it against the grammar, write a data folder."""
+    if not asked.trusted:
+        raise untrusted_data(asked.file)
+    law = {"rules_per_symbol": asked.rules_per_symbol, "sigma": asked.sigma, "grammar_seed": asked.grammar_seed}
+    grammar = TreeGrammar.random(asked.vocab_size, asked.depth, asked.rules_per_symbol, asked.sigma, asked.grammar_seed)
+    data, impossible = import_sequences(asked.file, grammar, law, asked.impossible)
+    data.save(asked.out)
+    count = f"{len(data.sequences)} sequences of {grammar.length} tokens"
+    print(f"{asked.out}: {count}, {impossible:.3%} impossible under the grammar, sha256 {data.describe()['sha256'][:16]}")
+
+
+def import_checkpoints(asked: "cli.ImportCheckpoints") -> None:
+    """Read the authors' checkpoints in the sandbox and write a run folder."""
+    series = gather(asked.paths)
+    if not asked.trusted:
+        raise untrusted_checkpoint(series.files(series.epochs[0])[0])
+    names = NameMap.read(asked.names) if asked.names else NameMap.usual()
+    story = import_run(series, asked.data, asked.out, asked.held_out, names)
+    for pair in story["shared_contents"]:
+        print(f"splits {pair['split_a']} and {pair['split_b']} share {pair['contents']} contents of {series.common.n}")
+    held = f"{len(series.sources)} networks on splits {', '.join(map(str, series.splits))} at {len(series.epochs)} epochs"
+    print(f"{asked.out}: {held}; next: twinsplit measure {asked.out}")
+
+
 def train(asked: "cli.Train") -> None:
     """Train, or go on training."""
+    refuse_imported(asked.out)
     recipe = _recipe(asked)
     tasks = len(recipe.members) if asked.device == "cpu" else 1
     _check_device(asked.device)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from twinsplit.data.splits import Splits, consecutive_splits, content_ids, disjoint_splits
+from twinsplit.data.splits import Splits, consecutive_splits, content_ids, disjoint_splits, published_splits, shared_contents
 from twinsplit.errors import InputError
 
 samples = arrays(np.int8, st.tuples(st.integers(12, 60), st.just(3)), elements=st.integers(0, 2))
@@ -65,3 +65,24 @@ def test_more_samples_than_there_are_is_refused() -> None:
     for make in (consecutive_splits, disjoint_splits):
         with pytest.raises(InputError, match="fewer splits, or more data"):
             make(data, 2, 3, 1)
+
+
+@given(samples, st.sampled_from([(0, 1), (2, 0), (1, 3)]))
+def test_published_splits_are_consecutive_and_the_held_out_set_avoids_their_contents(data: np.ndarray, numbers: tuple[int, int]) -> None:
+    used = np.concatenate([np.arange(i * 3, i * 3 + 3) for i in numbers])
+    free = [i for i, row in enumerate(data) if not (data[used] == row).all(-1).any()]
+    if len(free) < 2:
+        with pytest.raises(InputError, match="more data"):
+            published_splits(data, numbers, 3, 2)
+        return
+    splits = published_splits(data, numbers, 3, 2)
+    assert splits.rows.ravel().tolist() == used.tolist()
+    assert splits.held_out.tolist() == free[-2:]
+
+
+def test_contents_that_published_splits_share_are_counted() -> None:
+    data = np.array([0, 1, 1, 1, 1, 2, 0, 4, 4, 9], dtype=np.int8)[:, None]
+    splits = published_splits(data, (0, 1, 2), 3, 1)
+    assert shared_contents(data, splits) == {(0, 1): 1, (0, 2): 1}
+    with pytest.raises(InputError, match="more data"):
+        published_splits(data, (0, 3), 3, 1)

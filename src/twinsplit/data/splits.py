@@ -1,5 +1,6 @@
 """Splits: rows of a data set for each twin and for held-out measurement, disjoint by index and by content."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -57,6 +58,28 @@ def consecutive_splits(samples: NDArray[Any], splits: int, size: int, held_out: 
     _refuse_shortage(needed, len(samples), len(samples))
     rows = np.arange(splits * size).reshape(splits, size)
     return Splits(rows, np.arange(splits * size, needed)).check(samples)
+
+
+def published_splits(samples: NDArray[Any], numbers: Sequence[int], size: int, held_out: int) -> Splits:
+    """The splits that networks made elsewhere were trained on: split i is rows [i n, (i+1) n), for each i of `numbers`.
+
+    They may share contents, as the published ones do (`shared_contents` counts them). The held-out rows are the last ones of
+    the data whose content no split holds, in ascending order.
+    """
+    _refuse_shortage((max(numbers) + 1) * size, len(samples), len(samples))
+    rows = np.array(numbers, dtype=np.int64)[:, None] * size + np.arange(size)
+    content = content_ids(samples)
+    free = np.flatnonzero(~np.isin(content, content[rows]))
+    _refuse_shortage(held_out, len(free), len(samples))
+    return Splits(rows, free[-held_out:])
+
+
+def shared_contents(samples: NDArray[Any], splits: Splits) -> dict[tuple[int, int], int]:
+    """(i, j), i < j -> how many different contents the i-th and the j-th split share, where they share any."""
+    content = content_ids(samples)
+    own = [np.unique(content[rows]) for rows in splits.rows]
+    counts = {(i, j): len(np.intersect1d(own[i], own[j])) for j in range(len(own)) for i in range(j)}
+    return {pair: count for pair, count in sorted(counts.items()) if count}
 
 
 def disjoint_splits(samples: NDArray[Any], splits: int, size: int, held_out: int, apart: int = 0) -> Splits:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.data.sequences import SequenceData, load_sequences
-from twinsplit.data.splits import Splits, disjoint_splits
+from twinsplit.data.splits import Splits, disjoint_splits, published_splits
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.networks.transformer import Transformer
 from twinsplit.noise import Noise
@@ -36,8 +36,7 @@ class World:
     def of(cls, recipe: Recipe) -> "World":
         """Build it; InputError where the recipe's sizes do not fit the data."""
         data = sequences_of(recipe.data, recipe.seed)
-        sizes = recipe.data
-        splits = disjoint_splits(data.sequences, sizes.splits, sizes.split_size, sizes.held_out, sizes.apart)
+        splits = splits_of(recipe.data, data)
         net = recipe.network
         network = Transformer(data.grammar.vocab_size, data.grammar.length, net.width, net.layers, net.heads, net.feedforward, net.dropout)
         return cls(recipe, data, splits, schedule_of(recipe.diffusion), network)
@@ -86,6 +85,13 @@ def sequences_of(data: Data, seed: int) -> SequenceData:
         return load_sequences(Path(data.path))
     grammar = TreeGrammar.random(data.vocab_size, data.depth, data.rules_per_symbol, data.sigma, data.grammar_seed)
     return SequenceData(grammar, grammar.sample(data.samples, seed).numpy(), {"grammar_seed": data.grammar_seed, "sample_seed": seed})
+
+
+def splits_of(data: Data, source: SequenceData) -> Splits:
+    """Disjoint by content; for imported networks the rows that they were trained on."""
+    if data.published_splits:
+        return published_splits(source.sequences, data.published_splits, data.split_size, data.held_out)
+    return disjoint_splits(source.sequences, data.splits, data.split_size, data.held_out, data.apart)
 
 
 def schedule_of(diffusion: Diffusion) -> Schedule:
