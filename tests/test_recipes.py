@@ -51,6 +51,25 @@ def test_bad_recipes_say_what_and_where(tmp_path: Path, text: str, says: str) ->
         read_recipe(path)
 
 
+def flat(value: object, prefix: str = "") -> dict[str, object]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {k: v for key, inner in value.items() for k, v in flat(inner, f"{prefix}.{key}" if prefix else key).items()}
+
+
+def test_the_documented_table_is_the_presets() -> None:
+    """Every key has a line, and every line the values of the presets."""
+    page = Path(__file__).parent.parent / "docs" / "recipes.md"
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().splitlines() if line.startswith("| `")]
+    documented = {key.strip("`"): cells for key, *cells, _ in rows}
+    presets = [flat(preset(name).to_json()) for name in ("paper", "laptop", "smoke")]
+    assert set(documented) == set(presets[0])
+    for key, cells in documented.items():
+        for cell, values in zip(cells, presets, strict=True):
+            expected = values[key]
+            assert (cell.strip('"') if isinstance(expected, str) else type(expected)(cell.replace(" ", ""))) == expected, key
+
+
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="check the path"):
         read_recipe(tmp_path / "none.toml")

@@ -56,6 +56,8 @@ class DataGrammar:
     """spread of the logits of the productions"""
     grammar_seed: int = 0
     """of the rules; the defaults with seed 0 are the published grammar"""
+    factorised: int = 0
+    """top levels (k) replaced by independent transitions from the root: BP_k is then exact"""
 
     def run(self) -> None:
         from twinsplit.verbs import data_grammar

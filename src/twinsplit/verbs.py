@@ -46,8 +46,8 @@ def data_grammar(asked: "cli.DataGrammar") -> None:
     if asked.samples < 1:
         raise InputError(f"--samples {asked.samples}", "draw at least 1")
     grammar = TreeGrammar.random(asked.vocab_size, asked.depth, asked.rules_per_symbol, asked.sigma, asked.grammar_seed)
-    origin = {"grammar_seed": asked.grammar_seed, "sigma": asked.sigma, "sample_seed": asked.seed}
-    data = SequenceData(grammar, grammar.sample(asked.samples, asked.seed).numpy(), origin)
+    origin = {"grammar_seed": asked.grammar_seed, "sigma": asked.sigma}
+    data = SequenceData.drawn(grammar, asked.samples, asked.seed, asked.factorised, origin)
     data.save(asked.out)
     print(f"{asked.out}: {asked.samples} sequences of {grammar.length} tokens, sha256 {data.describe()['sha256'][:16]}")
 
