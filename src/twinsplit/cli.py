@@ -107,11 +107,12 @@ class Train:
     workers: Workers = 0
     device: str = "cpu"
     """cpu, or an accelerator such as cuda"""
+    dry_run: Annotated[bool, arg(help="write nothing; say what the run takes: steps, FLOPs, disk, memory, hours")] = False
 
     def run(self) -> None:
-        from twinsplit.verbs import train
+        from twinsplit.verbs import dry_run, train
 
-        train(self)
+        (dry_run if self.dry_run else train)(self)
 
 
 @final

@@ -202,6 +202,8 @@ SMOKE = Recipe(
     measuring=Measuring(generated=32, sampling_steps=10),
 )
 
+SHIPPED = Path(__file__).parent / "published"
+PUBLISHED = ("paper-5000.toml", "paper-12000.toml", "paper-70000.toml")
 PRESETS = {"smoke": SMOKE, "laptop": QUICKSTART, "paper": Recipe()}
 
 
@@ -212,12 +214,19 @@ def preset(name: str) -> Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """A recipe from a .toml or .json file; keys that are left out keep the `paper` values."""
+    """A recipe from a .toml or .json file; keys that are left out keep the `paper` values.
+
+    A bare name that is no file here may be one of the recipes that come with the package, `PUBLISHED`.
+    """
+    if path.name == str(path) and not path.exists() and path.name in PUBLISHED:
+        path = SHIPPED / path.name
     try:
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except OSError as error:
-        raise InputError(f"cannot read the recipe {path}: {error.strerror}", "check the path") from error
+        raise InputError(
+            f"cannot read the recipe {path}: {error.strerror}", f"check the path, or name one of {', '.join(PUBLISHED)}"
+        ) from error
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid {path.suffix or 'JSON'}: {error}", "correct the file") from error
     return recipe_from(values, str(path))

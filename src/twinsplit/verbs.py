@@ -68,6 +68,18 @@ def train(asked: "cli.Train") -> None:
     print(f"{asked.out}: trained to step {recipe.training.steps}; next: twinsplit measure {asked.out}")
 
 
+def dry_run(asked: "cli.Train") -> None:
+    """Say what training would take; write nothing."""
+    from twinsplit.experiments.dry_run import costs_of, render, speed_of
+    from twinsplit.experiments.world import World
+
+    recipe = _recipe(asked)
+    _check_device(asked.device)
+    world = World.of(recipe)
+    with _crew(asked.workers, len(recipe.members) if asked.device == "cpu" else 1) as hands:
+        print(render(recipe, costs_of(world), speed_of(world, hands, asked.device)))
+
+
 def _recipe(asked: "cli.Train") -> Recipe:
     recipe = recipes.read_recipe(asked.recipe) if asked.recipe else recipes.preset(asked.scale)
     if asked.seed is not None:
