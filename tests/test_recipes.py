@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from twinsplit.data.grammar import TreeGrammar
+from twinsplit.data.splits import disjoint_splits
 from twinsplit.errors import InputError
 from twinsplit.recipes import PRESETS, QUICKSTART, Recipe, Training, preset, read_recipe, recipe_from
 
@@ -84,3 +86,35 @@ def test_toml_and_json_agree(tmp_path: Path) -> None:
 def test_members_are_splits_times_seeds() -> None:
     recipe = recipe_from({"data": {"splits": 3}, "training": {"seeds_per_split": 2}}, "here")
     assert recipe.members == ((0, 0), (0, 1), (1, 2), (1, 3), (2, 4), (2, 5))  # every network has its own seed
+
+
+@pytest.mark.parametrize(("n", "epochs"), [(5_000, 20_000), (12_000, 30_000), (70_000, 35_000)])
+def test_published_recipes_are_the_protocol(n: int, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = read_recipe(Path(f"paper-{n}.toml"))
+    training, measuring = recipe.training, recipe.measuring
+    per_epoch = -(-n // 512)
+    assert (recipe.name, recipe.data.split_size, recipe.data.splits) == (f"paper-{n}", n, 15)
+    assert (training.steps, training.first_checkpoint) == (epochs * per_epoch, 100 * per_epoch)
+    assert (training.batch, training.schedule, training.precision, training.ema_decay) == (512, "published", "bfloat16", 0.0)
+    assert len(recipe.checkpoint_steps()) == 25
+    assert (recipe.data.held_out, measuring.noise_draws, measuring.generated) == (3_000, 5, 50_000)
+    assert (measuring.sampling_steps, recipe.diffusion.T, recipe.measured_time) == (500, 500, 75)
+    assert (recipe.network, training.learning_rate) == (Recipe().network, 3e-4)
+
+
+def test_the_largest_published_recipe_has_sequences_enough() -> None:
+    """15 x 70,000 without one in common need more than 10^6; its comment says where they end."""
+    data = read_recipe(Path("paper-70000.toml")).data
+    sequences = TreeGrammar.published().sample(data.samples, 0).numpy()
+    assert int(disjoint_splits(sequences, data.splits, data.split_size, data.held_out).held_out.max()) == 1_194_790
+    with pytest.raises(InputError, match="a split needs"):
+        disjoint_splits(sequences[:1_000_000], 14, data.split_size, data.held_out)
+
+
+def test_a_file_of_ones_own_comes_before_a_published_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paper-5000.toml").write_text('name = "mine"')
+    assert read_recipe(Path("paper-5000.toml")).name == "mine"
+    with pytest.raises(InputError, match="or name one of paper-5000"):
+        read_recipe(Path("elsewhere/paper-12000.toml"))

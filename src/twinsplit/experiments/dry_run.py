@@ -1,7 +1,4 @@
-"""What a training run takes, before it begins: exact counts, and hours from a few real steps. Nothing is written.
-
-FLOPs are those of matrix products, 2 a b c for (a, b) times (b, c), as PyTorch's own counter has them; everything else is left out.
-"""
+"""What a training run takes, before it begins: exact counts, and hours from a few real steps. Nothing is written."""
 
 import math
 import statistics
@@ -15,7 +12,7 @@ from torch import Tensor
 
 from twinsplit.experiments.pipeline import disk_needed
 from twinsplit.experiments.world import World
-from twinsplit.networks.transformer import Transformer
+from twinsplit.networks.flops import forward_flops, training_flops
 from twinsplit.recipes import Recipe
 from twinsplit.training.batches import steps_per_epoch
 from twinsplit.training.ensemble import Ensemble
@@ -29,25 +26,6 @@ SHARE = 0.2  # of the peak, assumed: small batches and much that is no matrix pr
 LONG = 0.7  # seconds that a measured step may take before its batch is no longer doubled
 FIRST_ROWS = 8
 MOST_STEPS = 200
-
-
-def forward_flops(network: Transformer) -> int:
-    """FLOPs of one sequence through the network."""
-    length, d = network.length, network.width
-    projections = 2 * length * d * 3 * d + 2 * length * d * d
-    mixing = 2 * 2 * length * length * d
-    feedforward = 2 * 2 * length * d * network.feedforward
-    return _input_flops(network) + network.layers * (projections + mixing + feedforward) + 2 * length * d * network.vocab_size
-
-
-def _input_flops(network: Transformer) -> int:
-    """Of the first products, of x_t and of the features of t: 2 L q d + 2 (time features) d."""
-    return 2 * network.length * network.vocab_size * network.width + 2 * network.time_features * network.width
-
-
-def training_flops(network: Transformer) -> int:
-    """FLOPs of one sequence forward and backward: each product has two gradients of its own size, but the inputs need none."""
-    return 3 * forward_flops(network) - _input_flops(network)
 
 
 def sequences_seen(steps: int, n: int, batch: int) -> int:
