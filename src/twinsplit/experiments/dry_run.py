@@ -212,7 +212,7 @@ def render(recipe: Recipe, costs: Costs, speed: Speed) -> str:
 def _measured(speed: Speed) -> str:
     pace = speed.paces[0]
     how = "" if pace.rows == speed.batch else f" (measured on {pace.few} and {pace.rows} of {speed.batch} sequences and extrapolated)"
-    side_by_side = f"{speed.at_once} networks at once" + (", one thread each" if speed.device == "cpu" else "")
+    side_by_side = f"networks at once: {speed.at_once}" + (", one thread each" if speed.device == "cpu" else "")
     return f"{_duration(speed.hours)}: {speed.seconds:.3g} s a step{how}, {side_by_side}"
 
 
