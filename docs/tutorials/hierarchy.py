@@ -118,7 +118,7 @@ def show_oracles(world: World) -> list[float]:
     return losses
 
 
-def train_twins(world: World, out: Path) -> tuple[Run, Transformer]:
+def train_twins(world: World, out: Path, workers: int) -> tuple[Run, Transformer]:
     """One network per split, stepped to the end; a run folder that exists is gone on with."""
     recipe, sizes = world.recipe, world.recipe.network
     network = Transformer(
@@ -131,7 +131,7 @@ def train_twins(world: World, out: Path) -> tuple[Run, Transformer]:
     )
     ensemble = Ensemble.initial(network, tuple(Member(*names) for names in recipe.members), Noise(recipe.seed))
     run, task = Run.create(out, recipe), Task(recipe.training, world.schedule, world.grammar.vocab_size, Noise(recipe.seed))
-    with crew(min(available_cores(), len(recipe.members))) as hands:
+    with crew(min(workers, len(recipe.members))) as hands:
         for checkpoint in train(ensemble, world.tokens[torch.from_numpy(world.splits.rows)].long(), task, run, hands):
             if checkpoint.kept:
                 print(f"  step {checkpoint.step:6,}  training loss {float(checkpoint.loss.mean()):.4f}", flush=True)
@@ -178,8 +178,8 @@ def explain(world: World, story: Story) -> None:
     mean = story.curves.divergence.mean((1, 2))
     say(
         "5. The phase",
-        f"The twins' disagreement goes from {mean[0]:.3f} to {mean.min():.3f} nats at step {int(story.curves.steps[mean.argmin()]):,}, "
-        f"and ends at {mean[-1]:.3f}.\n"
+        f"The twins' disagreement in nats: {mean[0]:.3f} at first, at most {mean.max():.3f}, at least {mean.min():.3f} "
+        f"(step {int(story.curves.steps[mean.argmin()]):,}), {mean[-1]:.3f} at the end.\n"
         f"Verdict: {story.onset.verdict}. {story.onset.reason}\n{PHASE[story.onset.verdict]}",
     )
 
@@ -217,11 +217,12 @@ def main(words: Sequence[str] | None = None) -> Story:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", choices=("smoke", "laptop"), default="laptop")
     parser.add_argument("--out", type=Path, default=Path("twinsplit-out/hierarchy"))
+    parser.add_argument("--workers", type=int, default=available_cores(), help="processes to train with; the result is the same")
     asked = parser.parse_args(words)
     recipe = preset(asked.scale)
     world = draw_world(recipe)
     show_oracles(world)
-    run, network = train_twins(world, asked.out)
+    run, network = train_twins(world, asked.out, asked.workers)
     curves, to_oracle = measure(world, run, network)
     story = Story(curves, to_oracle, find_onset(curves))
     explain(world, story)
