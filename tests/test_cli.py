@@ -182,6 +182,19 @@ def test_every_verb_explains_itself(verb: str) -> None:
     assert "usage: twinsplit" in twinsplit(*verb.split(), "--help").stdout
 
 
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    said = twinsplit("train", "--scale", "smoke", "--dry-run", "--out", tmp_path / "run", "--workers", "1", cwd=tmp_path).stdout
+    assert not list(tmp_path.iterdir())
+    assert "60 steps of 6 sequences = 60 epochs" in said
+    assert "networks at once: 1, one thread each" in said
+    assert "choose 0 to the depth" in refusal("train", recipe_file(tmp_path, "[data]\nfactorised = 9\n"), "--dry-run")
+
+
+def recipe_file(folder: Path, text: str) -> Path:
+    (folder / "given.toml").write_text(text)
+    return folder / "given.toml"
+
+
 def test_a_figure_from_the_command_line(tmp_path: Path) -> None:
     files = twinsplit("figure", "gtv1", "--scale", "smoke", "--out", tmp_path).stdout.split()
     assert all(Path(file).is_file() for file in files)

@@ -17,7 +17,8 @@ from .onset import Curves, Onset, find_onset
 from .recipes import Recipe
 from .store import Run
 from .training.ensemble import Ensemble, Member
-from .training.loop import Checkpoint, train
+from .training.loop import Checkpoint, load_ensemble, train
+from .training.shard import Task
 
 __all__ = [
     "Ancestral",
@@ -40,6 +41,7 @@ __all__ = [
     "Sampler",
     "Schedule",
     "Splits",
+    "Task",
     "Transformer",
     "TreeGrammar",
     "TreeOracle",
@@ -47,6 +49,7 @@ __all__ = [
     "decompose",
     "disjoint_splits",
     "find_onset",
+    "load_ensemble",
     "nearest_hamming",
     "nearest_neighbour_divergence",
     "oracle_divergence",

@@ -56,6 +56,8 @@ class DataGrammar:
     """spread of the logits of the productions"""
     grammar_seed: int = 0
     """of the rules; the defaults with seed 0 are the published grammar"""
+    factorised: int = 0
+    """top levels (k) replaced by independent transitions from the root: BP_k is then exact"""
 
     def run(self) -> None:
         from twinsplit.verbs import data_grammar
@@ -166,11 +168,12 @@ class Train:
     workers: Workers = 0
     device: str = "cpu"
     """cpu, or an accelerator such as cuda"""
+    dry_run: Annotated[bool, arg(help="write nothing; say what the run takes: steps, FLOPs, disk, memory, hours")] = False
 
     def run(self) -> None:
-        from twinsplit.verbs import train
+        from twinsplit.verbs import dry_run, train
 
-        train(self)
+        (dry_run if self.dry_run else train)(self)
 
 
 @final

@@ -27,6 +27,7 @@ class Data:
     """The world and how it is split.
 
     grammar: the rule-drawing law; vocab_size (q), depth (l), rules_per_symbol (q_eff), sigma and grammar_seed define it.
+    factorised: top levels (k) replaced by independent transitions from the root, so that BP_k is the exact posterior; 0: none.
     path: a prepared data folder (`twinsplit data grammar`) instead of drawing `samples` sequences here.
     splits: number of disjoint splits; split_size: sequences in each (n); held_out: sequences measured on, disjoint by content.
     apart: the held-out set shares no content with the first `apart` rows, in which all splits lie, so that runs of several sizes
@@ -39,6 +40,7 @@ class Data:
     rules_per_symbol: int = 4
     sigma: float = 1.0
     grammar_seed: int = 0
+    factorised: int = 0
     samples: int = 1_000_000
     path: str = ""
     splits: int = 2
@@ -53,6 +55,7 @@ class Data:
         numbers = self.published_splits
         distinct = len(set(numbers)) == self.splits and min(numbers, default=0) >= 0
         require(not numbers or distinct, f"data.published_splits = {list(numbers)}", f"name {self.splits} different splits from 0 on")
+        require(0 <= self.factorised <= self.depth, f"data.factorised = {self.factorised}", f"choose 0 to the depth, {self.depth}")
 
 
 @final
@@ -79,10 +82,14 @@ class Network:
 @final
 @dataclass(frozen=True)
 class Training:
-    """Optimisation: Adam on the cross-entropy of noised sequences, t uniform on 1..T.
+    """Optimisation: Adam on a loss of the posterior of noised sequences.
 
+    loss: cross-entropy of the tokens, or squared error of the posterior mean, each averaged over all its entries.
+    weighting: of each sample's loss by its time: uniform, or vlb (diffusion.schedule.Schedule.vlb_weight).
+    times: t uniform on 1..T, or critical: Gaussian of mean and deviation 0.15 T, conditioned on 1..T.
     seeds_per_split: networks per split that differ only in the seed of their weights, order and noise.
-    schedule: constant, or the published one (factor 1 to 0.5 over 50 epochs, then cosine to 0.1 at the end).
+    schedule: constant; published (factor 1 to 0.5 over 50 epochs, then cosine to 0.1 at the end); or warmup (up to 1 over 500 epochs,
+    then cosine to 0.1 at the end; a shorter run ends while it still rises).
     ema_decay: moving average of the weights used for evaluation; 0 evaluates the raw weights, as published.
     checkpoints: kept at log-spaced steps from first_checkpoint to steps. save_every: steps between resume points.
     checkpoint_list: these steps instead, ascending, the last one `steps`.
@@ -91,7 +98,10 @@ class Training:
     steps: int = 200_000
     batch: int = 512
     learning_rate: float = 3e-4
-    schedule: Literal["constant", "published"] = "published"
+    schedule: Literal["constant", "published", "warmup"] = "published"
+    loss: Literal["cross_entropy", "squared_error"] = "cross_entropy"
+    weighting: Literal["uniform", "vlb"] = "uniform"
+    times: Literal["uniform", "critical"] = "uniform"
     ema_decay: float = 0.0
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     seeds_per_split: int = 1
@@ -222,6 +232,8 @@ SMOKE = Recipe(
     measuring=Measuring(generated=32, sampling_steps=10),
 )
 
+SHIPPED = Path(__file__).parent / "published"
+PUBLISHED = ("paper-5000.toml", "paper-12000.toml", "paper-70000.toml")
 PRESETS = {"smoke": SMOKE, "laptop": QUICKSTART, "paper": Recipe()}
 
 
@@ -232,12 +244,19 @@ def preset(name: str) -> Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """A recipe from a .toml or .json file; keys that are left out keep the `paper` values."""
+    """A recipe from a .toml or .json file; keys that are left out keep the `paper` values.
+
+    A bare name that is no file here may be one of the recipes that come with the package, `PUBLISHED`.
+    """
+    if path.name == str(path) and not path.exists() and path.name in PUBLISHED:
+        path = SHIPPED / path.name
     try:
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except OSError as error:
-        raise InputError(f"cannot read the recipe {path}: {error.strerror}", "check the path") from error
+        raise InputError(
+            f"cannot read the recipe {path}: {error.strerror}", f"check the path, or name one of {', '.join(PUBLISHED)}"
+        ) from error
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid {path.suffix or 'JSON'}: {error}", "correct the file") from error
     return recipe_from(values, str(path))

@@ -52,8 +52,8 @@ def data_grammar(asked: "cli.DataGrammar") -> None:
     if asked.samples < 1:
         raise InputError(f"--samples {asked.samples}", "draw at least 1")
     grammar = TreeGrammar.random(asked.vocab_size, asked.depth, asked.rules_per_symbol, asked.sigma, asked.grammar_seed)
-    origin = {"grammar_seed": asked.grammar_seed, "sigma": asked.sigma, "sample_seed": asked.seed}
-    data = SequenceData(grammar, grammar.sample(asked.samples, asked.seed).numpy(), origin)
+    origin = {"grammar_seed": asked.grammar_seed, "sigma": asked.sigma}
+    data = SequenceData.drawn(grammar, asked.samples, asked.seed, asked.factorised, origin)
     data.save(asked.out)
     print(f"{asked.out}: {asked.samples} sequences of {grammar.length} tokens, sha256 {data.describe()['sha256'][:16]}")
 
@@ -98,6 +98,18 @@ def train(asked: "cli.Train") -> None:
     with _crew(asked.workers, tasks) as hands:
         pipeline.train_stage(pipeline.begin(asked.out, recipe, hands, asked.device))
     print(f"{asked.out}: trained to step {recipe.training.steps}; next: twinsplit measure {asked.out}")
+
+
+def dry_run(asked: "cli.Train") -> None:
+    """Say what training would take; write nothing."""
+    from twinsplit.experiments.dry_run import costs_of, render, speed_of
+    from twinsplit.experiments.world import World
+
+    recipe = _recipe(asked)
+    _check_device(asked.device)
+    world = World.of(recipe)
+    with _crew(asked.workers, len(recipe.members) if asked.device == "cpu" else 1) as hands:
+        print(render(recipe, costs_of(world), speed_of(world, hands, asked.device)))
 
 
 def _recipe(asked: "cli.Train") -> Recipe:

@@ -22,6 +22,17 @@ class SequenceData:
     sequences: NDArray[np.int8]
     origin: dict[str, Any]
 
+    @classmethod
+    def drawn(cls, grammar: TreeGrammar, samples: int, seed: int, factorised: int, origin: dict[str, Any]) -> "SequenceData":
+        """`samples` sequences whose `factorised` top levels are independent transitions from the root; 0 is not written down."""
+        level = {"factorised": factorised} if factorised else {}
+        return cls(grammar, grammar.sample(samples, seed, factorised=factorised).numpy(), origin | {"sample_seed": seed} | level)
+
+    @property
+    def factorised(self) -> int:
+        """The level k of the data: BP_k is their exact posterior."""
+        return int(self.origin.get("factorised", 0))
+
     def describe(self) -> dict[str, Any]:
         """Shape, origin and SHA-256 of content and rules."""
         return {

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT, Landmarks, all_minima, landmarks_of
-from twinsplit.experiments.replicates import splits_of
+from twinsplit.experiments.replicates import level_of, splits_of
 from twinsplit.measures.minima import LeftOut, Minima, find_minima
 from twinsplit.measures.statistics import mean_over, paired_difference
 from twinsplit.measures.turning import Turn
@@ -27,7 +27,7 @@ def claims_of(run: Run) -> list[Claim]:
     """C1..C6; InputError where a measurement is missing."""
     minima, marks = all_minima(run), landmarks_of(run)
     return [
-        Claim("C1", "the twins agree best before the oracle divergence and the test loss are lowest", tuple(c1(minima))),
+        Claim("C1", "the twins agree best before the oracle divergence and the test loss are lowest", tuple(c1(minima, level_of(run)))),
         Claim("C2", "the nearest-neighbour divergence is lowest before the test loss is", (c2(minima),)),
         Claim("C3", "the divergence to the oracle peaks at an intermediate diffusion time (0.15 T in the paper)", (c3(run, marks),)),
         Claim("C4", "between the minima both terms of the training loss fall; on fresh data the excess is 0", tuple(c4(run, marks))),
@@ -36,7 +36,7 @@ def claims_of(run: Run) -> list[Claim]:
             "U-turns recover train and test starts alike at first, and train starts better at the test-loss minimum",
             tuple(c5(run, marks)),
         ),
-        Claim("C6", "the divergence to BP_k is lowest earlier for larger k", tuple(c6(minima))),
+        Claim("C6", "the divergence to BP_k is lowest earlier for larger k", tuple(c6(minima, level_of(run)))),
     ]
 
 
@@ -44,12 +44,12 @@ def _over(minima: Minima) -> str:
     return f"{minima.units} splits"
 
 
-def c1(minima: Minima) -> list[Part]:
+def c1(minima: Minima, level: int) -> list[Part]:
     """Factors between the steps of the minima."""
     text = "step of the {} minimum over that of the sample-split divergence"
     return [
         comes_before(text.format(name), minima.gap(SPLIT, key), _over(minima))
-        for name, key in (("oracle-divergence", "BP_0"), (LOSS, LOSS))
+        for name, key in (("oracle-divergence", f"BP_{level}"), (LOSS, LOSS))
     ]
 
 
@@ -60,7 +60,8 @@ def c2(minima: Minima) -> Part:
 
 def c3(run: Run, marks: Landmarks) -> Part:
     """The peak over t/T, by the same smoothing as the minima along training, of the logarithm of the mean over members."""
-    times, means = profile(run, marks.loss, 0)
+    level = level_of(run)
+    times, means = profile(run, marks.loss, level)
     T = run.recipe.diffusion.T
     seen = means.mean(1) > 1e-6 * means.mean(1).max()  # near t = 0 both posteriors are certain and the logarithm is noise
     curve = LeftOut.of_members("profile", times[seen], means[seen], splits_of(run), lambda v: -np.log(np.maximum(v, 1e-12)))
@@ -68,7 +69,7 @@ def c3(run: Run, marks: Landmarks) -> Part:
     peak = minima.turn("profile")
     low, high = (None if bound is None else bound / T for bound in peak.interval)
     at = None if peak.step is None else peak.step / T
-    return Part("t/T of the peak of KL(BP_0 || model) at the test-loss minimum", at, (low, high), _over(minima), _inside(peak, T))
+    return Part(f"t/T of the peak of KL(BP_{level} || model) at the test-loss minimum", at, (low, high), _over(minima), _inside(peak, T))
 
 
 def _inside(peak: Turn, T: int) -> Verdict:
@@ -149,12 +150,13 @@ def overlap_ratios(run: Run, step: int, data: str) -> Floats:
     return np.array(ratios)
 
 
-def c6(minima: Minima) -> list[Part]:
-    """The slope of the log step of the minimum over k, and no neighbours in the wrong order."""
-    names = sorted((name for name in minima.places if name.startswith("BP_")), key=lambda name: int(name[3:]))
-    slope = minima.slope(names, [int(name[3:]) for name in names])
+def c6(minima: Minima, level: int) -> list[Part]:
+    """The slope of the log step of the minimum over k, from the exact one on, and no neighbours in the wrong order."""
+    depth = sum(name.startswith("BP_") for name in minima.places)
+    names = [f"BP_{k}" for k in range(level, depth)]
+    slope = minima.slope(names, list(range(level, depth)))
     trend = Part("slope of ln(step of the minimum) over k", slope.value, slope.interval, _over(minima), _negative(slope.interval))
-    return [trend, *(_not_reversed(minima, k, names) for k in range(len(names) - 1))]
+    return [trend, *(_not_reversed(minima, k) for k in range(level, depth - 1))]
 
 
 def _negative(interval: tuple[float, float]) -> Verdict:
@@ -163,9 +165,9 @@ def _negative(interval: tuple[float, float]) -> Verdict:
     return "does not hold" if interval[0] >= 0 else "not enough power"
 
 
-def _not_reversed(minima: Minima, k: int, names: list[str]) -> Part:
+def _not_reversed(minima: Minima, k: int) -> Part:
     """Neighbouring levels may be too close to tell apart; they must not be the wrong way round."""
-    found = comes_before(f"step of the minimum for k = {k} over that for k = {k + 1}", minima.gap(names[k + 1], names[k]), _over(minima))
+    found = comes_before(f"step of the minimum for k = {k} over that for k = {k + 1}", minima.gap(f"BP_{k + 1}", f"BP_{k}"), _over(minima))
     high = found.interval[1]
     reversed_order = high is not None and high < 1
     return Part(found.statistic, found.value, found.interval, found.over, "does not hold" if reversed_order else "holds")

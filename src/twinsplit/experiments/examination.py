@@ -23,7 +23,8 @@ Rows = list[dict[str, Any]]
 class Questions:
     """The probes and the exact answers. Held-out sequences at the fixed time and over all times; each split's likewise.
 
-    oracles: truncation k -> log posterior (n, L, q) float32 on `held_out_fixed`; exact_*: the same for k = 0 on other probes;
+    oracles: truncation k -> log posterior (n, L, q) float32 on `held_out_fixed`; exact_*: the exact one on each probe, BP_k with
+    k = level, that of the data;
     oracles_splits: per split, truncation k -> the same on its probe in `splits_fixed`.
     """
 
@@ -37,6 +38,12 @@ class Questions:
     exact_splits_fixed: tuple[Tensor, ...]
     oracles_splits: tuple[tuple[Tensor, ...], ...]
     later: "Later"
+    level: int = 0
+
+    @property
+    def exact_held_out_fixed(self) -> Tensor:
+        """(n, L, q) on `held_out_fixed`."""
+        return self.oracles[self.level]
 
 
 @final
@@ -186,7 +193,7 @@ def _settings(exam: Examination, m: int, split: int) -> list[tuple[str, str, Cat
     return [
         ("test", "all", exam.averaged[m], q.exact_held_out, q.held_out.tokens),
         ("train", "all", exam.own[m], q.exact_splits[split], q.splits[split].tokens),
-        ("test", "fixed", exam.fixed[m], q.oracles[0], q.held_out_fixed.tokens),
+        ("test", "fixed", exam.fixed[m], q.exact_held_out_fixed, q.held_out_fixed.tokens),
         ("train", "fixed", exam.own_fixed[m], q.exact_splits_fixed[split], q.splits_fixed[split].tokens),
     ]
 

@@ -48,7 +48,8 @@ def profile_times(world: World) -> tuple[int, ...]:
 def measure_profile(run: Run, world: World, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
     """KL(BP_k || network) at every profile time and member: rows hold the mean over sequences and its standard error."""
     rows = world.splits.held_out[: world.recipe.measuring.profile_sequences]
-    oracles = tuple(TreeOracle(world.grammar, world.schedule, k) for k in range(min(COARSEST, world.grammar.depth) + 1))
+    shown = sorted({world.data.factorised, *range(min(COARSEST, world.grammar.depth) + 1)})
+    oracles = tuple(world.oracle(k) for k in shown)
     held_out = torch.from_numpy(world.data.sequences[rows].astype(np.int64))
     sequences = Sequences(held_out, torch.from_numpy(rows), oracles, world.root.child("profile"))
     for step in (s for s in steps if s not in run.measured(PROFILE)):
@@ -61,12 +62,12 @@ def measure_profile(run: Run, world: World, steps: tuple[int, ...], crew: Crew) 
 def _at_time(ensemble: Ensemble, sequences: Sequences, t: int) -> Rows:
     grammar, schedule = sequences.oracles[0].grammar, sequences.oracles[0].schedule
     probe = probe_at(sequences.tokens, sequences.ids, t, 1, schedule, grammar.vocab_size, sequences.noise)
-    exact = [oracle(probe.x_t.double(), probe.t) for oracle in sequences.oracles]
+    exact = {oracle.truncation: oracle(probe.x_t.double(), probe.t) for oracle in sequences.oracles}
     return [
         {"member": m, "split": member.split, "seed": member.seed, "t": t, "truncation": k} | _summary(oracle_divergence(oracle, model))
         for m, member in enumerate(ensemble.members)
         for model in [Categorical(answer(ensemble.member(m), probe).log_probs.double())]
-        for k, oracle in enumerate(exact)
+        for k, oracle in exact.items()
     ]
 
 
@@ -81,10 +82,11 @@ def measure_fresh(run: Run, world: World, steps: tuple[int, ...], crew: Crew) ->
     The held-out set leaves out what the splits contain, so it is a little rarer than fresh data and its excess is above 0.
     """
     count, noise = world.recipe.data.held_out, world.root.child("fresh")
-    tokens = torch.from_numpy(world.grammar.sample(count, world.recipe.seed + FRESH_SEED).numpy().astype(np.int64))
+    drawn = world.grammar.sample(count, world.recipe.seed + FRESH_SEED, factorised=world.data.factorised)
+    tokens = torch.from_numpy(drawn.numpy().astype(np.int64))
     draws = world.recipe.measuring.noise_draws
     probe = probe_over_times(tokens, torch.arange(count), draws, world.schedule, world.grammar.vocab_size, noise)
-    exact = TreeOracle(world.grammar, world.schedule)(probe.x_t.double(), probe.t)
+    exact = world.oracle()(probe.x_t.double(), probe.t)
     for step in (s for s in steps if s not in run.measured(FRESH)):
         ensemble = load_ensemble(run, world.network, step)
         rows = [

@@ -34,6 +34,11 @@ def splits_of(run: Run) -> NDArray[np.int64]:
     return np.array([split for split, _ in run.recipe.members])
 
 
+def level_of(run: Run) -> int:
+    """The k whose BP_k is the exact posterior of the run's data: 0, or the level of factorised data."""
+    return int(run.read_json("data.json").get("origin", {}).get("factorised", 0))
+
+
 def member_curve(run: Run, name: str, measure: str, scale: Any = np.asarray, **where: object) -> LeftOut:
     """A measurement of members as a curve; `scale` turns means into what is smoothed (the logarithm of a divergence)."""
     table = Table.read(run, measure)

@@ -105,7 +105,7 @@ def measure_uturns(run: Run, world: World, steps: tuple[int, ...], crew: Crew) -
     times = times_of(world, FRACTIONS)
     held_out, own = test_starts(world), [train_starts(world, split) for split in range(world.recipe.data.splits)]
     if 0 not in run.measured(ORACLE):
-        oracle = TreeOracle(world.grammar, world.schedule)
+        oracle = world.oracle()
         cases: list[Case] = [({"data": "test", "split": -1}, oracle, held_out)]
         cases += [({"data": "train", "split": split}, oracle, starts) for split, starts in enumerate(own)]
         run.write_table(ORACLE, 0, as_table(0, _rows(world, cases, times, crew)))

@@ -13,6 +13,8 @@ from twinsplit.data.grammar import TreeGrammar
 from twinsplit.data.sequences import SequenceData, load_sequences
 from twinsplit.data.splits import Splits, disjoint_splits, published_splits
 from twinsplit.diffusion.schedule import Schedule
+from twinsplit.errors import InputError
+from twinsplit.exact.belief import TreeOracle
 from twinsplit.networks.transformer import Transformer
 from twinsplit.noise import Noise
 from twinsplit.recipes import Data, Diffusion, Recipe
@@ -45,6 +47,10 @@ class World:
     def grammar(self) -> TreeGrammar:
         """The rules the sequences were drawn from."""
         return self.data.grammar
+
+    def oracle(self, truncation: int | None = None) -> TreeOracle:
+        """BP_k for k = truncation; without one, the exact denoiser of the data: k is their level."""
+        return TreeOracle(self.grammar, self.schedule, self.data.factorised if truncation is None else truncation)
 
     @property
     def root(self) -> Noise:
@@ -82,9 +88,19 @@ class World:
 def sequences_of(data: Data, seed: int) -> SequenceData:
     """The prepared folder `data.path`, or `data.samples` sequences drawn from the recipe's grammar."""
     if data.path:
-        return load_sequences(Path(data.path))
+        return _of_level(load_sequences(Path(data.path)), data)
     grammar = TreeGrammar.random(data.vocab_size, data.depth, data.rules_per_symbol, data.sigma, data.grammar_seed)
-    return SequenceData(grammar, grammar.sample(data.samples, seed).numpy(), {"grammar_seed": data.grammar_seed, "sample_seed": seed})
+    return SequenceData.drawn(grammar, data.samples, seed, data.factorised, {"grammar_seed": data.grammar_seed})
+
+
+def _of_level(found: SequenceData, data: Data) -> SequenceData:
+    """A folder says itself of which level it is; a recipe that asks for another one is refused."""
+    if data.factorised not in (0, found.factorised):
+        raise InputError(
+            f"data.factorised = {data.factorised}, but the sequences of {data.path} are of level {found.factorised}",
+            "leave the key out, or draw others with `twinsplit data grammar --factorised`",
+        )
+    return found
 
 
 def splits_of(data: Data, source: SequenceData) -> Splits:

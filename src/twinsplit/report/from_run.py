@@ -118,14 +118,15 @@ def _both_losses_panel(run: Run, settled: float) -> Panel:
 
 def _oracle_panel(run: Run, settled: float) -> Panel:
     table = Table.read(run, "oracle_divergence")
-    series = [member_series(table.where(truncation=k), _oracle_label(int(k))) for k in np.unique(table.columns["truncation"])]
+    level = int(run.read_json("data.json").get("origin", {}).get("factorised", 0))
+    series = [member_series(table.where(truncation=k), _oracle_label(int(k), level)) for k in np.unique(table.columns["truncation"])]
     note = "Coarse structure (large k) is learned first: its curve turns first."
     title = "Distance to the exact posterior and to its coarser versions"
     return Panel("oracle", title, PER_SEQUENCE, tuple(series), note, palette="ordered", y_range=focus(series, settled / 4))
 
 
-def _oracle_label(k: int) -> Label:
-    return Label(f"oracle_{k}", "exact (k = 0)" if k == 0 else f"BP_k, k = {k}", PER_SEQUENCE, "oracle")
+def _oracle_label(k: int, level: int) -> Label:
+    return Label(f"oracle_{k}", f"exact (k = {k})" if k == level else f"BP_k, k = {k}", PER_SEQUENCE, "oracle")
 
 
 def _term_panel(run: Run, term: str, title: str, note: str, settled: float) -> Panel:

@@ -1,5 +1,6 @@
 """What each step trains on: the epoch's order, the noised batch, its times. All keyed by (seed, step), nothing drawn from a state."""
 
+import math
 from functools import lru_cache
 
 import torch
@@ -7,6 +8,8 @@ from torch import Tensor
 
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.noise import Noise
+
+CRITICAL = 0.15
 
 
 def steps_per_epoch(n: int, batch: int) -> int:
@@ -35,6 +38,31 @@ def noised_one_hot(tokens: Tensor, eps: Tensor, signal: Tensor, sigma: Tensor) -
 def draw_times(noise: Noise, step: int, count: int, schedule: Schedule, device: torch.device) -> Tensor:
     """(count,) int64 times, uniform on 1..T."""
     return noise.child("time").integers(step, torch.arange(count, device=device), 1, schedule.T)
+
+
+def critical_law(T: int) -> Tensor:
+    """(T,) float64 probabilities of t = 1..T around the critical time: a Gaussian of mean and deviation 0.15 T ([BG]'s code).
+
+    It is rounded to whole times and conditioned on 1..T: what falls outside is drawn again, not moved to the nearest end, where at t = 1
+    it would pile up a sixth of all samples.
+    """
+    edges = (torch.arange(T + 1, dtype=torch.float64) + 0.5 - CRITICAL * T) / (CRITICAL * T)
+    below = torch.tensor([0.5 * math.erfc(-float(z) / math.sqrt(2.0)) for z in edges], dtype=torch.float64)
+    return below.diff() / (below[-1] - below[0])
+
+
+@lru_cache(maxsize=8)
+def _critical_cumulative(T: int, device: torch.device) -> Tensor:
+    return critical_law(T).cumsum(0)[:-1].to(device)
+
+
+def draw_critical_times(noise: Noise, step: int, count: int, schedule: Schedule, device: torch.device) -> Tensor:
+    """(count,) int64 times by `critical_law`: its inverse at one uniform number each, so a redraw needs no loop and no state."""
+    u = noise.child("time").uniform(step, torch.arange(count, device=device))
+    return 1 + torch.searchsorted(_critical_cumulative(schedule.T, device), u, right=True)
+
+
+TIMES = {"uniform": draw_times, "critical": draw_critical_times}
 
 
 def draw_eps(noise: Noise, step: int, count: int, shape: tuple[int, ...], device: torch.device) -> Tensor:

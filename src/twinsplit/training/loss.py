@@ -1,10 +1,56 @@
-"""Training losses, one number per member."""
+"""Training losses, one number per member: errors of the prediction, weighted by the time they were made at, then averaged."""
 
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from twinsplit.diffusion.schedule import Schedule
+from twinsplit.recipes import Training
+
+
+def cross_entropies(logits: Tensor, tokens: Tensor) -> Tensor:
+    """(K, n, L) nats: minus the log probability of each token; logits (K, n, L, q), tokens (K, n, L) int64."""
+    return F.cross_entropy(logits.float().flatten(0, -2), tokens.flatten(), reduction="none").view(tokens.shape)
+
+
+def squared_errors(logits: Tensor, tokens: Tensor) -> Tensor:
+    """(K, n, L, q): squared difference of the posterior mean (the softmax) and the one-hot x_0, entry by entry."""
+    posterior_mean = logits.float().softmax(-1)
+    return (posterior_mean - F.one_hot(tokens, logits.shape[-1])).square()
+
+
+def uniform(errors: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
+    """As they are."""
+    return errors
+
+
+def vlb(errors: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
+    """Each sample's errors (K, n, ...) times `Schedule.vlb_weight` at its t (K, n); weights are not normalised over the batch."""
+    weights = _vlb_weights(schedule, errors.device)[t - 1]
+    return errors * weights.view(weights.shape + (1,) * (errors.ndim - weights.ndim))
+
+
+@lru_cache(maxsize=8)
+def _vlb_weights(schedule: Schedule, device: torch.device) -> Tensor:
+    return schedule.vlb_weight().float().to(device)
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cross_entropy": cross_entropies, "squared_error": squared_errors}
+WEIGHTINGS: dict[str, Callable[[Tensor, Tensor, Schedule], Tensor]] = {"uniform": uniform, "vlb": vlb}
 
 
 def token_cross_entropy(logits: Tensor, tokens: Tensor) -> Tensor:
     """(K,) cross-entropy in nats averaged over tokens; logits (K, n, L, q), tokens (K, n, L) int64."""
-    losses = F.cross_entropy(logits.float().flatten(0, -2), tokens.flatten(), reduction="none")
-    return losses.view(len(tokens), -1).mean(1)
+    return cross_entropies(logits, tokens).flatten(1).mean(1)
+
+
+def member_losses(training: Training, logits: Tensor, tokens: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
+    """(K,) the recipe's loss: a plain mean over samples and tokens (squared error: and symbols, as published), after the weights.
+
+    logits (K, n, L, q), tokens (K, n, L) int64, t (K, n) int64 in 1..T.
+    """
+    errors = LOSSES[training.loss](logits, tokens)
+    return WEIGHTINGS[training.weighting](errors, t, schedule).flatten(1).mean(1)

@@ -19,7 +19,20 @@ def published(step: int, steps: int, per_epoch: int) -> float:
     return 0.1 + 0.4 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-RATES = {"constant": constant, "published": published}
+def warmup(step: int, steps: int, per_epoch: int) -> float:
+    """[BG]'s other schedule: by epoch, linearly up to 1 at the 500th, then a cosine from 1 to 0.1 at the last.
+
+    The first epoch has factor 1/500, not 0. The 500 epochs are not shortened for short runs: one of at most 500 epochs ends
+    in its warm-up, at (its epochs) / 500.
+    """
+    epoch, last = (step - 1) // per_epoch, max(steps // per_epoch, 1)
+    if epoch < 500:
+        return (epoch + 1) / 500
+    progress = min((epoch - 499) / max(last - 500, 1), 1.0)
+    return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+RATES = {"constant": constant, "published": published, "warmup": warmup}
 
 
 def rate_factor(name: str, step: int, steps: int, n: int, batch: int) -> float:

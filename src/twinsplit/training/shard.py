@@ -12,10 +12,10 @@ from twinsplit.errors import InputError
 from twinsplit.networks.network import Drop, Network, keep
 from twinsplit.noise import Noise
 from twinsplit.recipes import Training
-from twinsplit.training.batches import batch_rows, draw_eps, draw_times, noised_one_hot
+from twinsplit.training.batches import TIMES, batch_rows, draw_eps, noised_one_hot
 from twinsplit.training.dropout import Dropout
 from twinsplit.training.ensemble import Member
-from twinsplit.training.loss import token_cross_entropy
+from twinsplit.training.loss import member_losses
 from twinsplit.training.rates import rate_factor
 from twinsplit.training.stack import Stack
 
@@ -122,15 +122,17 @@ class Stepper:
 
     def _losses(self, step: int) -> Tensor:
         tokens, x_t, t = self._batch(step)
-        dtype = PRECISIONS[self.shard.task.training.precision]
+        task = self.shard.task
+        dtype = PRECISIONS[task.training.precision]
         with torch.autocast(x_t.device.type, dtype, enabled=dtype != torch.float32):
             logits = self.shard.network.logits(self.leaves, x_t, t, self._drop(step))
-        return token_cross_entropy(logits, tokens)
+        return member_losses(task.training, logits, tokens, t, task.schedule)
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens (K, b, L), x_t (K, b, L, q) and times (K, b); members of one seed share order, times and noise."""
         shard, device = self.shard, self.grad.device
         n, length = shard.tokens.shape[1:]
+        draw_times = TIMES[shard.task.training.times]
         drawn = {}
         for noise in dict.fromkeys(shard.noises()):
             rows = batch_rows(noise, step, n, shard.task.training.batch, device)

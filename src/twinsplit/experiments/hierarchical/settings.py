@@ -78,7 +78,7 @@ SETTINGS: dict[str, Setting] = {
     # 15 disjoint splits of 70,000 do not fit into the published 10^6 sequences, so a few more are drawn: the first 10^6 are the same
     "paper": Setting(
         Recipe(
-            data=Data(samples=1_100_000, apart=1_060_000, held_out=3_000),
+            data=Data(samples=1_250_000, apart=1_200_000, held_out=3_000),
             measuring=Measuring(
                 noise_draws=5,
                 generated=50_000,
