@@ -45,7 +45,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--size", choices=("full", "tiny"), default="full", help="tiny checks the benchmark itself")
     parser.add_argument("--plot", type=Path, help="draw the growth rows to this file")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(available_cores())
     print(
         f"{available_cores()} cores; ceilings {ceiling('float32') / 1e9:.0f} (float32), {ceiling('bfloat16') / 1e9:.0f} (bfloat16) GFLOP/s"
     )
@@ -61,4 +60,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(available_cores())
     main()

@@ -33,14 +33,16 @@ def row(which: int, size: Size, rounds: int) -> Row:
     """The smaller or the larger training set."""
     total, sizes, few = SIZES[size]
     grammar = TreeGrammar.published()
-    return compare(neighbours_case(grammar.sample(total, 1), grammar.sample(sizes[which], 2), few), rounds)
+    return compare(
+        neighbours_case(f"neighbours_{SIZES['full'][1][which]}", grammar.sample(total, 1), grammar.sample(sizes[which], 2), few), rounds
+    )
 
 
-def neighbours_case(queries: torch.Tensor, training: torch.Tensor, few: int) -> Case:
+def neighbours_case(name: str, queries: torch.Tensor, training: torch.Tensor, few: int) -> Case:
     """queries (total, L) against training (n, L); the reference takes the first few."""
     part, plain_training = queries[:few].numpy(), training.numpy()
     return Case(
-        f"neighbours_{len(training)}",
+        name,
         250,
         f"{len(queries):,} queries x {len(training):,}, length 16; reference: {few:,} queries, by proportion",
         lambda: nearest_hamming(queries, training),

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import run  # noqa: E402
-from rows.growth import exponent  # noqa: E402
+import run
+from rows.growth import exponent
 
 COLUMNS = {"name", "ours_s", "reference_s", "ratio", "goal", "share_of_ceiling", "work", "equal", "series"}
 QUICK = [name for name in run.ROWS if name != "quickstart"]  # the demo at smoke scale is a part of .ci/run already
