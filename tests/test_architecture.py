@@ -24,7 +24,7 @@ ALLOWED = {
     "diffusion": {"noise"},
     "networks": {"noise", "kernels"},
     "exact": {"data", "diffusion", "noise", "kernels"},
-    "training": {"diffusion", "noise", "store", "recipes", "networks", "workers"},
+    "training": {"diffusion", "noise", "store", "recipes", "networks", "workers", "kernels"},
     "measures": {"diffusion", "kernels"},
     "onset": {"measures"},
     "report": {"store", "recipes", "measures"},
