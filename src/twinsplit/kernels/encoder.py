@@ -31,104 +31,108 @@ def _exp(x):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _load(source, first, column, rows, columns):  # type: ignore[no-untyped-def]
-    """A head's part of `source` as rows (L, size) and columns (size, L)."""
-    for j in range(rows.shape[0]):
-        for c in range(rows.shape[1]):
-            value = source[first + j, column + c]
-            rows[j, c] = value
-            columns[c, j] = value
+def _transpose(source, first, column, out):  # type: ignore[no-untyped-def]
+    """out (columns, rows) from the part of `source` that starts at (first, column)."""
+    for j in range(out.shape[1]):
+        for c in range(out.shape[0]):
+            out[c, j] = source[first + j, column + c]
+
+
+@njit(inline="always")
+def _softmax(score, length, tokens, work):  # type: ignore[no-untyped-def]
+    """Over keys, the first axis of score (length, tokens), in place; `length` is known to the compiler, `tokens` equals it."""
+    for i in range(tokens):
+        value = score[0, i]
+        for j in range(1, length):
+            value = score[j, i] if score[j, i] > value else value
+        work[i] = value
+    for j in range(tokens):
+        for i in range(tokens):
+            score[j, i] = _exp(score[j, i] - work[i])
+    for i in range(tokens):
+        value = np.float32(0.0)
+        for j in range(length):
+            value += score[j, i]
+        work[i] = ONE / value
+    for j in range(tokens):
+        for i in range(tokens):
+            score[j, i] *= work[i]
 
 
 @cache
 def attention_forward(length: int, heads: int, size: int) -> Any:
-    """Compiled for `length` tokens and `heads` heads of `size` numbers."""
+    """Compiled for `length` tokens and `heads` heads of `size` numbers.
+
+    Sums run over a constant number of terms, so that they unroll; the loops around them run over a number known only at run time, or
+    the compiler would unroll those, too, and miss the vector registers.
+    """
     scale, width = np.float32(size**-0.5), heads * size
 
     @njit(nogil=True, cache=True, fastmath=FAST)
     def forward(qkv, weights, mixed):  # type: ignore[no-untyped-def]
-        """weights (n, H, L, L) and mixed (N, width) from qkv (N, 3 width)."""
-        rows, keys, values = (
-            np.empty((length, size), np.float32),
-            np.empty((size, length), np.float32),
-            np.empty((length, size), np.float32),
-        )
-        score = np.empty(length, np.float32)
+        """weights (n, H, key L, query L) and mixed (N, width) from qkv (N, 3 width)."""
+        tokens, columns = weights.shape[3], mixed.shape[1] // weights.shape[1]
+        query, work = np.empty((size, length), np.float32), np.empty(length, np.float32)
         for s in range(len(weights)):
-            first = s * length
             for h in range(heads):
-                _load(qkv, first, 2 * width + h * size, rows, keys)
-                values[:] = rows
-                _load(qkv, first, width + h * size, rows, keys)
-                for i in range(length):
-                    for j in range(length):
+                first, at, score = s * length, h * size, weights[s, h]
+                _transpose(qkv, first, at, query)
+                for j in range(tokens):
+                    for i in range(tokens):
                         value = np.float32(0.0)
                         for c in range(size):
-                            value += qkv[first + i, h * size + c] * keys[c, j]
-                        score[j] = value * scale
-                    top = score[0]
-                    for j in range(1, length):
-                        top = score[j] if score[j] > top else top
-                    total = np.float32(0.0)
-                    for j in range(length):
-                        score[j] = _exp(score[j] - top)
-                        total += score[j]
-                    inverse = ONE / total
-                    for j in range(length):
-                        score[j] *= inverse
-                        weights[s, h, i, j] = score[j]
-                    for c in range(size):
+                            value += query[c, i] * qkv[first + j, width + at + c]
+                        score[j, i] = value * scale
+                _softmax(score, length, tokens, work)
+                for i in range(tokens):
+                    for c in range(columns):
                         value = np.float32(0.0)
                         for j in range(length):
-                            value += score[j] * values[j, c]
-                        mixed[first + i, h * size + c] = value
+                            value += score[j, i] * qkv[first + j, 2 * width + at + c]
+                        mixed[first + i, at + c] = value
 
     return forward
 
 
 @cache
 def attention_backward(length: int, heads: int, size: int) -> Any:
-    """Compiled for `length` tokens and `heads` heads of `size` numbers."""
+    """Compiled for `length` tokens and `heads` heads of `size` numbers, with loops as in `attention_forward`."""
     scale, width = np.float32(size**-0.5), heads * size
 
     @njit(nogil=True, cache=True, fastmath=FAST)
     def backward(grad, qkv, weights, out):  # type: ignore[no-untyped-def]
         """out (N, 3 width), the gradient of qkv, from that of mixed."""
-        q, k, g = np.empty((length, size), np.float32), np.empty((length, size), np.float32), np.empty((length, size), np.float32)
-        columns, values = np.empty((size, length), np.float32), np.empty((size, length), np.float32)
-        scores = np.empty((length, length), np.float32)
+        tokens, columns = weights.shape[3], grad.shape[1] // weights.shape[1]
+        upward, inner = np.empty((size, length), np.float32), np.empty(length, np.float32)
+        score = np.empty((length, length), np.float32)
         for s in range(len(weights)):
-            first = s * length
             for h in range(heads):
-                at, key, value = h * size, width + h * size, 2 * width + h * size
-                _load(qkv, first, value, k, values)
-                _load(qkv, first, key, k, columns)
-                _load(qkv, first, at, q, columns)
-                _load(grad, first, at, g, columns)
-                for i in range(length):
-                    inner = np.float32(0.0)
-                    for j in range(length):
-                        dot = np.float32(0.0)
+                first, at, weight = s * length, h * size, weights[s, h]
+                _transpose(grad, first, at, upward)
+                for j in range(tokens):
+                    for i in range(tokens):
+                        value = np.float32(0.0)
                         for c in range(size):
-                            dot += g[i, c] * values[c, j]
-                        scores[i, j] = dot
+                            value += upward[c, i] * qkv[first + j, 2 * width + at + c]
+                        score[j, i] = value
+                for i in range(tokens):
+                    value = np.float32(0.0)
                     for j in range(length):
-                        inner += weights[s, h, i, j] * scores[i, j]
-                    for j in range(length):
-                        scores[i, j] = weights[s, h, i, j] * (scores[i, j] - inner) * scale
-                    for c in range(size):
-                        to_query = np.float32(0.0)
-                        for j in range(length):
-                            to_query += scores[i, j] * k[j, c]
-                        out[first + i, at + c] = to_query
-                for j in range(length):
-                    for c in range(size):
-                        to_key, to_value = np.float32(0.0), np.float32(0.0)
+                        value += weight[j, i] * score[j, i]
+                    inner[i] = value
+                for j in range(tokens):
+                    for i in range(tokens):
+                        score[j, i] = weight[j, i] * (score[j, i] - inner[i]) * scale
+                for j in range(tokens):
+                    for c in range(columns):
+                        to_query, to_key, to_value = np.float32(0.0), np.float32(0.0), np.float32(0.0)
                         for i in range(length):
-                            to_key += scores[i, j] * q[i, c]
-                            to_value += weights[s, h, i, j] * g[i, c]
-                        out[first + j, key + c] = to_key
-                        out[first + j, value + c] = to_value
+                            to_query += score[i, j] * qkv[first + i, width + at + c]
+                            to_key += score[j, i] * qkv[first + i, at + c]
+                            to_value += weight[j, i] * grad[first + i, at + c]
+                        out[first + j, at + c] = to_query
+                        out[first + j, width + at + c] = to_key
+                        out[first + j, 2 * width + at + c] = to_value
 
     return backward
 
