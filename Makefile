@@ -22,6 +22,7 @@ format: $(VENV)/.dev
 	$(VENV)/bin/ruff format src tests benchmarks
 
 bench: $(VENV)/.test
+	$(VENV)/bin/python benchmarks/run.py --plot twinsplit-bench-growth.png
 	$(VENV)/bin/python benchmarks/gtv.py
 	$(VENV)/bin/python benchmarks/onset_coverage.py
 

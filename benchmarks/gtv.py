@@ -5,7 +5,7 @@ model, the denoiser tabulated on a grid of 200 positions per coordinate and read
 the denoiser at every state. Before anything is timed both are fitted to the same draws and must give the same weights, the same
 denoiser on the grid (to 1e-9) and, from the same starts, densities as close as the grid allows.
 
-    python benchmarks/gtv.py [--models 4] [--samples 100000] [--threads 1] [--rounds 5]
+    python benchmarks/gtv.py [--models 8] [--samples 100000] [--threads 2] [--rounds 3]
 
 The 2-D reference tabulates 200 x 200 x 30 x 1,000 features, 9.6 GB, at once; here it goes one time step at a time, which is faster.
 """
@@ -161,7 +161,7 @@ def compare(name: str, setting: Setting, kind: str, options: argparse.Namespace)
 def main() -> None:
     """Time one condition of gtv2 and two of gtv3."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for option, default in (("models", 4), ("samples", 100_000), ("threads", 1), ("rounds", 3)):
+    for option, default in (("models", 8), ("samples", 100_000), ("threads", 2), ("rounds", 3)):
         parser.add_argument(f"--{option}", type=int, default=default)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

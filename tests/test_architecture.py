@@ -25,7 +25,7 @@ ALLOWED = {
     "diffusion": {"noise"},
     "networks": {"noise", "kernels"},
     "exact": {"data", "diffusion", "noise", "kernels"},
-    "training": {"diffusion", "noise", "store", "recipes", "networks", "workers"},
+    "training": {"diffusion", "noise", "store", "recipes", "networks", "workers", "kernels"},
     "imports": {"data", "networks", "recipes", "store", "training"},
     "measures": {"diffusion", "kernels"},
     "onset": {"measures"},

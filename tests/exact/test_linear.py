@@ -107,6 +107,17 @@ def test_compiled_torch_and_definition_agree(axis: AxisFeatures, D: int) -> None
         torch.testing.assert_close(compute(features, coefficients, x), expected, rtol=1e-10, atol=tolerance)
 
 
+@pytest.mark.parametrize("count", [2, 3, 16, 17, 18, 50])
+@pytest.mark.parametrize("relative_width", [0.3, 0.5, 1.0, 3.0])
+def test_bumps_on_a_line_as_polynomials(count: int, relative_width: float) -> None:
+    """One coordinate, one output: the compiled sum stores no rows; alternating weights let an error in any bump show."""
+    features = ProductFeatures((GaussianBumps(-1.5, 1.5, count, relative_width),), GaussianBumps(0.1, 1, 3))
+    weights = Noise(count, "w").normal(0, torch.arange(2), (count, 1))
+    x = torch.linspace(-6, 6, 4999, dtype=torch.float64)[None, :, None].expand(2, -1, -1)
+    expected = products.evaluate_torch(features, weights, x)
+    torch.testing.assert_close(products.evaluate(features, weights, x), expected, rtol=0, atol=1e-12 * float(expected.abs().max()))
+
+
 def test_far_states_and_nonsense_do_no_harm() -> None:
     features = same_axes(GaussianBumps, 1, 16, 1.5, SPAN)
     model = LinearDenoiser(features, torch.ones(features.count, 1, dtype=torch.float64), PROCESS)

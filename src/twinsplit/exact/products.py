@@ -59,8 +59,12 @@ def evaluate_compiled(features: ProductFeatures, coefficients: Tensor, x: Tensor
 
     out = torch.empty(*x.shape[:2], coefficients.shape[-1], dtype=torch.float64)
     kinds, numbers = (np.array(column) for column in zip(*(layout(axis) for axis in features.axes), strict=True))
+    tasks = len(x) * -(-x.shape[1] // kernel.TASK)
+    if coefficients.shape[1:] == (kinds[0, 1], 1) and kinds[0, 0] == kernel.BUMPS:  # one coordinate, one output
+        line = (x[..., 0].numpy(), coefficients[..., 0].numpy(), tuple(numbers[0].tolist()), out[..., 0].numpy())
+        kernels.over_rows(lambda begin, end: kernel.contract_line(*line, begin, end), tasks, 1)
+        return out
     flat = coefficients.reshape(len(x), -1, features.axes[-1].count * coefficients.shape[-1])
     arrays = (x.numpy(), flat.numpy(), kinds, numbers, out.numpy())
-    tasks = len(x) * -(-x.shape[1] // kernel.TASK)
     kernels.over_rows(lambda begin, end: kernel.contract(*arrays, begin, end), tasks, 1)
     return out

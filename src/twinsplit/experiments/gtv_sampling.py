@@ -16,7 +16,7 @@ from twinsplit.exact.variance import WeightLaw, few_samples, many_samples
 from twinsplit.experiments.gtv_settings import Setting
 from twinsplit.noise import Noise
 
-SAMPLED_VALUES = 400_000  # numbers per array while sampling: 3 MB, which stays in the cache
+SAMPLED_VALUES = 200_000  # numbers per array while sampling: 1.6 MB, which stays in the cache
 FITTED_VALUES = 4_000_000  # and while fitting: 32 MB
 Predictor = Literal["no variance", "many samples", "few samples"]
 PREDICTORS: tuple[Predictor, ...] = ("no variance", "many samples", "few samples")

@@ -1,4 +1,4 @@
-"""Three machine instructions that numba does not offer by name: two reinterpretations of 64 bits, and a population count."""
+"""Machine instructions that numba does not offer by name: reinterpretations of 64 and 32 bits, and a population count."""
 
 from typing import Any
 
@@ -16,6 +16,11 @@ def _bits_float(typingctx: Any, value: Any) -> Any:
     return types.float64(types.int64), _emit_bitcast
 
 
+def _bits_single(typingctx: Any, value: Any) -> Any:
+    """The float32 with these 32 bits (int32)."""
+    return types.float32(types.int32), _emit_bitcast
+
+
 def _popcount(typingctx: Any, value: Any) -> Any:
     """The number of ones among the 64 bits of a uint64, as uint64."""
     return types.uint64(types.uint64), _emit_popcount
@@ -31,4 +36,5 @@ def _emit_popcount(context: Any, builder: Any, signature: Any, arguments: Any) -
 
 float_bits: Any = intrinsic(_float_bits)
 bits_float: Any = intrinsic(_bits_float)
+bits_single: Any = intrinsic(_bits_single)
 popcount: Any = intrinsic(_popcount)

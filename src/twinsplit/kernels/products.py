@@ -111,6 +111,59 @@ def modes(u, count, numbers, work, rows):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, inline="always", fastmath={"contract"})
+def horner(z, coefficients, out):  # type: ignore[no-untyped-def]
+    """out = sum_j coefficients[j] z^j; their number is a multiple of 4."""
+    out[:] = 0.0
+    for j in range(len(coefficients) - 4, -1, -4):
+        c0, c1, c2, c3 = coefficients[j], coefficients[j + 1], coefficients[j + 2], coefficients[j + 3]
+        for i in range(BLOCK):
+            v = z[i]
+            out[i] = (((out[i] * v + c3) * v + c2) * v + c1) * v + c0
+
+
+@numba.njit(cache=True, inline="always", fastmath={"contract"})
+def prepare_bumps(column, sharp, upward, downward):  # type: ignore[no-untyped-def]
+    """Polynomials of `sum_bumps`, one per run of 2 reach + 1 bumps: column (count,) times exp(-sharp j^2), j steps from the anchor."""
+    reach, count = int(np.sqrt(130.0 / sharp)), len(column)
+    upward[:], downward[:] = 0.0, 0.0
+    for run in range(len(upward)):
+        anchor = min(run * (2 * reach + 1) + reach, count - 1)
+        for m in range(run * (2 * reach + 1), min((run + 1) * (2 * reach + 1), count)):
+            j = abs(m - anchor)
+            c = column[m] * np.exp(-sharp * j * j)
+            if m >= anchor:
+                upward[run, j] = c
+            else:
+                downward[run, j - 1] = c
+
+
+@numba.njit(cache=True, inline="always", fastmath={"contract"})
+def sum_bumps(u, count, numbers, upward, downward, work, bits, out):  # type: ignore[no-untyped-def]
+    """out = sum_m column[m] height exp(-sharp (v - m)^2) without a row: `bumps` and `dot_last` in one.
+
+    With d the distance from an anchor, exp(-sharp (d - j)^2) = exp(-sharp d^2) z^j exp(-sharp j^2) for z = exp(2 sharp d): one polynomial
+    in z for the anchor and the bumps above it, 1 / z times one in 1 / z for those below. The clipping of `bumps` keeps all powers finite.
+    """
+    (origin, inverse, sharp, height), d, value = numbers, work[3], work[2]
+    reach, far = int(np.sqrt(130.0 / sharp)), np.sqrt(650.0 / sharp)
+    out[:] = 0.0
+    for run in range(len(upward)):
+        anchor = min(run * (2 * reach + 1) + reach, count - 1)
+        for i in range(BLOCK):
+            d[i] = min(max((u[i] - origin) * inverse - anchor, -far), far)
+            work[1, i] = 2 * sharp * d[i]
+        exponential(work[1], 1.0, work[0], bits, work[4])
+        for i in range(BLOCK):
+            work[5, i] = 1.0 / work[4, i]
+            work[1, i] = -sharp * d[i] * d[i]
+        exponential(work[1], height, work[0], bits, d)
+        horner(work[4], upward[run], value)
+        horner(work[5], downward[run], work[1])
+        for i in range(BLOCK):
+            out[i] += d[i] * (value[i] + work[5, i] * work[1, i])
+
+
+@numba.njit(cache=True, inline="always", fastmath={"contract"})
 def sum_leading(rows, kinds, table, factor, total):  # type: ignore[no-untyped-def]
     """total[j, i] = sum over the indices of all coordinates but the last; table (leading, last * E)."""
     total[:] = 0.0
@@ -171,3 +224,23 @@ def contract(x, table, kinds, numbers, out, begin, end):  # type: ignore[no-unty
             for i in range(held):
                 for e in range(len(value)):
                     out[k, start + i, e] = value[e, i]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def contract_line(x, table, numbers, out, begin, end):  # type: ignore[no-untyped-def]
+    """Tasks begin..end of out (K, n) from x (K, n) and table (K, count): one coordinate of BUMPS, one output, no row stored."""
+    n, count, sharp = x.shape[1], table.shape[1], numbers[2]
+    tasks = (n + TASK - 1) // TASK
+    reach = int(np.sqrt(130.0 / sharp))
+    longest = max(min(reach + 1, count - reach), min(reach, count - 1))
+    polynomials = np.empty((2, (count + 2 * reach) // (2 * reach + 1), (longest + 3) // 4 * 4))
+    work, u, value = np.zeros((6, BLOCK)), np.zeros(BLOCK), np.empty(BLOCK)
+    bits = work[0].view(np.int64)
+    for task in range(begin, end):
+        k, first = task // tasks, (task % tasks) * TASK
+        prepare_bumps(table[k], sharp, polynomials[0], polynomials[1])
+        for start in range(first, min(first + TASK, n), BLOCK):
+            held = min(BLOCK, n - start)
+            u[:held] = x[k, start : start + held]
+            sum_bumps(u, count, numbers, polynomials[0], polynomials[1], work, bits, value)
+            out[k, start : start + held] = value[:held]

@@ -1,6 +1,6 @@
 """The part of an ensemble that one worker steps: weights, moments and average of some members, and the step itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -12,6 +12,7 @@ from twinsplit.errors import InputError
 from twinsplit.networks.network import Drop, Network, keep
 from twinsplit.noise import Noise
 from twinsplit.recipes import Training
+from twinsplit.training import fused
 from twinsplit.training.batches import TIMES, batch_rows, draw_eps, noised_one_hot
 from twinsplit.training.dropout import Dropout
 from twinsplit.training.ensemble import Member
@@ -90,6 +91,9 @@ class Stepper:
         self.optimizer = optimizer
         self.leaves = leaves
         self.grad = grad
+        gradients = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
+        written_out = fused.serves(shard.network, len(shard.members), grad, shard.task.training)
+        self.backward = self._fused(fused.FusedLoss.of(shard.network, leaves, gradients)) if written_out else self._autograd
 
     @classmethod
     def on(cls, shard: Shard, done: int) -> "Stepper":
@@ -112,13 +116,27 @@ class Stepper:
 
     def step(self, step: int) -> Tensor:
         """One step of every member; (K,) losses before it."""
-        losses = self._losses(step)
         self.grad.zero_()
-        losses.sum().backward()  # type: ignore[no-untyped-call]
+        losses = self.backward(step)
         self._set_rate(step)
         self.optimizer.step()
         self._average(step)
+        return losses
+
+    def _autograd(self, step: int) -> Tensor:
+        """(K,) losses; their gradients are added to `grad`."""
+        losses = self._losses(step)
+        losses.sum().backward()  # type: ignore[no-untyped-call]
         return losses.detach()
+
+    def _fused(self, loss: fused.FusedLoss) -> Callable[[int], Tensor]:
+        """The same for a shard of one small member."""
+
+        def backward(step: int) -> Tensor:
+            tokens, x_t, t = self._batch(step)
+            return loss(tokens[0], x_t[0], t[0])[None]
+
+        return backward
 
     def _losses(self, step: int) -> Tensor:
         tokens, x_t, t = self._batch(step)
