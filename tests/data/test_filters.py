@@ -36,7 +36,7 @@ def test_pca_equals_the_published(components: int) -> None:
 
 
 def test_pca_beyond_the_rank_equals_the_published_where_it_is_defined() -> None:
-    """32 images span 31 directions: the published 32nd is rounding error, which shows on images it was not fitted on, and only along itself."""
+    """32 images span 31 directions. The published 32nd is rounding error: it shows on images it was not fitted on, along itself alone."""
     rows, published = images_small()["rows"], torch.from_numpy(images_small()["pca_32"]).flatten(1).double()
     found = filters.pca(pictures(), 32, fit_on=pictures()[:32])[rows].flatten(1).double()
     fitted = torch.from_numpy(rows < 32)

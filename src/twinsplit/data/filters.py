@@ -31,7 +31,8 @@ def pca(images: Images, components: int, fit_on: Images) -> Tensor:
     flat, fit = pictures.double().flatten(1), sample.double().flatten(1)
     mean = fit.mean(0)
     basis = _leading(fit - mean, components)
-    return ((flat - mean) @ basis.T @ basis + mean).reshape(pictures.shape).to(pictures.dtype)
+    projected: Tensor = ((flat - mean) @ basis.T @ basis + mean).to(pictures.dtype)
+    return projected.reshape(pictures.shape)
 
 
 def _leading(centred: Tensor, components: int) -> Tensor:
