@@ -12,7 +12,7 @@ from twinsplit.data.sources import ArraySource, FolderSource, HubSource, Source
 from twinsplit.data.worlds import DIGITS, DigitsSource
 from twinsplit.errors import InputError
 from twinsplit.store import read_json
-from twinsplit.workers import available_cores, plain_crew
+from twinsplit.workers import available_cores, crew, plain_crew
 
 if TYPE_CHECKING:
     from twinsplit import data_cli
@@ -49,12 +49,7 @@ TREATMENTS: dict[bool, Treatment] = {False: _refuse, True: _leave_out}
 
 def _prepare(source: Source, frame: Frame, out: Path, workers: int, treatment: Treatment) -> None:
     with plain_crew(_size(workers)) as hands:
-        prepare(source, frame, out, hands, treatment)
-    _tell(out)
-
-
-def _tell(out: Path) -> None:
-    data = load_images(out)
+        data = prepare(source, frame, out, hands, treatment)
     left = data.description["left_out"]
     what = f"{len(data)} images of {' x '.join(map(str, data.pixels.shape[1:]))}"
     print(f"{out}: {what}, sha256 {data.description['sha256'][:16]}" + (f"; {left} left out (problems.json)" if left else ""))
@@ -99,7 +94,7 @@ def data_faces(asked: "data_cli.DataFaces") -> None:
     """Draw a raw folder in CelebA's layout."""
     from twinsplit.data.worlds import write_faces
 
-    with plain_crew(_size(asked.workers)) as hands:
+    with crew(_size(asked.workers)) as hands:
         write_faces(asked.out, asked.make, asked.seed, hands)
     print(f"{asked.out}: {asked.make} faces in CelebA's layout; next: twinsplit data celeba {asked.out} --out PREPARED")
 

@@ -39,7 +39,8 @@ def _leading(centred: Tensor, components: int) -> Tensor:
     """(k, d) orthonormal rows, k <= components: the directions in which (m, d) points vary most."""
     _, spread, directions = torch.linalg.svd(centred, full_matrices=False)
     rounding = torch.finfo(torch.float64).eps * max(centred.shape) * float(spread[0])
-    return directions[:components][spread[:components] > rounding]
+    kept: Tensor = directions[:components][spread[:components] > rounding]
+    return kept
 
 
 def haar(images: Images, zero_finest: int = 0, gains: Gains = (1.0, 1.0, 1.0)) -> Tensor:
