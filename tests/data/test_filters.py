@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import images_small, shared
 
+from reference import images_small, shared
 from twinsplit.data import filters
 from twinsplit.errors import InputError
 

@@ -68,14 +68,15 @@ class Frame:
             raise UnusableError(f"{size[0]} x {size[1]} pixels where {self.exact[0]} x {self.exact[1]} are expected")
 
     def _framed(self, plane: Image.Image) -> Image.Image:
-        top, bottom, left, right = self.margins
-        width, height = plane.width - left - right, plane.height - top - bottom
         if self.size is None:
             return plane
+        top, bottom, left, right = self.margins
+        width, height = plane.width - left - right, plane.height - top - bottom
         if min(width, height) < self.size:
             raise UnusableError(f"{plane.width} x {plane.height} pixels are too few for {self.size} x {self.size}")
-        box = (left, top, left + width, top + height)
-        scaled = plane.resize(self._scaled(width, height), Image.Resampling[self.resample.upper()], box=box)
+        # Cut before scaling: with `resize(box=...)` Pillow's kernel would reach over the edge of the box.
+        cut = plane.crop((left, top, left + width, top + height)) if any(self.margins) else plane
+        scaled = cut.resize(self._scaled(width, height), Image.Resampling[self.resample.upper()])
         x, y = (round((side - self.size) / 2) for side in scaled.size)
         return scaled.crop((x, y, x + self.size, y + self.size))
 

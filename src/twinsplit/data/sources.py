@@ -205,8 +205,9 @@ def _load_hub(source: HubSource) -> Any:
 def _image_column(found: Any, source: HubSource) -> Any:
     from datasets import Image as ImageFeature
 
-    features = getattr(found, "features", None) or {}
-    if not isinstance(features.get(source.column), ImageFeature):
-        columns = ", ".join(map(str, found))
-        raise InputError(f"{source.name} has no image column {source.column} (it has: {columns})", "set --column or --split")
+    if isinstance(found, dict):
+        raise InputError(f"{source.name} has the splits {', '.join(found)}", "name one of them with --split")
+    if not isinstance(found.features.get(source.column), ImageFeature):
+        columns = ", ".join(found.features)
+        raise InputError(f"{source.name} has no image column {source.column} (it has: {columns})", "name one with --column")
     return found.select_columns(source.column).cast_column(source.column, ImageFeature(decode=False))
