@@ -1,6 +1,5 @@
 """What each kind of `twinsplit data` does: a few lines over the readers."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +26,11 @@ def _size(workers: int) -> int:
 
 
 def _summary(problems: list[Problem]) -> None:
-    """The first few files that cannot be used, one a line."""
+    """The first few files that cannot be used, one a line; the refusal itself stays the one line on standard error."""
     for problem in problems[:SHOWN]:
-        print(f"not used: {problem.path}: {problem.reason}", file=sys.stderr)
+        print(f"not used: {problem.path}: {problem.reason}")
     if len(problems) > SHOWN:
-        print(f"not used: {len(problems) - SHOWN} more", file=sys.stderr)
+        print(f"not used: {len(problems) - SHOWN} more")
 
 
 def _refuse(problems: list[Problem], report: Path) -> None:

@@ -44,6 +44,16 @@ class Inline(Crew):
 
 
 @final
+class Plain(Crew):
+    """This process, for work without tensors."""
+
+    size = 1
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        return map(function, items)
+
+
+@final
 class Processes(Crew):
     """Worker processes of one thread each; functions and items must be importable, their tensors travel as shared memory."""
 
@@ -116,7 +126,7 @@ def crew(size: int) -> Iterator[Crew]:
 def plain_crew(size: int) -> Iterator[Crew]:
     """As `crew`, for work without tensors: workers that never load torch start sooner and need a third of the memory."""
     if size <= 1:
-        yield Inline()
+        yield Plain()
         return
     with ProcessPoolExecutor(size, mp_context=get_context("spawn"), initializer=_watch_parent) as pool:
         yield Processes(size, pool)

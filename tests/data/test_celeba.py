@@ -21,7 +21,7 @@ from twinsplit.data.frame import Frame
 from twinsplit.data.images import ImageData
 from twinsplit.data.preparing import leave_out, prepare
 from twinsplit.errors import InputError
-from twinsplit.workers import Inline
+from twinsplit.workers import Plain
 
 NAMES = [f"{i:06d}.jpg" for i in range(1, 5)]
 ATTRIBUTE_LINES = ["4", "Eyeglasses Male Young ", *(f"{name}  1 -1  {value}" for name, value in zip(NAMES, (1, -1, 1, 1), strict=True))]
@@ -49,7 +49,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 def ready(raw: Path, out: Path, **options: object) -> ImageData:
-    return prepare(CelebaSource(raw), FRAME, out, Inline(), **options)  # type: ignore[arg-type]
+    return prepare(CelebaSource(raw), FRAME, out, Plain(), **options)  # type: ignore[arg-type]
 
 
 def test_labels_stand_row_by_row(raw: Path, tmp_path: Path) -> None:
@@ -130,9 +130,10 @@ def test_malformed_attributes_are_refused(tmp_path: Path, lines: list[str], word
         read_attributes(write(tmp_path / ATTRIBUTES, lines))
 
 
-@pytest.mark.parametrize(
-    "line", ["000002.jpg", "000002.jpg x", "000002.jpg -1", "000002.jpg 1.5", "000002.jpg 1 2", "000001.jpg 1", "", "000002.jpg ²"]
-)
+LINES = ("000002.jpg", "000002.jpg x", "000002.jpg -1", "000002.jpg 1.5", "000002.jpg 1 2", "000001.jpg 1", "", "000002.jpg ²")
+
+
+@pytest.mark.parametrize("line", LINES)
 def test_malformed_numbers_are_refused(tmp_path: Path, line: str) -> None:
     with pytest.raises(InputError, match=IDENTITIES):
         read_identities(write(tmp_path / IDENTITIES, [IDENTITY_LINES[0], line, *IDENTITY_LINES[2:]]))

@@ -25,7 +25,7 @@ def published(planes: torch.Tensor, size: int, mode: str = "bilinear") -> torch.
     short = min(height, width)
     shape = [int(size * height / short), int(size * width / short)]
     scaled = torch.nn.functional.interpolate(planes[None], shape, mode=mode, antialias=True, align_corners=False)[0]
-    top, left = (int(round((side - size) / 2.0)) for side in shape)
+    top, left = (round((side - size) / 2.0) for side in shape)
     return scaled[:, top : top + size, left : left + size]
 
 

@@ -18,7 +18,7 @@ from twinsplit.data.preparing import leave_out, prepare, refuse
 from twinsplit.data.sources import FolderSource, Source
 from twinsplit.errors import InputError
 from twinsplit.store import hold
-from twinsplit.workers import Inline, plain_crew
+from twinsplit.workers import Plain, plain_crew
 
 FRAME = Frame(16)
 COUNT = 11
@@ -40,7 +40,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 def ready(raw: Path, out: Path, **options: object) -> ImageData:
-    return prepare(FolderSource(raw), FRAME, out, Inline(), **options)  # type: ignore[arg-type]
+    return prepare(FolderSource(raw), FRAME, out, Plain(), **options)  # type: ignore[arg-type]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -103,19 +103,20 @@ class Interrupted(Source):
 def test_an_interrupted_command_goes_on_to_the_same_bytes(raw: Path, tmp_path: Path, after: int) -> None:
     ready(raw, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        prepare(Interrupted(FolderSource(raw), after), FRAME, tmp_path / "out", Inline())
+        prepare(Interrupted(FolderSource(raw), after), FRAME, tmp_path / "out", Plain())
     assert not (tmp_path / "out" / "data.json").exists()
     rest = Interrupted(FolderSource(raw), COUNT)
-    prepare(rest, FRAME, tmp_path / "out", Inline())
+    prepare(rest, FRAME, tmp_path / "out", Plain())
     assert len(rest.seen) == COUNT - after // 4 * 4
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 def test_stopped_while_writing_or_with_a_damaged_chunk(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ready(raw, tmp_path / "whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(preparing, "store_images", _stop)
-        ready(raw, tmp_path / "out")
+        with pytest.raises(KeyboardInterrupt):
+            ready(raw, tmp_path / "out")
     first = sorted((tmp_path / "out" / ".cache").iterdir())[0]
     first.write_bytes(first.read_bytes()[:-5])
     (tmp_path / "out" / ".images.npy.x.part").write_bytes(b"half")
@@ -164,7 +165,7 @@ def test_what_stands_is_opened_and_nothing_else_is(raw: Path, tmp_path: Path) ->
     ready(raw, tmp_path / "out")
     assert (tmp_path / "out" / "images.npy").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="other images"):
-        prepare(FolderSource(raw), Frame(8), tmp_path / "out", Inline())
+        prepare(FolderSource(raw), Frame(8), tmp_path / "out", Plain())
     (raw / "new.png").write_bytes(file_of(smooth(30, 30), "PNG"))
     with pytest.raises(InputError, match="have changed since"):
         ready(raw, tmp_path / "out")
