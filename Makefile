@@ -24,6 +24,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.test
 	$(VENV)/bin/python benchmarks/gtv.py
 	$(VENV)/bin/python benchmarks/onset_coverage.py
+	$(VENV)/bin/python benchmarks/images.py
 
 clean:
 	rm -rf $(VENV) twinsplit-out

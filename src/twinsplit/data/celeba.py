@@ -54,14 +54,16 @@ def read_attributes(path: Path) -> "pd.DataFrame":
     columns = lines[1].split()
     if not columns or len(set(columns)) < len(columns):
         raise InputError(f"{path} line 2 names no attribute, or one twice", REMEDY)
-    rows = [_fields(path, number, line, len(columns) + 1) for number, line in enumerate(lines[2:], 3)]
-    if len(rows) != int(lines[0]):
-        raise InputError(f"{path} announces {int(lines[0])} images and lists {len(rows)}", REMEDY)
-    for number, row in enumerate(rows, 3):
-        if not set(row[1:]) <= {"-1", "1"}:
-            raise InputError(f"{path} line {number} holds values other than -1 and 1", REMEDY)
-    values = np.array([[field == "1" for field in row[1:]] for row in rows], dtype=np.int8).reshape(len(rows), len(columns))
-    return _indexed(path, [row[0] for row in rows], columns, 2 * values - 1)
+    if len(lines) - 2 != int(lines[0]):
+        raise InputError(f"{path} announces {int(lines[0])} images and lists {len(lines) - 2}", REMEDY)
+    names, values = [], np.empty((len(lines) - 2, len(columns)), np.int8)
+    for row, line in enumerate(lines[2:]):
+        name, *fields = _fields(path, row + 3, line, len(columns) + 1)
+        if not set(fields) <= {"-1", "1"}:
+            raise InputError(f"{path} line {row + 3} holds values other than -1 and 1", REMEDY)
+        names.append(name)
+        values[row] = [1 if field == "1" else -1 for field in fields]
+    return _indexed(path, names, columns, values)
 
 
 def _read_numbers(path: Path, column: str, allowed: Callable[[int], bool], dtype: type) -> "pd.DataFrame":

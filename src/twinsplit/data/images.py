@@ -114,8 +114,8 @@ def _table_sha256(table: "pd.DataFrame | None") -> str | None:
     digest = hashlib.sha256()
     for name in table:
         digest.update(f"{name}\0".encode())
-        for value in table[name].tolist():
-            digest.update(f"{value}\n".encode())
+        values = table[name].to_numpy()
+        digest.update(values.astype("<i8").tobytes() if values.dtype.kind in "iu" else "\n".join(values).encode())
     return digest.hexdigest()
 
 

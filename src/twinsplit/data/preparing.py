@@ -110,7 +110,7 @@ class _Cache:
     request: dict[str, Any]
 
     def file(self, entries: tuple[Entry, ...]) -> Path:
-        decides = [self.request["source"], self.request["frame"], [asdict(entry) for entry in entries]]
+        decides = [self.request["source"], self.request["frame"], [(entry.name, entry.bytes, entry.modified) for entry in entries]]
         return self.folder / f"{fingerprint(json.dumps(decides).encode())}.safetensors"
 
 
