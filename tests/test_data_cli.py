@@ -90,3 +90,8 @@ def test_a_killed_command_goes_on_to_the_same_bytes(raw: Path, tmp_path: Path) -
     twinsplit(*command[3:])
     found = {name: content for name, content in contents(tmp_path / "out").items() if not name.endswith(".part")}
     assert found == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("kind", ["celeba", "folder", "arrays", "hub", "digits", "faces"])
+def test_every_kind_explains_itself(kind: str) -> None:
+    assert "usage: twinsplit data" in twinsplit("data", kind, "--help").stdout

@@ -144,8 +144,10 @@ class DataFaces:
     """the raw folder to write"""
     make: int = 2_000
     """images; image i is the same whatever this number"""
+    people: int = 1_000
+    """the pool that each image shows one of"""
     seed: int = 0
-    """of identities and images"""
+    """of people and images"""
     workers: Annotated[int, arg(help="drawing processes; 0 takes one per core, and the bytes are the same for any number")] = 0
 
     def run(self) -> None:

@@ -28,7 +28,7 @@ def _size(workers: int) -> int:
 def _summary(problems: list[Problem]) -> None:
     """The first few files that cannot be used, one a line; the refusal itself stays the one line on standard error."""
     for problem in problems[:SHOWN]:
-        print(f"not used: {problem.path}: {problem.reason}")
+        print(f"not used: {problem}")
     if len(problems) > SHOWN:
         print(f"not used: {len(problems) - SHOWN} more")
 
@@ -91,10 +91,11 @@ def data_digits(out: Path) -> None:
 
 def data_faces(asked: "data_cli.DataFaces") -> None:
     """Draw a raw folder in CelebA's layout."""
+    from twinsplit.data.faces import Album
     from twinsplit.data.worlds import write_faces
 
     with crew(_size(asked.workers)) as hands:
-        write_faces(asked.out, asked.make, asked.seed, hands)
+        write_faces(asked.out, asked.make, Album(asked.seed, asked.people), hands)
     print(f"{asked.out}: {asked.make} faces in CelebA's layout; next: twinsplit data celeba {asked.out} --out PREPARED")
 
 

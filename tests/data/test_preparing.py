@@ -142,6 +142,14 @@ def test_unusable_files_are_refused_with_a_list(raw: Path, tmp_path: Path) -> No
     assert not (tmp_path / "out" / "data.json").exists()
 
 
+def test_a_name_of_several_lines_stays_in_one(raw: Path, tmp_path: Path) -> None:
+    (raw / "a\n\x1b[31mb.jpg").write_bytes(b"?")
+    with pytest.raises(InputError) as refusal:
+        ready(raw, tmp_path / "out")
+    assert str(refusal.value).isprintable()
+    assert ready(raw, tmp_path / "out", treatment=leave_out).left_out()[0].path == "a\n\x1b[31mb.jpg"
+
+
 def test_leaving_out_is_recorded_and_mending_goes_on(raw: Path, tmp_path: Path) -> None:
     ready(raw, tmp_path / "clean")
     (raw / "broken.jpg").write_bytes(b"?")

@@ -16,12 +16,14 @@ from twinsplit.errors import InputError
 from twinsplit.workers import Inline
 
 COUNT = 60
+ALBUM = faces.Album(3, people=20)
+MANY = faces.Album()
 
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("faces") / "raw"
-    write_faces(folder, COUNT, 3, Inline())
+    write_faces(folder, COUNT, ALBUM, Inline())
     return folder
 
 
@@ -52,11 +54,11 @@ def test_the_layout_is_celebas(raw: Path, data: ImageData) -> None:
     assert list(read_attributes(raw / "list_attr_celeba.txt").index) == [f"{i:06d}.jpg" for i in range(1, COUNT + 1)]
     repeats = read_identities(raw / "identity_CelebA.txt")["identity"].value_counts()
     assert 1 < repeats.mean() < 20
-    assert repeats.index.max() <= faces.PER_BLOCK
+    assert repeats.index.max() <= ALBUM.people
 
 
 def test_an_image_does_not_depend_on_how_many_are_made(raw: Path, tmp_path: Path) -> None:
-    write_faces(tmp_path / "few", 7, 3, Inline())
+    write_faces(tmp_path / "few", 7, ALBUM, Inline())
     few, many = contents(tmp_path / "few"), contents(raw)
     for name in [name for name in few if name.endswith(".jpg")]:
         assert few[name] == many[name]
@@ -68,36 +70,36 @@ def test_interrupted_drawing_goes_on_to_the_same_bytes(raw: Path, tmp_path: Path
     monkeypatch.setattr(worlds, "BATCH", 16)
     drawn: list[int] = []
 
-    def stopping(seed: int, image: int) -> bytes:
+    def stopping(album: faces.Album, image: int) -> bytes:
         if len(drawn) == 40:
             raise KeyboardInterrupt
         drawn.append(image)
-        return original(seed, image)
+        return original(album, image)
 
     original = face_drawing.encoded
     with monkeypatch.context() as patch:
         patch.setattr(face_drawing, "encoded", stopping)
         with pytest.raises(KeyboardInterrupt):
-            write_faces(tmp_path / "out", COUNT, 3, Inline())
+            write_faces(tmp_path / "out", COUNT, ALBUM, Inline())
     assert not (tmp_path / "out" / "list_attr_celeba.txt").exists()
     assert len(list((tmp_path / "out" / "img_align_celeba").iterdir())) == 32
-    write_faces(tmp_path / "out", COUNT, 3, Inline())
+    write_faces(tmp_path / "out", COUNT, ALBUM, Inline())
     assert contents(tmp_path / "out") == contents(raw)
 
 
 def test_another_request_for_the_same_folder_is_refused(raw: Path) -> None:
     with pytest.raises(InputError, match="something else"):
-        write_faces(raw, COUNT, 4, Inline())
+        write_faces(raw, COUNT, faces.Album(4, 20), Inline())
     with pytest.raises(InputError, match="at least 1"):
-        write_faces(raw, 0, 3, Inline())
+        write_faces(raw, 0, ALBUM, Inline())
 
 
 def undressed(image: int, **changes: object) -> tuple[np.ndarray, np.ndarray]:
     """One shot of a person with and without the changes to the shot, drawn with the same numbers otherwise."""
     from dataclasses import replace
 
-    who = faces.person(0, faces.identity(0, image))
-    how = replace(faces.shot(0, image, who), blurry=False, glasses=False, hat=False)
+    who = MANY.person(image)
+    how = replace(MANY.shot(image), blurry=False, glasses=False, hat=False)
     drawn = [face_drawing._shapes(face_drawing.Sitter(who, shot))[0] for shot in (how, replace(how, **changes))]
     return np.asarray(drawn[0], dtype=float), np.asarray(drawn[1], dtype=float)
 
@@ -113,21 +115,32 @@ def test_eyeglasses_are_visible_and_only_around_the_eyes(image: int) -> None:
     assert columns.max() - columns.min() > 40
 
 
-def test_both_values_of_the_main_attributes_occur_and_follow_the_identity() -> None:
-    people = [faces.person(0, number) for number in range(400)]
-    assert 0.35 < np.mean([who.male for who in people]) < 0.49
-    shots = [faces.shot(0, image, faces.person(0, faces.identity(0, image))) for image in range(400)]
-    assert 0.03 < np.mean([how.glasses for how in shots]) < 0.35
+def test_attributes_have_the_rates_they_are_drawn_with() -> None:
+    """Intervals of five standard deviations."""
+    shots = [(MANY.person(image), MANY.shot(image)) for image in range(1500)]
+    assert abs(np.mean([who.male for who, _ in shots]) - 0.42) < 0.09  # 1,000 people, 1.5 images each
+    assert abs(np.mean([how.glasses for _, how in shots]) - (0.14 * 0.85 + 0.86 * 0.03)) < 0.06
+    found = [faces.attributes(who, how) for who, how in shots]
+    for name in faces.ATTRIBUTES:
+        assert {row[name] for row in found} == {-1, 1}, name
+
+
+def test_any_range_of_images_shows_the_same_people() -> None:
+    """Splits must differ by chance alone: no person belongs to a part of the album."""
+    shown = np.array([faces.Album(1, 10).identity(image) for image in range(1200)])
+    early, late = (np.bincount(part, minlength=10) for part in (shown[:600], shown[600:]))
+    assert (np.abs(early - late) < 5 * np.sqrt(early + late)).all()
 
 
 def test_near_duplicates_are_near_and_others_are_not() -> None:
-    pairs = [(image, faces.original(0, image)) for image in range(400)]
-    repeats = [(image, first) for image, first in pairs if image != first]
-    assert 4 <= len(repeats) <= 32  # 4% of 400: outside with probability below 1e-3
-    small = {image: Frame(20).pixels(face_drawing.picture(0, image)).astype(float).ravel() for pair in repeats[:6] for image in pair}
-    for image, first in repeats[:6]:
+    repeats = [(image, MANY.original(image)) for image in range(1000) if MANY.original(image) != image]
+    assert 15 <= len(repeats) <= 70  # 4% of 1,000, four standard deviations
+    images = sorted({image for pair in repeats[:8] for image in pair})
+    small = {image: Frame(20).pixels(face_drawing.picture(MANY, image)).astype(float).ravel() for image in images}
+    for image, first in repeats[:8]:
         assert np.corrcoef(small[image], small[first])[0, 1] > 0.95
-        assert faces.identity(0, image) == faces.identity(0, first)
+        assert MANY.identity(image) == MANY.identity(first)
         assert not np.array_equal(small[image], small[first])
-    others = [faces.identity(0, image) for image in range(40)]
-    assert len(set(others)) > 10
+    firsts = sorted({first for _, first in repeats[:8]})
+    others = np.corrcoef([small[image] for image in firsts])
+    assert np.median(others[np.triu_indices(len(firsts), 1)]) < 0.8

@@ -25,6 +25,10 @@ class Problem:
     path: str
     reason: str
 
+    def __str__(self) -> str:
+        """One line, whatever characters the name holds."""
+        return f"{self.path if self.path.isprintable() else ascii(self.path)}: {self.reason}"
+
 
 @final
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from twinsplit.data.faces import Person, Shot, identity, person, shot
+from twinsplit.data.faces import Album, Person, Shot
 from twinsplit.noise import Noise
 
 WIDTH, HEIGHT, OVERSAMPLING = 178, 218, 2
@@ -114,23 +114,21 @@ class Sitter:
         return points
 
 
-def picture(seed: int, image: int) -> Image.Image:
+def picture(album: Album, image: int) -> Image.Image:
     """Image number `image` (from 0) as RGB, before compression."""
-    who = person(seed, identity(seed, image))
-    how = shot(seed, image, who)
+    who, how = album.person(image), album.shot(image)
     canvas, skin = _shapes(Sitter(who, how))
     light, relief = (_enlarged(part) for part in _shading(Sitter(who, how)))
     levels = np.asarray(canvas, dtype=np.float32) * (light * (1 + np.asarray(skin, dtype=np.float32) / 255 * relief))[..., None]
-    grain = Noise(seed, "faces/grain").normal(0, torch.tensor([image]), (HEIGHT, WIDTH), torch.float32)[0].numpy()
+    grain = Noise(album.seed, "faces/grain").normal(0, torch.tensor([image]), (HEIGHT, WIDTH), torch.float32)[0].numpy()
     levels += (1.0 + 4.0 * how.grain) * grain[..., None]
     return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
 
 
-def encoded(seed: int, image: int) -> bytes:
+def encoded(album: Album, image: int) -> bytes:
     """The JPEG file of an image."""
-    how = shot(seed, image, person(seed, identity(seed, image)))
     buffer = io.BytesIO()
-    picture(seed, image).save(buffer, "JPEG", quality=60 + int(35 * how.quality))
+    picture(album, image).save(buffer, "JPEG", quality=60 + int(35 * album.shot(image).quality))
     return buffer.getvalue()
 
 

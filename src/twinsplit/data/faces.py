@@ -1,7 +1,7 @@
 """Who the drawn faces are: identities, and images of them, keyed by (seed, number), so that no image depends on how many are made.
 
-Nobody is portrayed and no attribute means more than what is drawn. Twenty identities share each block of four hundred images, about
-twenty images an identity, in mixed order, as in CelebA.
+Nobody is portrayed and no attribute means more than what is drawn. Each image shows a person drawn from one pool, so that any range of
+images is a sample of the same distribution, as in CelebA's mixed order; blocks of identities would make splits differ in more than chance.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +20,6 @@ ATTRIBUTES = (
     "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks", "Sideburns", "Smiling", "Straight_Hair", "Wavy_Hair", "Wearing_Earrings",
     "Wearing_Hat", "Wearing_Lipstick", "Wearing_Necklace", "Wearing_Necktie", "Young",
 )  # fmt: skip
-BLOCK, PER_BLOCK = 400, 20
 NEAR_DUPLICATES = 0.04
 Uniforms = NDArray[np.float64]
 
@@ -81,27 +80,41 @@ class Shot:
     background: tuple[float, ...]
 
 
-def _uniforms(seed: int, stream: str, number: int, count: int) -> Uniforms:
-    drawn: Uniforms = Noise(seed, f"faces/{stream}").uniform(0, torch.tensor([number]), (count,))[0].numpy()
-    return drawn
+@final
+@dataclass(frozen=True)
+class Album:
+    """Images without end, numbered from 0. people: the size of the pool; 20,000 images of 1,000 people are twenty of each, as in CelebA."""
+
+    seed: int = 0
+    people: int = 1000
+
+    def uniforms(self, stream: str, number: int, count: int) -> Uniforms:
+        """(count,) float64 in (0, 1)."""
+        drawn: Uniforms = Noise(self.seed, f"faces/{stream}").uniform(0, torch.tensor([number]), (count,))[0].numpy()
+        return drawn
+
+    def original(self, image: int) -> int:
+        """The image that `image` nearly repeats (4% of images repeat one before them), or itself."""
+        chance, which = self.uniforms("repeat", image, 2)
+        return self.original(int(which * image)) if image and chance < NEAR_DUPLICATES else image
+
+    def identity(self, image: int) -> int:
+        """The number of the person in an image, from 0."""
+        return int(self.uniforms("who", self.original(image), 1)[0] * self.people)
+
+    def person(self, image: int) -> Person:
+        """The person in an image."""
+        number = self.identity(image)
+        return _person(number, self.uniforms("person", number, 24))
+
+    def shot(self, image: int) -> Shot:
+        """The circumstances of an image; a near-duplicate differs from its original in framing, exposure and compression alone."""
+        first = self.original(image)
+        found = _shot(self.uniforms("shot", first, 34), self.person(image))
+        return found if first == image else _retaken(found, self.uniforms("retake", image, 4))
 
 
-def original(seed: int, image: int) -> int:
-    """The image that `image` nearly repeats (4% of images repeat one of the ten before), or itself."""
-    chance, back = _uniforms(seed, "repeat", image, 2)
-    earlier = image - 1 - int(back * 10)
-    return original(seed, earlier) if chance < NEAR_DUPLICATES and earlier >= 0 else image
-
-
-def identity(seed: int, image: int) -> int:
-    """The number of the person in an image, from 0."""
-    image = original(seed, image)
-    return image // BLOCK * PER_BLOCK + int(_uniforms(seed, "who", image, 1)[0] * PER_BLOCK)
-
-
-def person(seed: int, number: int) -> Person:
-    """The person of a number."""
-    u = _uniforms(seed, "person", number, 24)
+def _person(number: int, u: Uniforms) -> Person:
     male, young = bool(u[0] < 0.42), bool(u[1] < 0.77)
     bald = male and bool(u[2] < 0.1)
     return Person(
@@ -120,13 +133,6 @@ def _hair(u: float, young: bool) -> str:
 
 def _beard(u: float) -> str:
     return "none" if u < 0.55 else "shadow" if u < 0.7 else "goatee" if u < 0.8 else "moustache" if u < 0.88 else "full"
-
-
-def shot(seed: int, image: int, who: Person) -> Shot:
-    """The circumstances of an image; a near-duplicate differs from its original in framing, exposure and compression alone."""
-    first = original(seed, image)
-    found = _shot(_uniforms(seed, "shot", first, 34), who)
-    return found if first == image else _retaken(found, _uniforms(seed, "retake", image, 4))
 
 
 def _shot(u: Uniforms, who: Person) -> Shot:

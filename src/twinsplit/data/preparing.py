@@ -38,7 +38,7 @@ def refuse(problems: list[Problem], report: Path) -> None:
     """The default treatment of unusable files: none is accepted."""
     if problems:
         raise InputError(
-            f"{_counted(problems)} cannot be used (first: {problems[0].path}: {problems[0].reason}; all in {report})",
+            f"{_counted(problems)} cannot be used (first: {problems[0]}; all in {report})",
             "mend or remove them, or add --leave-out to go on without them",
         )
 

@@ -22,6 +22,8 @@ from twinsplit.workers import Crew
 if TYPE_CHECKING:
     import pandas as pd
 
+    from twinsplit.data.faces import Album
+
 RECIPE, BATCH = "faces.json", 128
 DIGITS = Frame(size=None, exact=(8, 8))
 
@@ -50,17 +52,17 @@ class DigitsSource(Source):
         return pd.DataFrame({"digit": _digits()[1]})
 
 
-def write_faces(out: Path, count: int, seed: int, hands: Crew) -> None:
+def write_faces(out: Path, count: int, album: "Album", hands: Crew) -> None:
     """A raw folder in exactly CelebA's layout: `count` drawn faces and the three tables; images that stand are not drawn again.
 
     The first 80% of the images are for training, the next 10% for validation and the rest for testing, as the partition says.
     """
-    if count < 1:
-        raise InputError(f"{count} faces", "make at least 1")
-    recipe = {"made_by": "twinsplit data faces", "count": count, "seed": seed}
+    if count < 1 or album.people < 1:
+        raise InputError(f"{count} faces of {album.people} people", "make at least 1 of at least 1")
+    recipe = {"made_by": "twinsplit data faces", "count": count, "seed": album.seed, "people": album.people}
     _check_raw(out, recipe)
     write_json(out / RECIPE, recipe)
-    batches = [_Batch(out / IMAGES, seed, start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+    batches = [_Batch(out / IMAGES, album, start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
     rows: list[tuple[int, dict[str, int]]] = []
     with progress("draw", count) as report:
         for drawn in hands.map(_draw, batches):
@@ -75,7 +77,7 @@ class _Batch:
     """Images start..stop-1 of a folder of faces."""
 
     folder: Path
-    seed: int
+    album: "Album"
     start: int
     stop: int
 
@@ -97,11 +99,11 @@ def _draw(batch: _Batch) -> list[tuple[int, dict[str, int]]]:
     from twinsplit.data import face_drawing, faces
 
     files = {image: batch.folder / file_name(image) for image in range(batch.start, batch.stop)}
-    write_many({file: face_drawing.encoded(batch.seed, image) for image, file in files.items() if not file.exists()})
+    write_many({file: face_drawing.encoded(batch.album, image) for image, file in files.items() if not file.exists()})
     rows = []
     for image in files:
-        who = faces.person(batch.seed, faces.identity(batch.seed, image))
-        rows.append((who.number + 1, faces.attributes(who, faces.shot(batch.seed, image, who))))
+        who = batch.album.person(image)
+        rows.append((who.number + 1, faces.attributes(who, batch.album.shot(image))))
     return rows
 
 
