@@ -170,8 +170,10 @@ def test_leaving_out_is_recorded_and_mending_goes_on(raw: Path, tmp_path: Path) 
 def test_what_stands_is_opened_and_nothing_else_is(raw: Path, tmp_path: Path) -> None:
     ready(raw, tmp_path / "out")
     before = (tmp_path / "out" / "images.npy").stat().st_mtime_ns
+    (tmp_path / "out" / ".cache").mkdir()  # stopped between the last file and tidying up
     ready(raw, tmp_path / "out")
     assert (tmp_path / "out" / "images.npy").stat().st_mtime_ns == before
+    assert not (tmp_path / "out" / ".cache").exists()
     with pytest.raises(InputError, match="other images"):
         prepare(FolderSource(raw), Frame(8), tmp_path / "out", Plain())
     (raw / "new.png").write_bytes(file_of(smooth(30, 30), "PNG"))
