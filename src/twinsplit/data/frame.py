@@ -55,7 +55,7 @@ class Frame:
         """(C, H, W) uint8; raises UnusableError with the reason.
 
         Scales and crops as torchvision's `Resize(size)` and `CenterCrop(size)` do, in floating point for one channel, so that the one
-        rounding is the last: within half a level of the published tensors.
+        rounding is the last: within 0.53 levels of the published tensors, half a level and what torchvision rounds off its grey.
         """
         self._check_exact(picture.size)
         planes = [self._framed(plane) for plane in _planes(_opaque(picture), self.colour)]
