@@ -25,6 +25,7 @@ bench: $(VENV)/.test
 	$(VENV)/bin/python benchmarks/run.py --plot twinsplit-bench-growth.png
 	$(VENV)/bin/python benchmarks/gtv.py
 	$(VENV)/bin/python benchmarks/onset_coverage.py
+	$(VENV)/bin/python benchmarks/images.py
 
 clean:
 	rm -rf $(VENV) twinsplit-out

@@ -24,6 +24,13 @@ def hierarchical() -> dict[str, np.ndarray]:
         return dict(file)
 
 
+@cache
+def images_small() -> dict[str, np.ndarray]:
+    """The arrays of reference/images.npz that every checkout carries: all images, and the filtered ones of `rows`."""
+    with np.load(TESTS / "fixtures" / "images_small.npz") as file:
+        return dict(file)
+
+
 def shared(name: str) -> dict[str, np.ndarray]:
     """All arrays of a file in ../shared/reference; where the folder is absent the test is skipped and says so."""
     if not SHARED.is_dir():

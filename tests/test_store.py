@@ -2,6 +2,7 @@
 
 import errno
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from twinsplit import store
 from twinsplit.errors import InputError
 from twinsplit.recipes import SMOKE
-from twinsplit.store import Run, encode_tensors, write_bytes
+from twinsplit.store import Run, encode_tensors, write_blocks, write_bytes, write_many
 
 TENSORS = {"weights.a": torch.arange(6.0).view(2, 3), "weights.b": torch.ones(2)}
 
@@ -106,6 +107,34 @@ def test_a_disk_that_refuses_leaves_the_old_file(tmp_path: Path, monkeypatch: py
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_blocks_that_stop_coming_leave_the_old_file(tmp_path: Path) -> None:
+    def blocks() -> Iterator[bytes]:
+        yield b"half"
+        raise KeyboardInterrupt
+
+    write_blocks(tmp_path / "file", [b"o", b"ld"])
+    with pytest.raises(KeyboardInterrupt):
+        write_blocks(tmp_path / "file", blocks())
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"file": b"old"}
+
+
+def test_many_files_are_each_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {tmp_path / "in" / f"{i}.jpg": bytes([i]) for i in range(4)}
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.os, "sync", stop)
+        with pytest.raises(KeyboardInterrupt):
+            write_many(files)
+    assert not list(tmp_path.rglob("*.jpg"))
+    write_many(files)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == files
+    with pytest.raises(InputError, match="cannot write"):
+        write_many({tmp_path / "in" / "0.jpg" / "below": b""})
 
 
 def test_tables_are_one_parquet_data_set(run: Run) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from twinsplit.errors import InputError
-from twinsplit.workers import Inline, crew
+from twinsplit.workers import Inline, crew, plain_crew
 
 
 def threads(_: int) -> int:
@@ -37,6 +37,21 @@ def test_every_task_has_one_thread(size: int) -> None:
 def test_an_error_keeps_its_kind(size: int) -> None:
     with crew(size) as hands, pytest.raises(InputError, match="item 2; skip it"):
         list(hands.map(refuse, range(4)))
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_plain_crew_keeps_order_and_errors(size: int) -> None:
+    with plain_crew(size) as hands:
+        assert list(hands.map(abs, range(-5, 0))) == [5, 4, 3, 2, 1]
+        with pytest.raises(InputError, match="item 2; skip it"):
+            list(hands.map(refuse, range(4)))
+
+
+def test_plain_workers_do_without_torch() -> None:
+    code = "import sys; from twinsplit.workers import plain_crew\nif __name__ == '__main__':\n"
+    code += '    with plain_crew(2) as hands:\n        print(list(hands.map(eval, [\'"torch" in __import__("sys").modules\'] * 2)))'
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[False, False]"
 
 
 def test_a_worker_that_dies_is_said() -> None:

@@ -1,4 +1,6 @@
 from .data.grammar import TreeGrammar
+from .data.images import ImageData, load_images
+from .data.normalisation import Normalisation
 from .data.splits import Splits, consecutive_splits, disjoint_splits
 from .diffusion.denoiser import Categorical, Denoiser, Gaussian, Posterior
 from .diffusion.sampler import DDIM, Ancestral, Sampler
@@ -30,10 +32,12 @@ __all__ = [
     "EmpiricalDenoiser",
     "Ensemble",
     "Gaussian",
+    "ImageData",
     "IndependentLeaves",
     "InputError",
     "Member",
     "Noise",
+    "Normalisation",
     "Onset",
     "Posterior",
     "Recipe",
@@ -50,6 +54,7 @@ __all__ = [
     "disjoint_splits",
     "find_onset",
     "load_ensemble",
+    "load_images",
     "nearest_hamming",
     "nearest_neighbour_divergence",
     "oracle_divergence",

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, final
 import tyro
 from tyro.conf import Positional, arg, subcommand
 
+from twinsplit.data_cli import Data
 from twinsplit.errors import InputError
 
 Scale = Literal["smoke", "laptop", "paper"]
@@ -33,61 +34,6 @@ class Quickstart:
         from twinsplit.verbs import quickstart
 
         quickstart(self.out, self.seed, self.scale, self.workers)
-
-
-@final
-@dataclass(frozen=True)
-class DataGrammar:
-    """Draw sequences from a tree grammar into a folder with a fingerprint, for `train --data`."""
-
-    out: Path
-    """the data folder to write"""
-    samples: int = 40_000
-    """sequences to draw"""
-    seed: int = 0
-    """of the sequences"""
-    vocab_size: int = 6
-    """symbols (q)"""
-    depth: int = 4
-    """levels of the tree (l); a sequence has 2^depth tokens"""
-    rules_per_symbol: int = 4
-    """allowed productions of each symbol (q_eff)"""
-    sigma: float = 1.0
-    """spread of the logits of the productions"""
-    grammar_seed: int = 0
-    """of the rules; the defaults with seed 0 are the published grammar"""
-    factorised: int = 0
-    """top levels (k) replaced by independent transitions from the root: BP_k is then exact"""
-
-    def run(self) -> None:
-        from twinsplit.verbs import data_grammar
-
-        data_grammar(self)
-
-
-@final
-@dataclass(frozen=True)
-class DataCheck:
-    """Verify a data folder against its fingerprint."""
-
-    folder: Positional[Path]
-    """a folder that `twinsplit data grammar` wrote"""
-
-    def run(self) -> None:
-        from twinsplit.verbs import data_check
-
-        data_check(self.folder)
-
-
-@final
-@dataclass(frozen=True)
-class Data:
-    """Make or prepare a data set, with a fingerprint."""
-
-    kind: Annotated[DataGrammar, subcommand("grammar")] | Annotated[DataCheck, subcommand("check")]
-
-    def run(self) -> None:
-        self.kind.run()
 
 
 @final

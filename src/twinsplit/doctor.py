@@ -9,6 +9,8 @@ from typing import final
 from twinsplit import environment
 from twinsplit.workers import available_cores
 
+MODULES = {"pillow": "PIL", "PyWavelets": "pywt", "scikit-learn": "sklearn"}
+
 
 @final
 @dataclass(frozen=True)
@@ -25,12 +27,16 @@ def examine() -> list[Finding]:
     return [
         Finding("python", platform.python_version()),
         Finding("cores", str(available_cores())),
-        *(_package(name, "") for name in ("numpy", "torch", "scipy", "safetensors", "pyarrow", "tyro")),
+        *(
+            _package(name, "")
+            for name in ("numpy", "torch", "scipy", "safetensors", "pyarrow", "pandas", "pillow", "PyWavelets", "scikit-learn", "tyro")
+        ),
         _accelerator(),
         _package("numba", "compiled kernels are off, torch serves instead: pip install 'twinsplit[fast]'"),
         _kernels(),
         _package("plotly", "no report.html: pip install 'twinsplit[report]'"),
         _package("matplotlib", "no printed figures: pip install 'twinsplit[report]'"),
+        _package("datasets", "no `twinsplit data hub`: pip install 'twinsplit[hub]'"),
         _disk(),
     ]
 
@@ -42,7 +48,7 @@ def render(findings: list[Finding]) -> str:
 
 
 def _package(name: str, remedy: str) -> Finding:
-    if find_spec(name) is None:
+    if find_spec(MODULES.get(name, name)) is None:
         return Finding(name, "not installed", remedy or f"pip install {name}")
     return Finding(name, environment.installed(name) or "present, version unknown")
 

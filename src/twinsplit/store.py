@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, final
 
@@ -31,18 +31,23 @@ def fingerprint(content: bytes) -> str:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and through to the disk."""
+    write_blocks(path, [content])
+
+
+def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
+    """As `write_bytes`, for a content that is too large to be held at once."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, content)
+        _replace(path, blocks)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}", REMEDY_DISK) from error
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _replace(path: Path, blocks: Iterable[bytes]) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.writelines(blocks)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -58,6 +63,33 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_many(files: Mapping[Path, bytes]) -> None:
+    """As `write_bytes` for many small files that can be made again: each whole or not at all, and one flush for all of them."""
+    parts = {path: path.with_name(f".{path.name}.part") for path in files}
+    try:
+        for path, part in parts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(files[path])
+        os.sync()
+        for path, part in parts.items():
+            os.replace(part, path)
+    except OSError as error:
+        raise InputError(f"cannot write {error.filename}: {error.strerror or error}", REMEDY_DISK) from error
+
+
+def hold(folder: Path) -> IO[bytes]:
+    """Keep other processes out of a folder while the returned file is open; the system lets go when this process ends, however it ends."""
+    import fcntl
+
+    file = (folder / ".lock").open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise InputError(f"another process works on {folder}", "wait for it, stop it, or choose another --out") from error
+    return file
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -215,16 +247,8 @@ class Run:
         return read_json(self.path / name)
 
     def hold(self) -> IO[bytes]:
-        """Keep other processes out while the returned file is open; the system lets go when this process ends, however it ends."""
-        import fcntl
-
-        file = (self.path / ".lock").open("wb")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.close()
-            raise InputError(f"another process works on {self.path}", "wait for it, stop it, or choose another --out") from error
-        return file
+        """Keep other processes out while the returned file is open."""
+        return hold(self.path)
 
     def check_space(self, needed: int) -> None:
         """Refuse when the disk cannot hold `needed` more bytes."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from twinsplit import recipes
 from twinsplit.data.grammar import TreeGrammar
-from twinsplit.data.sequences import SequenceData, load_sequences
+from twinsplit.data.sequences import SequenceData
 from twinsplit.errors import InputError
 from twinsplit.experiments import pipeline
 from twinsplit.experiments.examination import STANDARD
@@ -24,7 +24,7 @@ from twinsplit.workers import Crew, available_cores, crew
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from twinsplit import cli
+    from twinsplit import cli, data_cli
 
 
 def _crew(workers: int, tasks: int) -> "AbstractContextManager[Crew]":
@@ -47,7 +47,7 @@ def quickstart(out: Path, seed: int, scale: str, workers: int) -> None:
     print(f"{decision.verdict}: {decision.reason}\n{page}")
 
 
-def data_grammar(asked: "cli.DataGrammar") -> None:
+def data_grammar(asked: "data_cli.DataGrammar") -> None:
     """Draw and write a data folder."""
     if asked.samples < 1:
         raise InputError(f"--samples {asked.samples}", "draw at least 1")
@@ -56,12 +56,6 @@ def data_grammar(asked: "cli.DataGrammar") -> None:
     data = SequenceData.drawn(grammar, asked.samples, asked.seed, asked.factorised, origin)
     data.save(asked.out)
     print(f"{asked.out}: {asked.samples} sequences of {grammar.length} tokens, sha256 {data.describe()['sha256'][:16]}")
-
-
-def data_check(folder: Path) -> None:
-    """Load a data folder, which compares its fingerprints."""
-    description = load_sequences(folder).describe()
-    print(f"{folder}: intact, {description['shape'][0]} sequences of {description['shape'][1]} tokens, sha256 {description['sha256'][:16]}")
 
 
 def import_data(asked: "cli.ImportData") -> None:

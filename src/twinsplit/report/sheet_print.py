@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DASHES = {"solid": "-", "dash": "--", "dot": ":"}
-WIDTH, HEIGHT, CAPTION_LINE = 4.6, 3.5, 0.19  # inches, for one pair of axes and for a line of the caption
+WIDTH, HEIGHT, CAPTION_LINE = 4.6, 3.5, 0.16  # inches, for one pair of axes and for a line of the caption
 CHARACTERS_PER_INCH = 14
 
 
@@ -33,7 +33,8 @@ def printed(sheet: Sheet) -> "Figure":
         _draw(place, axes)
     for place in grid.flat[len(sheet.axes) :]:
         place.set_axis_off()
-    figure.suptitle(sheet.title, fontsize=11, x=0.01, ha="left", va="top", y=1 - 0.08 / height)
+    title = figure.suptitle(sheet.title, fontsize=11, x=0.01, ha="left", va="top", y=1 - 0.08 / height)
+    title.set_in_layout(False)  # its room is kept below, once
     figure.text(0.01, 0.06 / height, caption, fontsize=8, va="bottom", ha="left", color=COLOURS["ink"])
     figure.tight_layout(rect=(0, below / height, 1, 1 - 0.3 / height))
     return figure

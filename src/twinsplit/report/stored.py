@@ -61,10 +61,17 @@ class Label:
 
 
 def member_series(table: Table, label: Label) -> Series:
-    """Mean over members at each step, with Student's interval over members."""
-    found = [mean_over(table.where(step=step).means, "members") for step in table.steps]
+    """Mean over members at each step, with Student's interval over splits: members of one split are not independent."""
+    found = [mean_over(split_means(table.where(step=step)), "splits") for step in table.steps]
     points = [(m.value, m.interval(LEVEL) if m.count >= FEWEST else None) for m in found]
-    return _series(label, table.steps, points, f"{LEVEL:.0%} interval over networks")
+    single = len(np.unique(table.columns["split"])) == len(np.unique(table.columns["member"]))
+    return _series(label, table.steps, points, f"{LEVEL:.0%} interval over {'networks' if single else 'splits'}")
+
+
+def split_means(table: Table) -> Floats:
+    """(S,) the mean over the members of each split."""
+    splits = table.columns["split"]
+    return np.array([table.means[splits == split].mean() for split in np.unique(splits)])
 
 
 def pair_series(table: Table, label: Label, splits: Sequence[int]) -> Series:

@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 EPOCH = "epoch (passes over the split)"
 SEQUENCE, TOKEN = "nats per sequence", "nats per token"
 OVER_NETWORKS = f"Bands: {LEVEL:.0%} Student interval over networks, each on a split of its own."
+OVER_SPLITS = f"Bands: {LEVEL:.0%} Student interval over splits, the networks of one split averaged."
 OVER_PAIRS = f"Bands of pairs: {LEVEL:.0%} interval, leaving out one split with all its pairs at a time, because pairs share networks."
 
 

@@ -1,0 +1,128 @@
+"""Built-in images: scikit-learn's handwritten digits, which are in the package, and drawn faces in CelebA's layout."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from twinsplit.data.celeba import ATTRIBUTES, IDENTITIES, IMAGES, PARTITION
+from twinsplit.data.decoding import Decoded
+from twinsplit.data.frame import Bytes, Frame
+from twinsplit.data.listing import Entry, Listing
+from twinsplit.data.sources import Source
+from twinsplit.errors import InputError
+from twinsplit.progress import progress
+from twinsplit.store import read_json, write_bytes, write_json, write_many
+from twinsplit.workers import Crew
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from twinsplit.data.faces import Album
+
+RECIPE, BATCH = "faces.json", 128
+DIGITS = Frame(size=None, exact=(8, 8))
+
+
+@final
+@dataclass(frozen=True)
+class DigitsSource(Source):
+    """1,797 handwritten digits of 8 x 8 pixels and 17 levels, 0..16 (Alpaydin and Kaynak, UCI, 1998), as scikit-learn carries them."""
+
+    white = 16
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "digits", "order": "rows of sklearn.datasets.load_digits"}
+
+    def listing(self) -> Listing:
+        return Listing(tuple(Entry(f"row {row}") for row in range(len(_digits()[0]))))
+
+    def decode(self, entry: Entry, frame: Frame) -> Decoded:
+        pixels = _digits()[0][int(entry.name.removeprefix("row "))]
+        content = pixels.tobytes()
+        return Decoded(pixels, len(content), hashlib.sha256(content).hexdigest())
+
+    def labels(self, names: Sequence[str]) -> "pd.DataFrame":
+        import pandas as pd
+
+        return pd.DataFrame({"digit": _digits()[1]})
+
+
+def write_faces(out: Path, count: int, album: "Album", hands: Crew) -> None:
+    """A raw folder in exactly CelebA's layout: `count` drawn faces and the three tables; images that stand are not drawn again.
+
+    The first 80% of the images are for training, the next 10% for validation and the rest for testing, as the partition says.
+    """
+    if count < 1 or album.people < 1:
+        raise InputError(f"{count} faces of {album.people} people", "make at least 1 of at least 1")
+    recipe = {"made_by": "twinsplit data faces", "count": count, "seed": album.seed, "people": album.people}
+    _check_raw(out, recipe)
+    write_json(out / RECIPE, recipe)
+    batches = [_Batch(out / IMAGES, album, start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+    rows: list[tuple[int, dict[str, int]]] = []
+    with progress("draw", count) as report:
+        for drawn in hands.map(_draw, batches):
+            rows.extend(drawn)
+            report(len(rows))
+    _write_tables(out, rows)
+
+
+@final
+@dataclass(frozen=True)
+class _Batch:
+    """Images start..stop-1 of a folder of faces."""
+
+    folder: Path
+    album: "Album"
+    start: int
+    stop: int
+
+
+def file_name(image: int) -> str:
+    """CelebA's name of image number `image`, from 0."""
+    return f"{image + 1:06d}.jpg"
+
+
+def _check_raw(out: Path, recipe: dict[str, Any]) -> None:
+    if not out.exists() or (out.is_dir() and all(path.suffix == ".part" for path in out.iterdir())):
+        return
+    if not (out / RECIPE).is_file() or read_json(out / RECIPE) != recipe:
+        raise InputError(f"{out} exists and holds something else", "choose another --out, or remove it")
+
+
+def _draw(batch: _Batch) -> list[tuple[int, dict[str, int]]]:
+    """Draw what is missing; identity and attributes of every image."""
+    from twinsplit.data import face_drawing, faces
+
+    files = {image: batch.folder / file_name(image) for image in range(batch.start, batch.stop)}
+    write_many({file: face_drawing.encoded(batch.album, image) for image, file in files.items() if not file.exists()})
+    rows = []
+    for image in files:
+        who = batch.album.person(image)
+        rows.append((who.number + 1, faces.attributes(who, batch.album.shot(image))))
+    return rows
+
+
+def _write_tables(out: Path, rows: list[tuple[int, dict[str, int]]]) -> None:
+    names = [file_name(image) for image in range(len(rows))]
+    listed = [f"{name} {' '.join(f'{value:2d}' for value in found.values())}" for name, (_, found) in zip(names, rows, strict=True)]
+    _write_lines(out / ATTRIBUTES, [str(len(rows)), " ".join(rows[0][1]), *listed])
+    _write_lines(out / IDENTITIES, [f"{name} {number}" for name, (number, _) in zip(names, rows, strict=True)])
+    _write_lines(out / PARTITION, [f"{name} {max(0, 10 * i // len(rows) - 7)}" for i, name in enumerate(names)])
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    write_bytes(path, "\n".join([*lines, ""]).encode())
+
+
+@lru_cache(maxsize=1)
+def _digits() -> tuple[Bytes, Bytes]:
+    """Images (1797, 1, 8, 8) and digits (1797,)."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return found.images[:, None].astype(np.uint8), found.target.astype(np.uint8)

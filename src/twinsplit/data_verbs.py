@@ -1,0 +1,114 @@
+"""What each kind of `twinsplit data` does: a few lines over the readers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twinsplit.data.decoding import Problem
+from twinsplit.data.frame import Colour, Frame, gahb
+from twinsplit.data.images import load_images
+from twinsplit.data.preparing import Treatment, leave_out, prepare, refuse
+from twinsplit.data.sources import ArraySource, FolderSource, HubSource, Source
+from twinsplit.data.worlds import DIGITS, DigitsSource
+from twinsplit.errors import InputError
+from twinsplit.store import read_json
+from twinsplit.workers import available_cores, crew, plain_crew
+
+if TYPE_CHECKING:
+    from twinsplit import data_cli
+
+SHOWN = 10
+
+
+def _size(workers: int) -> int:
+    if workers < 0:
+        raise InputError(f"--workers {workers}", "give 1 or more, or 0 for one per core")
+    return workers or available_cores()
+
+
+def _summary(problems: list[Problem]) -> None:
+    """The first few files that cannot be used, one a line; the refusal itself stays the one line on standard error."""
+    for problem in problems[:SHOWN]:
+        print(f"not used: {problem}")
+    if len(problems) > SHOWN:
+        print(f"not used: {len(problems) - SHOWN} more")
+
+
+def _refuse(problems: list[Problem], report: Path) -> None:
+    _summary(problems)
+    refuse(problems, report)
+
+
+def _leave_out(problems: list[Problem], report: Path) -> None:
+    _summary(problems)
+    leave_out(problems, report)
+
+
+TREATMENTS: dict[bool, Treatment] = {False: _refuse, True: _leave_out}
+
+
+def _prepare(source: Source, frame: Frame, out: Path, workers: int, treatment: Treatment) -> None:
+    with plain_crew(_size(workers)) as hands:
+        data = prepare(source, frame, out, hands, treatment)
+    left = data.description["left_out"]
+    what = f"{len(data)} images of {' x '.join(map(str, data.pixels.shape[1:]))}"
+    print(f"{out}: {what}, sha256 {data.description['sha256'][:16]}" + (f"; {left} left out (problems.json)" if left else ""))
+
+
+def data_celeba(asked: "data_cli.DataCelebA") -> None:
+    """Prepare CelebA."""
+    from dataclasses import replace
+
+    from twinsplit.data.celeba import SIZE, CelebaSource
+
+    frame = gahb(asked.size, asked.colour) if asked.framing == "gahb" else Frame(asked.size, asked.colour)
+    source = CelebaSource(asked.folder)
+    _prepare(source, replace(frame, exact=SIZE), asked.out, asked.workers, TREATMENTS[asked.leave_out])
+
+
+def data_folder(asked: "data_cli.DataFolder") -> None:
+    """Prepare any folder."""
+    _prepare(FolderSource(asked.folder), Frame(asked.size, asked.colour), asked.out, asked.workers, TREATMENTS[asked.leave_out])
+
+
+def data_arrays(asked: "data_cli.DataArrays") -> None:
+    """Prepare an array, in this process: there is nothing to decode."""
+    source = ArraySource(asked.file, asked.key)
+    native: Colour = "rgb" if source.array().shape[-1] == 3 else "grey"
+    frame = Frame(asked.size, asked.colour or native, exact=source.size)
+    _prepare(source, frame, asked.out, 1, TREATMENTS[asked.leave_out])
+
+
+def data_hub(asked: "data_cli.DataHub") -> None:
+    """Prepare a Hugging Face data set."""
+    source = HubSource(asked.name, asked.split, asked.column)
+    _prepare(source, Frame(asked.size, asked.colour), asked.out, asked.workers, TREATMENTS[asked.leave_out])
+
+
+def data_digits(out: Path) -> None:
+    """Write the digits."""
+    _prepare(DigitsSource(), DIGITS, out, 1, _refuse)
+
+
+def data_faces(asked: "data_cli.DataFaces") -> None:
+    """Draw a raw folder in CelebA's layout."""
+    from twinsplit.data.faces import Album
+    from twinsplit.data.worlds import write_faces
+
+    with crew(_size(asked.workers)) as hands:
+        write_faces(asked.out, asked.make, Album(asked.seed, asked.people), hands)
+    print(f"{asked.out}: {asked.make} faces in CelebA's layout; next: twinsplit data celeba {asked.out} --out PREPARED")
+
+
+def data_check(folder: Path) -> None:
+    """Load a data folder, which compares its fingerprints."""
+    description = read_json(folder / "data.json")
+    if isinstance(description, dict) and description.get("kind") == "images":
+        load_images(folder)
+        count, *shape = description["shape"]
+        what = f"{count} images of {' x '.join(map(str, shape))}"
+    else:
+        from twinsplit.data.sequences import load_sequences
+
+        count, length = load_sequences(folder).describe()["shape"]
+        what = f"{count} sequences of {length} tokens"
+    print(f"{folder}: intact, {what}, sha256 {description['sha256'][:16]}")

@@ -1,0 +1,97 @@
+"""`twinsplit data`: every kind end to end, refusals in one line with exit status 2, and a killed command that goes on."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from test_cli import twinsplit
+
+COUNT = 40
+
+
+def refused(*words: str | Path) -> str:
+    """The line of a refusal, which comes after those of progress."""
+    lines = [line for line in twinsplit(*words, expect=2).stderr.splitlines() if not line.startswith(("decode:", "draw:"))]
+    assert len(lines) == 1
+    assert lines[0].startswith("twinsplit: ")
+    return lines[0]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "raw"
+    twinsplit("data", "faces", "--make", str(COUNT), "--out", folder, "--workers", "1")
+    return folder
+
+
+def test_faces_are_prepared_as_celeba(raw: Path, tmp_path: Path) -> None:
+    said = twinsplit("data", "celeba", raw, "--out", tmp_path / "out", "--workers", "2").stdout
+    assert f"{COUNT} images of 1 x 32 x 32" in said
+    assert "intact" in twinsplit("data", "check", tmp_path / "out").stdout
+    twinsplit("data", "celeba", raw, "--out", tmp_path / "gahb", "--framing", "gahb", "--colour", "mean", "--size", "40", "--workers", "1")
+    assert np.load(tmp_path / "gahb" / "images.npy").shape == (COUNT, 1, 40, 40)
+    assert "other images" in refused("data", "celeba", raw, "--out", tmp_path / "out", "--size", "16")
+    pixels = tmp_path / "out" / "images.npy"
+    pixels.write_bytes(pixels.read_bytes()[:-1] + b"\7")
+    assert "changed since it was made" in refused("data", "check", tmp_path / "out")
+
+
+def test_a_broken_file_is_refused_or_left_out_on_request(raw: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for path in sorted((raw / "img_align_celeba").iterdir())[:5]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "bad.jpg").write_text("no picture")
+    asked = ["data", "folder", folder, "--out", tmp_path / "out", "--colour", "rgb", "--size", "24", "--workers", "1"]
+    line = refused(*asked)
+    assert "1 file cannot be used (first: bad.jpg: not a readable picture" in line
+    assert "--leave-out" in line
+    assert json.loads((tmp_path / "out" / "problems.json").read_text())["problems"][0]["path"] == "bad.jpg"
+    said = twinsplit(*asked, "--leave-out").stdout
+    assert "not used: bad.jpg" in said
+    assert "5 images of 3 x 24 x 24" in said
+    assert "1 left out" in said
+
+
+def test_arrays_and_digits(tmp_path: Path) -> None:
+    twinsplit("data", "digits", "--out", tmp_path / "digits")
+    assert "1797 images of 1 x 8 x 8" in twinsplit("data", "check", tmp_path / "digits").stdout
+    np.savez(tmp_path / "a.npz", x=np.zeros((3, 6, 6), np.uint8), y=np.ones(3))
+    assert "--key" in refused("data", "arrays", tmp_path / "a.npz", "--out", tmp_path / "out")
+    assert "3 images of 1 x 6 x 6" in twinsplit("data", "arrays", tmp_path / "a.npz", "--key", "x", "--out", tmp_path / "out").stdout
+
+
+def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert "is not a folder" in refused("data", "folder", tmp_path / "nowhere", "--out", tmp_path / "out")
+    assert "img_align_celeba" in refused("data", "celeba", tmp_path, "--out", tmp_path / "out")
+    assert "does not exist" in refused("data", "check", tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_killed_command_goes_on_to_the_same_bytes(raw: Path, tmp_path: Path) -> None:
+    """SIGKILL at several moments, from start-up to the last write; whatever it leaves, the same command ends with the same bytes."""
+    twinsplit("data", "celeba", raw, "--out", tmp_path / "whole", "--workers", "1")
+    command = [sys.executable, "-m", "twinsplit.cli", "data", "celeba", str(raw), "--out", str(tmp_path / "out"), "--workers", "2"]
+    for wait in (0.6, 1.2, 1.8):
+        running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        time.sleep(wait)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    twinsplit(*command[3:])
+    found = {name: content for name, content in contents(tmp_path / "out").items() if not name.endswith(".part")}
+    assert found == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("kind", ["celeba", "folder", "arrays", "hub", "digits", "faces"])
+def test_every_kind_explains_itself(kind: str) -> None:
+    assert "usage: twinsplit data" in twinsplit("data", kind, "--help").stdout
