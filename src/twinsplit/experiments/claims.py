@@ -130,23 +130,25 @@ def c5(run: Run, marks: Landmarks) -> list[Part]:
 
 
 def train_advantage(run: Run, step: int) -> Floats:
-    """(S,) per split: the ratio of network to oracle overlap on its own starts less that on held-out starts, averaged over times."""
-    ratios = [overlap_ratios(run, step, data).mean(0) for data in ("train", "test")]
-    difference = ratios[0] - ratios[1]
-    splits = splits_of(run)
-    return np.array([difference[splits == split].mean() for split in range(run.recipe.data.splits)])
+    """(S,) per split of starts: overlap ratio of the networks that were trained on it less that of those on the split before, over times.
+
+    Both meet the same starts and the same oracle, so that only membership differs.
+    """
+    count, splits = run.recipe.data.splits, splits_of(run)
+    train, test = (overlap_ratios(run, step, data).mean(0) for data in ("train", "test"))
+    return np.array([train[splits == split].mean() - test[splits == (split - 1) % count].mean() for split in range(count)])
 
 
 def overlap_ratios(run: Run, step: int, data: str) -> Floats:
     """(times, K) overlap of each member with its starts over the oracle's from the same noised starts."""
-    table, exact = Table.read(run, "uturns").where(step=step, data=data), Table.read(run, "uturns_oracle").where(data=data)
+    table, exact = Table.read(run, "uturns").where(step=step, data=data), Table.read(run, "uturns_oracle")
     ratios = []
     for t in np.unique(table.columns["t"]):
         here = table.where(t=t)
         order = np.argsort(here.columns["member"])
         same_time = exact.where(t=t)
-        oracle = dict(zip(same_time.columns["split"].tolist(), same_time.means, strict=True))
-        ratios.append([here.means[i] / oracle[int(here.columns["split"][i]) if data == "train" else -1] for i in order])
+        oracle = dict(zip(same_time.columns["starts"].tolist(), same_time.means, strict=True))
+        ratios.append([here.means[i] / oracle[int(here.columns["starts"][i])] for i in order])
     return np.array(ratios)
 
 
