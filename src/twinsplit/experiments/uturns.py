@@ -1,10 +1,10 @@
 """U-turns along training: how much of a start survives being noised to t and denoised back, by networks and by the exact oracle.
 
 Networks and oracle begin from the very same noised starts and meet the same step noise ([BG] fig. 5, 9-11): whatever their overlaps
-differ by is theirs. Train starts are a network's own sequences. Its test starts are those of the next split: they share no content with its own and are
-another network's train starts, so that over all networks train and test starts are the same sequences, rare and frequent alike
-(a held-out set that leaves out all that the splits contain is a little rarer, which looks like a train advantage). A third kind of start
-is drawn uniformly at random.
+differ by is theirs. Train starts are a network's own sequences. Its test starts are those of the next split: they share no content with
+its own and are another network's train starts, so that over all networks train and test starts are the same sequences, rare and frequent
+alike (a held-out set that leaves out all that the splits contain is a little rarer, which looks like a train advantage). A third kind
+of start is drawn uniformly at random.
 """
 
 from collections.abc import Iterator

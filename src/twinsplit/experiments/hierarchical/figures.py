@@ -84,8 +84,8 @@ def _random(runs: Sequence[Run]) -> list[Axes]:
 
 _SEQUENTIAL = "Sequential learning: coarse structure first, then fine structure, then the samples"
 _UTURN = (
-    "Overlap with the start after noising to t and denoising back, over that of the exact oracle from the same noised starts. Test starts of "
-    "a network are the train starts of the next one: over all networks both are the same sequences."
+    "Overlap with the start after noising to t and denoising back, over that of the exact oracle from the same noised starts. Test starts "
+    "of a network are the train starts of the next one: over all networks both are the same sequences."
 )
 
 FIGURES: dict[str, Figure] = {
