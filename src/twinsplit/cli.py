@@ -187,7 +187,7 @@ class Figure:
     seed: int = 0
     """of data and models"""
     seeds: int | None = None
-    """networks per run, each with a seed and a split of its own, for fig1b to fig11 (default: 3 smoke, 8 laptop, 15 paper)"""
+    """networks per run, each with a seed and a split of its own, for fig1b to fig11 (default: 3 smoke, 6 laptop, 15 paper)"""
     workers: Workers = 0
 
     def run(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from twinsplit.experiments import pipeline
-from twinsplit.experiments.landmarks import landmarks_of
+from twinsplit.experiments.landmarks import LOSS, SPLIT, checkpoint_at, landmarks_of
 from twinsplit.experiments.pipeline import Session
 from twinsplit.experiments.profiles import measure_fresh, measure_profile
 from twinsplit.experiments.uturns import measure_random_uturns, measure_uturns
@@ -31,18 +31,17 @@ def uturn_stage(session: Session) -> None:
 
 def random_stage(session: Session) -> None:
     """U-turns from random sequences at the test-loss minimum."""
-    pipeline.follow(session, "U-turns", measure_random_uturns(session.run, session.world, landmarks_of(session.run).loss, session.crew))
+    pipeline.follow(session, "U-turns", measure_random_uturns(session.run, session.world, checkpoint_at(session.run, LOSS), session.crew))
 
 
 def profile_stage(session: Session) -> None:
     """The divergence to the oracle against time at the test-loss minimum."""
-    pipeline.follow(session, "profile", measure_profile(session.run, session.world, (landmarks_of(session.run).loss,), session.crew))
+    pipeline.follow(session, "profile", measure_profile(session.run, session.world, (checkpoint_at(session.run, LOSS),), session.crew))
 
 
 def fresh_stage(session: Session) -> None:
     """The excess term on fresh sequences at the onset and at the test-loss minimum."""
-    marks = landmarks_of(session.run)
-    steps = tuple(sorted({marks.onset, marks.loss}))
+    steps = tuple(sorted({checkpoint_at(session.run, SPLIT), checkpoint_at(session.run, LOSS)}))
     pipeline.follow(session, "fresh data", measure_fresh(session.run, session.world, steps, session.crew))
 
 

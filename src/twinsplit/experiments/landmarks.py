@@ -38,8 +38,12 @@ def all_minima(run: Run) -> Minima:
 
 def landmarks_of(run: Run) -> Landmarks:
     """Where to look closer."""
-    minima = minima_of(run, SPLIT, NEAREST, LOSS)
-    return Landmarks(*(nearest_checkpoint(run, minima.places[name].at) for name in (SPLIT, NEAREST, LOSS)))
+    return Landmarks(*(checkpoint_at(run, name) for name in (SPLIT, NEAREST, LOSS)))
+
+
+def checkpoint_at(run: Run, name: str) -> int:
+    """The kept checkpoint nearest to the minimum of one of the three curves."""
+    return nearest_checkpoint(run, minima_of(run, name).places[name].at)
 
 
 def nearest_checkpoint(run: Run, log_step: float) -> int:

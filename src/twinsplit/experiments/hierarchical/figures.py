@@ -21,7 +21,7 @@ from twinsplit.experiments.figure_store import standing, store_figure
 from twinsplit.experiments.hierarchical import panels
 from twinsplit.experiments.hierarchical.lines import OVER_NETWORKS, OVER_PAIRS, OVER_SPLITS
 from twinsplit.experiments.hierarchical.settings import Setting, Size, run_name, setting_of
-from twinsplit.experiments.landmarks import landmarks_of
+from twinsplit.experiments.landmarks import LOSS, checkpoint_at, landmarks_of
 from twinsplit.recipes import Recipe
 from twinsplit.report.sheet_page import interactive
 from twinsplit.report.sheet_print import printed
@@ -75,11 +75,11 @@ def _terms(runs: Sequence[Run]) -> list[Axes]:
 
 
 def _profiles(runs: Sequence[Run]) -> list[Axes]:
-    return [panels.profiles(run, landmarks_of(run).loss) for run in runs]
+    return [panels.profiles(run, checkpoint_at(run, LOSS)) for run in runs]
 
 
 def _random(runs: Sequence[Run]) -> list[Axes]:
-    return [panels.random_uturns(run, landmarks_of(run).loss) for run in runs]
+    return [panels.random_uturns(run, checkpoint_at(run, LOSS)) for run in runs]
 
 
 _SEQUENTIAL = "Sequential learning: coarse structure first, then fine structure, then the samples"
@@ -93,7 +93,7 @@ FIGURES: dict[str, Figure] = {
     "fig3b": Figure(
         "Where networks and oracle differ: divergence against diffusion time at the test-loss minimum",
         ("small", "middle", "large"),
-        (samples_stage, profile_stage),
+        (profile_stage,),
         _profiles,
         f"{OVER_NETWORKS} One held-out set for all three sizes. {SEQUENCES}",
         columns=3,
@@ -119,7 +119,7 @@ FIGURES: dict[str, Figure] = {
     "fig11": Figure(
         "U-turns from uniformly random sequences",
         ("middle",),
-        (samples_stage, random_stage),
+        (random_stage,),
         _random,
         "Networks at the test-loss minimum, the empirical denoiser of 256 training sequences, and belief propagation BP_k. Red band: 95% "
         "Student interval over networks; the exact denoisers are means over the same starts and noise.",
