@@ -157,11 +157,13 @@ def copied(run: Run, to: Path) -> Run:
 
 
 def everything(run: Run, world: World, hands: Crew) -> Iterator[object]:
-    marks = landmarks = landmarks_of(run) if run.measured("test_loss") else None
-    del marks
-    step = landmarks.loss if landmarks else run.steps()[-1]
+    step = run.steps()[-1]
     yield from measure_uturns(run, world, (step,), hands)
     yield from measure_random_uturns(run, world, step, hands)
+
+
+def tables(run: Run) -> dict[Path, bytes]:
+    return {p.relative_to(run.path): p.read_bytes() for p in (run.path / "measurements").rglob("step_*.parquet")}
 
 
 def test_nothing_depends_on_the_crew_and_a_lost_file_comes_back(middle: Run, world: World, tmp_path: Path) -> None:
@@ -169,9 +171,9 @@ def test_nothing_depends_on_the_crew_and_a_lost_file_comes_back(middle: Run, wor
     assert len(list(everything(alone, world, Inline()))) == 4
     with crew(2) as hands:
         list(everything(together, world, hands))
-    files = {p.relative_to(alone.path): p.read_bytes() for p in (alone.path / "measurements").rglob("*.parquet") if p.is_file()}
+    files = tables(alone)
     assert len(files) == 4
-    assert files == {p.relative_to(together.path): p.read_bytes() for p in (together.path / "measurements").rglob("*.parquet") if p.is_file()}
+    assert files == tables(together)
     stamps = {name: (alone.path / name).stat().st_mtime_ns for name in files}
     lost = next(name for name in files if "uturns.parquet" in str(name))
     (alone.path / lost).unlink()

@@ -19,7 +19,7 @@ from twinsplit.experiments.closer import (
 )
 from twinsplit.experiments.figure_store import standing, store_figure
 from twinsplit.experiments.hierarchical import panels
-from twinsplit.experiments.hierarchical.lines import OVER_NETWORKS, OVER_PAIRS
+from twinsplit.experiments.hierarchical.lines import OVER_NETWORKS, OVER_PAIRS, OVER_SPLITS
 from twinsplit.experiments.hierarchical.settings import Setting, Size, run_name, setting_of
 from twinsplit.experiments.landmarks import landmarks_of
 from twinsplit.recipes import Recipe
@@ -87,7 +87,7 @@ _SEQUENTIAL = "Sequential learning: coarse structure first, then fine structure,
 _UTURN = "Overlap with the start after noising to t and denoising back, over that of the exact oracle from the same noised starts."
 
 FIGURES: dict[str, Figure] = {
-    "fig1b": Figure(_SEQUENTIAL, ("middle",), (training_data_stage,), _sequential, f"{OVER_NETWORKS} {OVER_PAIRS} {SEQUENCES}", 2),
+    "fig1b": Figure(_SEQUENTIAL, ("middle",), (training_data_stage,), _sequential, f"{OVER_SPLITS} {OVER_PAIRS} {SEQUENCES}", 2),
     "fig3b": Figure(
         "Where networks and oracle differ: divergence against diffusion time at the test-loss minimum",
         ("small", "middle", "large"),
@@ -107,7 +107,7 @@ FIGURES: dict[str, Figure] = {
     "fig5": Figure(
         "U-turns from training and held-out sequences", ("middle",), (samples_stage, uturn_stage), _uturns, f"{_UTURN} {OVER_NETWORKS}"
     ),
-    "fig6": Figure(_SEQUENTIAL, ("small", "large"), (training_data_stage,), _sequential, f"{OVER_NETWORKS} {OVER_PAIRS} {SEQUENCES}", 2),
+    "fig6": Figure(_SEQUENTIAL, ("small", "large"), (training_data_stage,), _sequential, f"{OVER_SPLITS} {OVER_PAIRS} {SEQUENCES}", 2),
     "fig9": Figure(
         "Nearest neighbours and U-turns, small splits", ("small",), (samples_stage, uturn_stage), _both, f"{_UTURN} {OVER_NETWORKS}"
     ),
