@@ -13,12 +13,13 @@ from twinsplit.report.model import FloatArray
 from twinsplit.report.sheets import COLOURS, Axes, Line, Mark, Scale, Sheet, number
 
 Json = dict[str, Any]
-HEIGHT, ENTRY = 380, 20  # pixels: of the axes with their labels, and of a line of the legend below
+HEIGHT, ENTRY = 360, 20  # pixels: of the axes with their labels, and of a line of the legend below
 DECADES = 3  # on a longer axis only powers of ten are labelled
 CONFIG = {"responsive": True, "displaylogo": False}
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 1.5rem auto; padding: 0 1rem; }}
-h1 {{ font-size: 1.25rem; }} dl.settings div {{ display: flex; gap: 1rem; }} dt {{ min-width: 16rem; }} dd {{ margin: 0; }}</style>
+h1 {{ font-size: 1.25rem; }} h2 {{ font-size: 1rem; margin: 1.2rem 0 0; }}
+dl.settings div {{ display: flex; gap: 1rem; }} dt {{ min-width: 16rem; }} dd {{ margin: 0; }}</style>
 <script>{library}</script></head><body><h1>{title}</h1>{charts}<p>{caption}</p>
 <details><summary>Configuration</summary>{configuration}</details></body></html>
 """
@@ -30,8 +31,7 @@ def interactive(sheet: Sheet, configuration: Json) -> str:
         import plotly.graph_objects as go
     except ImportError as error:
         raise InputError("an interactive figure needs plotly", "pip install 'twinsplit[report]'") from error
-    places = {"full_html": False, "include_plotlyjs": False, "config": CONFIG}
-    charts = [go.Figure(data=_data(axes), layout=_layout(axes)).to_html(div_id=f"axes-{i}", **places) for i, axes in enumerate(sheet.axes)]
+    charts = [_chart(go.Figure(data=_data(axes), layout=_layout(axes)), axes.title, i) for i, axes in enumerate(sheet.axes)]
     return PAGE.format(
         title=escaped(sheet.title),
         library=_library(),
@@ -39,6 +39,12 @@ def interactive(sheet: Sheet, configuration: Json) -> str:
         caption=escaped(sheet.caption),
         configuration=settings(configuration),
     )
+
+
+def _chart(figure: Any, title: str, i: int) -> str:
+    """A heading of its own does not lie under plotly's buttons."""
+    chart = figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"axes-{i}", config=CONFIG)
+    return f"<h2>{escaped(title)}</h2>{chart}"
 
 
 @cache
@@ -77,14 +83,13 @@ def faded(colour: str) -> str:
 def _layout(axes: Axes) -> Json:
     entries = len(axes.lines) + len(axes.marks) + len(axes.rules)
     return {
-        "title": {"text": escaped(axes.title), "font": {"size": 15}},
         "xaxis": _axis(axes.x_scale, axes.x_label, [line.x for line in axes.lines], None),
         "yaxis": _axis(axes.y_scale, axes.y_label, _heights(axes), axes.y_range),
         "height": HEIGHT + ENTRY * entries,
-        "margin": {"t": 50, "b": 60 + ENTRY * entries, "l": 60, "r": 15},
+        "margin": {"t": 30, "b": 60 + ENTRY * entries, "l": 60, "r": 15},
         "template": "plotly_white",
         "shapes": [shape for mark in axes.marks for shape in _shapes(mark, axes)],
-        "legend": {"orientation": "v", "x": 0, "y": -60 / (HEIGHT - 110), "yanchor": "top"},
+        "legend": {"orientation": "v", "x": 0, "y": -60 / (HEIGHT - 90), "yanchor": "top"},
     }
 
 
