@@ -64,7 +64,7 @@ def test_the_papers_world_bears_out_every_claim(tmp_path: Path) -> None:
         ({"fresh_spread": 3.0}, {"C4": OPEN, "C5": YES}),
         ({"jitter": 0.5}, {"C4": OPEN, "C5": OPEN, "C6": YES}),
     ],
-    ids=lambda value: " ".join(value),
+    ids=" ".join,
 )
 def test_planted_truths(change: dict[str, object], verdicts: dict[str, str], tmp_path: Path) -> None:
     claims = judged(tmp_path, replace(Truth(), **change))  # type: ignore[arg-type]

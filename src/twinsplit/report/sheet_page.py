@@ -13,7 +13,7 @@ from twinsplit.report.model import FloatArray
 from twinsplit.report.sheets import COLOURS, Axes, Line, Mark, Scale, Sheet, number
 
 Json = dict[str, Any]
-HEIGHT, ENTRY = 360, 20  # pixels: of the axes with their labels, and of a line of the legend below
+HEIGHT, ENTRY = 440, 20  # pixels: of the axes with their labels, and of a line of the legend below
 DECADES = 3  # on a longer axis only powers of ten are labelled
 CONFIG = {"responsive": True, "displaylogo": False}
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -131,10 +131,7 @@ def _shapes(mark: Mark, axes: Axes) -> list[Json]:
 def _keys(axes: Axes) -> list[Json]:
     """What the shapes and rules are, in the legend, where labels cannot lie upon each other. Rules are traces from end to end."""
     ends = np.concatenate([line.x for line in axes.lines])
-    marks = [
-        {"x": [None], "y": [None], "name": escaped(mark.label), "line": {"dash": "dash", "color": COLOURS[mark.colour]}}
-        for mark in axes.marks
-    ]
+    marks = [{"x": [None], "y": [None], "name": escaped(mark.label), "line": _key(mark)} for mark in axes.marks]
     rules = [
         {
             "x": [float(ends.min()), float(ends.max())],
@@ -145,3 +142,10 @@ def _keys(axes: Axes) -> list[Json]:
         for rule in axes.rules
     ]
     return [{"type": "scatter", "mode": "lines", "hoverinfo": "skip"} | key for key in marks + rules]
+
+
+def _key(mark: Mark) -> Json:
+    """Dashes for a place; a broad pale line where there is only an interval."""
+    if mark.x is None:
+        return {"width": 10, "color": faded(mark.colour)}
+    return {"dash": "dash", "color": COLOURS[mark.colour]}

@@ -60,7 +60,7 @@ def _draw(place: "matplotlib.axes.Axes", axes: Axes) -> None:
     place.set_ylabel(axes.y_label, fontsize=9)
     place.tick_params(labelsize=8)
     # below the axes: inside, there is no place that bands and curves leave free
-    place.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, columnspacing=1.0)
+    place.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, columnspacing=1.0, handlelength=3.2)
     for side in ("top", "right"):
         place.spines[side].set_visible(False)
 
