@@ -175,6 +175,7 @@ def test_unknown_words_are_refused() -> None:
         "onset",
         "report",
         "figure",
+        "claims",
         "doctor",
     ],
 )

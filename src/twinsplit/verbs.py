@@ -154,6 +154,8 @@ def figure(asked: "cli.Figure") -> None:
     from twinsplit.experiments.hierarchical import figures
 
     if asked.name in gtv.FIGURES:
+        if asked.seeds is not None:
+            raise InputError(f"{asked.name} has no --seeds", "leave it out: it is for fig1b to fig11")
         made = gtv.make_figure(asked.name, asked.scale, asked.out, asked.seed)
     elif asked.name in figures.FIGURES:
         with _crew(asked.workers, available_cores()) as hands:

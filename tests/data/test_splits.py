@@ -86,3 +86,43 @@ def test_contents_that_published_splits_share_are_counted() -> None:
     assert shared_contents(data, splits) == {(0, 1): 1, (0, 2): 1}
     with pytest.raises(InputError, match="more data"):
         published_splits(data, (0, 3), 3, 1)
+
+
+def contents(data: np.ndarray, rows: np.ndarray) -> set[tuple[int, ...]]:
+    return {tuple(row) for row in data[rows].tolist()}
+
+
+@given(arrays(np.int8, st.tuples(st.integers(30, 80), st.just(3)), elements=st.integers(0, 4)), st.integers(6, 20))
+def test_a_held_out_set_apart_is_the_same_whatever_the_splits(data: np.ndarray, apart: int) -> None:
+    """It shares no content with the first `apart` rows, in which all splits lie, and repeats within it stay."""
+    held_out = []
+    free = [i for i in range(apart, len(data)) if tuple(data[i].tolist()) not in contents(data, np.arange(apart))]
+    for splits, size in ((2, 1), (2, 2), (3, 1)):
+        try:
+            found = disjoint_splits(data, splits, size, 4, apart)
+        except InputError:
+            within = len(contents(data, np.arange(apart)))
+            assert len(free) < 4 or within < splits * size  # enough distinct contents always suffice
+            continue
+        found.check(data)
+        assert found.rows.max() < apart
+        held_out.append(found.held_out.tolist())
+    assert all(rows == free[:4] for rows in held_out)
+
+
+@given(samples)
+def test_splits_do_not_move_when_the_held_out_set_keeps_apart(data: np.ndarray) -> None:
+    try:
+        here, apart = disjoint_splits(data, 2, 3, 1), disjoint_splits(data, 2, 3, 1, len(data) - 1)
+    except InputError:
+        return
+    assert here.rows.tolist() == apart.rows.tolist()
+
+
+def test_splits_that_reach_beyond_are_refused() -> None:
+    data = np.arange(20, dtype=np.int8)[:, None]
+    assert disjoint_splits(data, 2, 4, 3, 8).held_out.tolist() == [8, 9, 10]
+    with pytest.raises(InputError, match=r"the splits reach row 7, beyond the first 7 .*raise data.apart"):
+        disjoint_splits(data, 2, 4, 3, 7)
+    with pytest.raises(InputError, match="a split needs 3 samples, 1 of 20 are left"):
+        disjoint_splits(data, 2, 4, 3, 19)

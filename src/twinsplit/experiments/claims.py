@@ -73,11 +73,11 @@ def c3(run: Run, marks: Landmarks) -> Part:
 
 
 def _inside(peak: Turn, T: int) -> Verdict:
-    """Intermediate: not at an end, and in the first half of the times."""
+    """Intermediate: not at an end, and in the first half of the times; it fails where the whole interval lies in the second half."""
     low, high = peak.interval
-    if not peak.reached:
+    if low is not None and low >= T / 2:
         return "does not hold"
-    return "holds" if low is not None and high is not None and high < T / 2 else "not enough power"
+    return "holds" if peak.reached and low is not None and high is not None and high < T / 2 else "not enough power"
 
 
 def profile(run: Run, step: int, k: int) -> tuple[Floats, Floats]:
@@ -156,6 +156,8 @@ def c6(minima: Minima, level: int) -> list[Part]:
     """The slope of the log step of the minimum over k, from the exact one on, and no neighbours in the wrong order."""
     depth = sum(name.startswith("BP_") for name in minima.places)
     names = [f"BP_{k}" for k in range(level, depth)]
+    if len(names) < 2:
+        return [unjudged("slope of ln(step of the minimum) over k", f"BP_{level} is exact and the coarsest")]
     slope = minima.slope(names, list(range(level, depth)))
     trend = Part("slope of ln(step of the minimum) over k", slope.value, slope.interval, _over(minima), _negative(slope.interval))
     return [trend, *(_not_reversed(minima, k) for k in range(level, depth - 1))]

@@ -54,8 +54,10 @@ def runs_of(paths: Sequence[Path]) -> list[tuple[Path, Recipe]]:
 def _runs_behind(path: Path) -> list[Path]:
     if (path / "config.json").is_file():
         return [path]
-    configuration = path.parent / f"{path.name.split('.')[0].removesuffix('-config')}-config.json"
-    if path.is_dir() or not configuration.is_file():
+    stem = path.name.split(".")[0]
+    names = [stem, *(stem.removesuffix(part) for part in ("-config", "-curves", "-marks"))]
+    configuration = next((found for name in names if (found := path.parent / f"{name}-config.json").is_file()), None)
+    if path.is_dir() or configuration is None:
         raise InputError(f"{path} is neither a run folder nor a figure", "give a run folder, or a file such as OUT/fig5.png")
     runs = read_json(configuration).get("runs")
     if not runs:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from twinsplit.store import encode_table, write_bytes
+from twinsplit.store import encode_table, read_json, write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +40,8 @@ def store_figure(
     for part, table in tables.items():
         contents[f"{name}-{part}.parquet"] = encode_table(table)
         contents[f"{name}-{part}.json"] = json.dumps(table.to_pydict(), allow_nan=False).encode()
-    contents[configuration_name(name)] = encode_configuration(name, configuration)
+    files = [*contents, configuration_name(name)]
+    contents[configuration_name(name)] = encode_configuration(name, {**configuration, "files": files})
     (out / configuration_name(name)).unlink(missing_ok=True)  # a figure that is being remade does not stand
     for file, content in contents.items():
         write_bytes(out / file, content)
@@ -58,8 +59,11 @@ def encode_configuration(name: str, configuration: Mapping[str, Any]) -> bytes:
 
 
 def standing(out: Path, name: str, configuration: Mapping[str, Any]) -> list[Path]:
-    """The files of a figure that stands with this very configuration; empty when it does not."""
+    """The files of a figure that stands with this very configuration; empty when it does not, or when one of them is missing."""
     whole = out / configuration_name(name)
-    if not whole.is_file() or whole.read_bytes() != encode_configuration(name, configuration):
+    if not whole.is_file():
         return []
-    return sorted(out.glob(f"{name}[.-]*"))
+    stored = read_json(whole)
+    files = [out / file for file in stored.pop("files", [])]
+    same = stored == json.loads(encode_configuration(name, configuration))
+    return files if same and all(file.is_file() for file in files) else []

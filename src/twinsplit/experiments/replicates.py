@@ -62,16 +62,18 @@ def split_curve(run: Run) -> LeftOut:
 def neighbour_divergences(run: Run) -> tuple[Floats, Floats]:
     """Steps (S,) and nearest-neighbour divergences (S, K) of the members, in nats."""
     by_step: dict[int, list[dict[str, Any]]] = {}
-    for row in run.table(NEIGHBOURS).to_pylist():
-        by_step.setdefault(row["step"], []).append(row)
+    table = run.table(NEIGHBOURS)
+    names, distances = table.drop_columns(["values"]).to_pylist(), table.column("values")
+    for row, values in zip(names, distances, strict=True):
+        by_step.setdefault(row["step"], []).append(row | {"values": values.values.to_numpy().astype(np.int64)})
     return np.array(list(by_step), dtype=np.float64), np.array([_divergences(rows, run) for rows in by_step.values()])
 
 
 def _divergences(rows: list[dict[str, Any]], run: Run) -> list[float]:
     length = int(run.read_json("data.json")["shape"][1])
-    held_out = {row["split"]: np.array(row["values"], dtype=np.int64) for row in rows if row["source"] == "held_out"}
+    held_out = {row["split"]: row["values"] for row in rows if row["source"] == "held_out"}
     made = sorted((row for row in rows if row["source"] == "generated"), key=lambda row: row["member"])
-    return [nearest_neighbour_divergence(np.array(row["values"], dtype=np.int64), held_out[row["split"]], length) for row in made]
+    return [nearest_neighbour_divergence(row["values"], held_out[row["split"]], length) for row in made]
 
 
 def neighbour_curve(run: Run) -> LeftOut:

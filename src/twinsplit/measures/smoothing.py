@@ -59,9 +59,11 @@ def smoother(x: ArrayLike, grid: ArrayLike, penalty: float) -> Smoother:
     """
     x, grid = finite(x, 1), finite(grid, 1)
     B, over_grid = (spline_basis(v, x[0], x[-1], SEGMENTS) for v in (x, grid))
-    inverse = np.linalg.inv(B.T @ B + penalty * DIFFERENCES.T @ DIFFERENCES)
-    rough = np.sqrt(penalty) * over_grid @ inverse @ DIFFERENCES.T
-    return Smoother(x, grid, over_grid @ inverse @ B.T, B @ inverse @ B.T, rough, penalty)
+    # by QR, not from the normal equations: those lose the unpenalised cubics when the penalty is large, and a parabola its minimum
+    q, r = np.linalg.qr(np.concatenate([B, np.sqrt(penalty) * DIFFERENCES]))
+    coefficients = np.linalg.solve(r, q.T)
+    of_values, of_differences = coefficients[:, : len(x)], coefficients[:, len(x) :]
+    return Smoother(x, grid, over_grid @ of_values, B @ of_values, over_grid @ of_differences, penalty)
 
 
 @dataclass(frozen=True, eq=False)

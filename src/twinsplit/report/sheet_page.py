@@ -2,17 +2,24 @@
 
 from functools import cache
 from importlib.resources import files
+from math import ceil, floor, log10
 from typing import Any
+
+import numpy as np
 
 from twinsplit.errors import InputError
 from twinsplit.report.markup import escaped, settings
-from twinsplit.report.sheets import COLOURS, Axes, Line, Mark, Sheet, number
+from twinsplit.report.model import FloatArray
+from twinsplit.report.sheets import COLOURS, Axes, Line, Mark, Scale, Sheet, number
 
 Json = dict[str, Any]
-HEIGHT = 380
+HEIGHT, ENTRY = 440, 20  # pixels: of the axes with their labels, and of a line of the legend below
+DECADES = 3  # on a longer axis only powers of ten are labelled
+CONFIG = {"responsive": True, "displaylogo": False}
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 1.5rem auto; padding: 0 1rem; }}
-h1 {{ font-size: 1.25rem; }} dl.settings div {{ display: flex; gap: 1rem; }} dt {{ min-width: 16rem; }} dd {{ margin: 0; }}</style>
+h1 {{ font-size: 1.25rem; }} h2 {{ font-size: 1rem; margin: 1.2rem 0 0; }}
+dl.settings div {{ display: flex; gap: 1rem; }} dt {{ min-width: 16rem; }} dd {{ margin: 0; }}</style>
 <script>{library}</script></head><body><h1>{title}</h1>{charts}<p>{caption}</p>
 <details><summary>Configuration</summary>{configuration}</details></body></html>
 """
@@ -24,10 +31,7 @@ def interactive(sheet: Sheet, configuration: Json) -> str:
         import plotly.graph_objects as go
     except ImportError as error:
         raise InputError("an interactive figure needs plotly", "pip install 'twinsplit[report]'") from error
-    charts = [
-        go.Figure(data=_data(axes), layout=_layout(axes)).to_html(full_html=False, include_plotlyjs=False, div_id=f"axes-{i}")
-        for i, axes in enumerate(sheet.axes)
-    ]
+    charts = [_chart(go.Figure(data=_data(axes), layout=_layout(axes)), axes.title, i) for i, axes in enumerate(sheet.axes)]
     return PAGE.format(
         title=escaped(sheet.title),
         library=_library(),
@@ -37,19 +41,31 @@ def interactive(sheet: Sheet, configuration: Json) -> str:
     )
 
 
+def _chart(figure: Any, title: str, i: int) -> str:
+    """A heading of its own does not lie under plotly's buttons."""
+    chart = figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"axes-{i}", config=CONFIG)
+    return f"<h2>{escaped(title)}</h2>{chart}"
+
+
 @cache
 def _library() -> str:
     return files("twinsplit.report").joinpath("assets/plotly-basic.min.js").read_text(encoding="utf-8")
 
 
 def _data(axes: Axes) -> list[Json]:
-    return [trace for line in axes.lines for trace in _traces(line)]
+    return [*(trace for line in axes.lines for trace in _traces(line, _floor(axes))), *_keys(axes)]
 
 
-def _traces(line: Line) -> list[Json]:
+def _floor(axes: Axes) -> float:
+    """Where bands end on a logarithmic axis: an interval may reach below 0, a shape there may not."""
+    heights = np.concatenate([line.y for line in axes.lines])
+    return float(min(heights[heights > 0], default=1.0)) / 2 if axes.y_scale == "log" else -np.inf
+
+
+def _traces(line: Line, floor: float) -> list[Json]:
     """Band and curve, which the legend shows and hides together."""
     seen, name = (line.low == line.low) & (line.high == line.high), escaped(line.label)
-    x, low, high = line.x[seen], line.low[seen], line.high[seen]
+    x, low, high = line.x[seen], np.maximum(line.low[seen], floor), line.high[seen]
     group = {"type": "scatter", "legendgroup": name, "name": name}
     outline = {"x": [*x.tolist(), *x[::-1].tolist()], "y": [*high.tolist(), *low[::-1].tolist()]}
     band = {"mode": "lines", "fill": "toself", "fillcolor": faded(line.colour), "line": {"width": 0}}
@@ -65,36 +81,71 @@ def faded(colour: str) -> str:
 
 
 def _layout(axes: Axes) -> Json:
-    y_axis: Json = {"type": axes.y_scale, "title": {"text": escaped(axes.y_label)}}
-    if axes.y_range and axes.y_scale == "linear":
-        y_axis["range"] = list(axes.y_range)
-    rules = [
-        {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": rule.y, "y1": rule.y, "line": {"dash": "dot", "color": COLOURS["grey"]}}
-        for rule in axes.rules
-    ]
+    entries = len(axes.lines) + len(axes.marks) + len(axes.rules)
     return {
-        "title": {"text": escaped(axes.title)},
-        "xaxis": {"type": axes.x_scale, "title": {"text": escaped(axes.x_label)}},
-        "yaxis": y_axis,
-        "height": HEIGHT,
+        "xaxis": _axis(axes.x_scale, axes.x_label, [line.x for line in axes.lines], None),
+        "yaxis": _axis(axes.y_scale, axes.y_label, _heights(axes), axes.y_range),
+        "height": HEIGHT + ENTRY * entries,
+        "margin": {"t": 30, "b": 60 + ENTRY * entries, "l": 60, "r": 15},
         "template": "plotly_white",
-        "shapes": rules + [shape for mark in axes.marks for shape in _shapes(mark)],
-        "annotations": [_annotation(mark, axes) for mark in axes.marks if mark.x is not None],
+        "shapes": [shape for mark in axes.marks for shape in _shapes(mark, axes)],
+        "legend": {"orientation": "v", "x": 0, "y": -60 / (HEIGHT - 90), "yanchor": "top"},
     }
 
 
-def _shapes(mark: Mark) -> list[Json]:
+def _heights(axes: Axes) -> list[FloatArray]:
+    return [v[np.isfinite(v)] for line in axes.lines for v in (line.y, np.maximum(line.low, _floor(axes)), line.high)]
+
+
+def _axis(scale: Scale, label: str, values: list[FloatArray], shown: tuple[float, float] | None) -> Json:
+    """Numbers in full: plotly's own labels of a logarithmic axis are single digits."""
+    axis: Json = {"type": scale, "title": {"text": escaped(label)}, "automargin": True}
+    if scale == "log":
+        ticks = round_numbers(np.concatenate(values))
+        axis |= {"tickvals": ticks, "ticktext": [f"{v:,.6g}" for v in ticks]}
+    elif shown:
+        axis["range"] = list(shown)
+    return axis
+
+
+def round_numbers(values: FloatArray) -> list[float]:
+    """1, 2, 5 times powers of ten, a little beyond the positive values; powers alone over many decades."""
+    positive = values[values > 0]
+    if not len(positive):
+        return []
+    first, last = floor(log10(positive.min())), ceil(log10(positive.max()))
+    factors = (1, 2, 5) if last - first <= DECADES else (1,)
+    return [float(f"{factor}e{power}") for power in range(first, last + 1) for factor in factors]
+
+
+def _shapes(mark: Mark, axes: Axes) -> list[Json]:
+    """The line of a mark and its interval; an open side reaches to the end of the curves."""
     place: Json = {"yref": "paper", "y0": 0, "y1": 1}
+    ends = np.concatenate([line.x for line in axes.lines])
+    low, high = (float(end) if bound is None else bound for bound, end in ((mark.low, ends.min()), (mark.high, ends.max())))
     line = {"type": "line", "x0": mark.x, "x1": mark.x, "line": {"dash": "dash", "color": COLOURS[mark.colour]}}
-    area = {"type": "rect", "x0": mark.low, "x1": mark.high, "fillcolor": faded(mark.colour), "line": {"width": 0}, "layer": "below"}
-    drawn = [line] if mark.x is not None else []
-    return [place | shape for shape in (drawn + ([area] if mark.low is not None and mark.high is not None else []))]
+    area = {"type": "rect", "x0": low, "x1": high, "fillcolor": faded(mark.colour), "line": {"width": 0}, "layer": "below"}
+    return [place | line] * (mark.x is not None) + [place | area] * (mark.low is not None or mark.high is not None)
 
 
-def _annotation(mark: Mark, axes: Axes) -> Json:
-    """Annotations on a logarithmic axis are placed by the exponent."""
-    from math import log10
+def _keys(axes: Axes) -> list[Json]:
+    """What the shapes and rules are, in the legend, where labels cannot lie upon each other. Rules are traces from end to end."""
+    ends = np.concatenate([line.x for line in axes.lines])
+    marks = [{"x": [None], "y": [None], "name": escaped(mark.label), "line": _key(mark)} for mark in axes.marks]
+    rules = [
+        {
+            "x": [float(ends.min()), float(ends.max())],
+            "y": [rule.y] * 2,
+            "name": escaped(rule.label),
+            "line": {"dash": "dot", "color": COLOURS["grey"]},
+        }
+        for rule in axes.rules
+    ]
+    return [{"type": "scatter", "mode": "lines", "hoverinfo": "skip"} | key for key in marks + rules]
 
-    assert mark.x is not None
-    at = log10(mark.x) if axes.x_scale == "log" else mark.x
-    return {"x": at, "y": 1, "yref": "paper", "yanchor": "bottom", "text": escaped(mark.label), "showarrow": False, "font": {"size": 11}}
+
+def _key(mark: Mark) -> Json:
+    """Dashes for a place; a broad pale line where there is only an interval."""
+    if mark.x is None:
+        return {"width": 10, "color": faded(mark.colour)}
+    return {"dash": "dash", "color": COLOURS[mark.colour]}

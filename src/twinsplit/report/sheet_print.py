@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DASHES = {"solid": "-", "dash": "--", "dot": ":"}
-WIDTH, HEIGHT, CAPTION_LINE = 4.6, 3.5, 0.16  # inches, for one pair of axes and for a line of the caption
-CHARACTERS_PER_INCH = 14
+WIDTH, HEIGHT = 4.6, 3.3  # inches, of one pair of axes
+CAPTION_LINE, ENTRY = 0.19, 0.15  # inches, of a line of the caption and of the legend
+CHARACTERS_PER_INCH = 16
 
 
 def printed(sheet: Sheet) -> "Figure":
@@ -26,15 +27,16 @@ def printed(sheet: Sheet) -> "Figure":
     width = max(WIDTH * columns, 6.5)
     caption = fill(sheet.caption, int(width * CHARACTERS_PER_INCH))
     below = CAPTION_LINE * (caption.count("\n") + 1) + 0.1
-    height = HEIGHT * rows + 0.3 + below
+    legend = ENTRY * max(-(-(len(a.lines) + len(a.marks) + len(a.rules)) // 2) for a in sheet.axes)
+    height = (HEIGHT + legend) * rows + 0.3 + below
     figure = Figure(figsize=(width, height))
     grid = figure.subplots(rows, columns, squeeze=False)
     for place, axes in zip(grid.flat, sheet.axes, strict=False):
         _draw(place, axes)
     for place in grid.flat[len(sheet.axes) :]:
         place.set_axis_off()
-    title = figure.suptitle(sheet.title, fontsize=11, x=0.01, ha="left", va="top", y=1 - 0.08 / height)
-    title.set_in_layout(False)  # its room is kept below, once
+    # not a suptitle, for which the layout would make room a second time
+    figure.text(0.01, 1 - 0.08 / height, sheet.title, fontsize=11, ha="left", va="top")
     figure.text(0.01, 0.06 / height, caption, fontsize=8, va="bottom", ha="left", color=COLOURS["ink"])
     figure.tight_layout(rect=(0, below / height, 1, 1 - 0.3 / height))
     return figure
@@ -57,7 +59,8 @@ def _draw(place: "matplotlib.axes.Axes", axes: Axes) -> None:
     place.set_xlabel(axes.x_label, fontsize=9)
     place.set_ylabel(axes.y_label, fontsize=9)
     place.tick_params(labelsize=8)
-    place.legend(fontsize=7, framealpha=0.8, edgecolor="none")
+    # below the axes: inside, there is no place that bands and curves leave free
+    place.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, columnspacing=1.0, handlelength=3.2)
     for side in ("top", "right"):
         place.spines[side].set_visible(False)
 

@@ -47,7 +47,8 @@ class Figure:
 
     def recipes(self, setting: Setting, seed: int, splits: int | None) -> dict[str, Recipe]:
         """The runs by folder name."""
-        count = splits or (setting.paired if self.seeds_per_split > 1 else setting.splits)
+        default = setting.paired if self.seeds_per_split > 1 else setting.splits
+        count = default if splits is None else splits
         made = [(size, setting.recipe(size, seed, count, self.seeds_per_split)) for size in self.sizes]
         return {run_name(size, recipe): recipe for size, recipe in made}
 

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 EPOCH = "epoch (passes over the split)"
 SEQUENCE, TOKEN = "nats per sequence", "nats per token"
 OVER_NETWORKS = f"Bands: {LEVEL:.0%} Student interval over networks, each on a split of its own."
-OVER_SPLITS = f"Bands: {LEVEL:.0%} Student interval over splits, the networks of one split averaged."
+OVER_SPLITS = f"Bands of networks: {LEVEL:.0%} Student interval over splits, after a mean over the networks that share one."
 OVER_PAIRS = f"Bands of pairs: {LEVEL:.0%} interval, leaving out one split with all its pairs at a time, because pairs share networks."
 
 
@@ -38,8 +38,15 @@ def _label(text: str) -> Label:
 
 
 def member_line(run: Run, table: Table, text: str, colour: str, dash: Dash = "solid") -> Line:
-    """Mean over networks."""
-    return line(run, member_series(table, _label(text)), colour, dash)
+    """Mean over networks; those on one split share its peculiarities, so that the splits are what is replicated."""
+    return line(run, member_series(over_splits(table), _label(text)), colour, dash)
+
+
+def over_splits(table: Table) -> Table:
+    """Means over the networks of each split: a row per step and split."""
+    keys, groups = np.unique(np.stack([table.columns["step"], table.columns["split"]]), axis=1, return_inverse=True)
+    means = np.bincount(groups.ravel(), table.means) / np.bincount(groups.ravel())
+    return Table({"step": keys[0], "split": keys[1]}, means)
 
 
 def pair_line(run: Run, table: Table, text: str, colour: str, dash: Dash = "solid") -> Line:

@@ -1,0 +1,195 @@
+"""U-turns equal their definition, oracle and networks begin alike, and nothing depends on crew, chunk or resumption."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from twinsplit.diffusion.sampler import Ancestral
+from twinsplit.exact.belief import TreeOracle
+from twinsplit.exact.empirical import EmpiricalDenoiser
+from twinsplit.experiments.claims import overlap_ratios
+from twinsplit.experiments.landmarks import landmarks_of
+from twinsplit.experiments.uturns import (
+    FRACTIONS,
+    RANDOM_FRACTIONS,
+    Course,
+    Starts,
+    measure_random_uturns,
+    measure_uturns,
+    overlaps,
+    random_starts,
+    test_starts,
+    times_of,
+    train_starts,
+)
+from twinsplit.experiments.world import World
+from twinsplit.store import Run
+from twinsplit.training.loop import load_ensemble
+from twinsplit.workers import Crew, Inline, crew
+
+held_out_starts = test_starts
+del test_starts  # pytest would take it for a test
+
+
+@pytest.fixture(scope="module")
+def world(middle: Run) -> World:
+    return World.of(middle.recipe)
+
+
+def rows_of(run: Run, name: str, **wanted: object) -> list[dict[str, object]]:
+    return [row for row in run.table(name).to_pylist() if all(row[key] == value for key, value in wanted.items())]
+
+
+def by_hand(world: World, denoiser: object, sequence: np.ndarray, row: int, t: int) -> float:
+    """The overlap of one start: noised, walked back step by step, compared token by token; repetition by repetition."""
+    repetitions, noise = world.recipe.measuring.uturn_repetitions, world.root.child("uturn").child(str(t))
+    kept = []
+    for repetition in range(repetitions):
+        one = torch.tensor([row * repetitions + repetition])
+        x_0 = torch.zeros(1, world.grammar.length, world.grammar.vocab_size)
+        for site, token in enumerate(sequence):
+            x_0[0, site, token] = 1.0
+        x = world.schedule.noised(x_0, t, noise.child("forward").normal(t, one, tuple(x_0.shape[1:]), torch.float32))
+        for s in range(t, 0, -1):
+            mean, variance = world.schedule.reverse(x, denoiser(x, s).mean.float(), s, s - 1)  # type: ignore[operator]
+            x = mean + variance.sqrt() * noise.child("backward").normal(s, one, tuple(x_0.shape[1:]), torch.float32)
+        kept.append(np.mean([int(x[0, site].argmax()) == token for site, token in enumerate(sequence)]))
+    return float(np.mean(kept))
+
+
+def test_the_oracles_overlaps_are_what_they_are_defined_as(middle: Run, world: World) -> None:
+    times, oracle = times_of(world, FRACTIONS), TreeOracle(world.grammar, world.schedule)
+    for data, split, rows in (("test", -1, world.splits.held_out), ("train", 2, world.splits.rows[2])):
+        for t in times[-2:]:
+            (found,) = rows_of(middle, "uturns_oracle", data=data, split=split, t=t)
+            expected = [by_hand(world, oracle, world.data.sequences[row], int(row), t) for row in rows[:6]]
+            np.testing.assert_allclose(found["values"], expected, atol=1e-6)
+
+
+def test_a_networks_overlaps_are_what_they_are_defined_as(middle: Run, world: World) -> None:
+    step, t = landmarks_of(middle).loss, times_of(world, FRACTIONS)[-1]
+    denoiser = load_ensemble(middle, world.network, step).member(1)
+    (found,) = rows_of(middle, "uturns", step=step, member=1, data="train", t=t)
+    with torch.no_grad():
+        expected = [by_hand(world, denoiser, world.data.sequences[row], int(row), t) for row in world.splits.rows[1][:6]]
+    np.testing.assert_allclose(found["values"], expected, atol=1e-6)
+
+
+def test_every_network_meets_every_start(middle: Run, world: World) -> None:
+    rows, times = middle.table("uturns").to_pylist(), times_of(world, FRACTIONS)
+    marks = landmarks_of(middle)
+    expected = {(s, m, d, t) for s in (marks.nearest, marks.loss) for m in range(3) for d in ("test", "train") for t in times}
+    assert {(r["step"], r["member"], r["data"], r["t"]) for r in rows} == expected
+    assert len(rows) == len(expected)
+    assert all(len(r["values"]) == 6 for r in rows)
+    assert len(middle.table("uturns_oracle")) == (1 + 3) * len(times)
+
+
+class Recorder:
+    """A denoiser that keeps the first states it meets."""
+
+    def __init__(self, inner: object) -> None:
+        self.inner, self.seen = inner, []
+
+    def __call__(self, x: torch.Tensor, t: int) -> object:
+        self.seen.append(x.clone())
+        return self.inner(x, t)  # type: ignore[operator]
+
+
+def test_oracle_and_network_begin_from_the_same_noised_starts(middle: Run, world: World) -> None:
+    course, starts = Course.of(world), held_out_starts(world)
+    first = [Recorder(model) for model in (world.oracle(), load_ensemble(middle, world.network, middle.steps()[-1]).member(0))]
+    for denoiser in first:
+        overlaps(course, denoiser, starts, 6)  # type: ignore[arg-type]
+    assert torch.equal(first[0].seen[0], first[1].seen[0])
+    assert not torch.equal(first[0].seen[-1], first[1].seen[-1])
+
+
+def test_a_start_does_not_depend_on_its_company_or_the_chunk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    course, oracle, starts = Course.of(world), world.oracle(), held_out_starts(world)
+    whole = overlaps(course, oracle, starts, 5)
+    part = overlaps(course, oracle, Starts(starts.tokens[2:4], starts.ids[2:4]), 5)
+    assert torch.equal(whole[2:4], part)
+    monkeypatch.setattr("twinsplit.experiments.uturns.CHUNK", 5)
+    assert torch.equal(overlaps(course, oracle, starts, 5), whole)
+
+
+def test_repetitions_are_not_the_same_uturn(world: World) -> None:
+    course = Course(Ancestral(world.schedule), world.grammar.vocab_size, 40, world.root.child("uturn"))
+    assert len(set(overlaps(course, world.oracle(), held_out_starts(world), 25).tolist())) > 1
+
+
+def test_random_starts_are_uniform_and_forgotten_alike(middle: Run, world: World) -> None:
+    starts = random_starts(world)
+    assert starts.tokens.shape == (100, world.grammar.length)
+    counts = torch.bincount(starts.tokens.flatten(), minlength=world.grammar.vocab_size)
+    assert counts.min() > 60  # of 100 expected, standard deviation 8.7
+    times = times_of(world, RANDOM_FRACTIONS)
+    points = EmpiricalDenoiser(world.split_tokens()[0][:256], world.schedule, world.grammar.vocab_size)
+    for name, denoiser in (("empirical", points), ("BP_1", TreeOracle(world.grammar, world.schedule, 1))):
+        (found,) = rows_of(middle, "uturns_random_exact", model=name, t=times[0])
+        expected = [by_hand(world, denoiser, starts.tokens[i].numpy(), i, times[0]) for i in range(4)]
+        np.testing.assert_allclose(found["values"][:4], expected, atol=1e-6)  # type: ignore[index]
+    names = [row["model"] for row in rows_of(middle, "uturns_random_exact", t=times[0])]
+    assert names == ["empirical", "BP_0", "BP_1", "BP_2"]
+
+
+def test_ratios_compare_with_the_oracle_from_the_same_starts(middle: Run, world: World) -> None:
+    step = landmarks_of(middle).loss
+    for data in ("train", "test"):
+        ratios = overlap_ratios(middle, step, data)
+        for i, t in enumerate(times_of(world, FRACTIONS)):
+            for member in range(3):
+                (row,) = rows_of(middle, "uturns", step=step, member=member, data=data, t=t)
+                (exact,) = rows_of(middle, "uturns_oracle", data=data, t=t, split=member if data == "train" else -1)
+                assert ratios[i, member] == pytest.approx(np.mean(row["values"]) / np.mean(exact["values"]), rel=1e-6)
+
+
+def copied(run: Run, to: Path) -> Run:
+    """The run without its U-turns; checkpoints are shared."""
+    (to / "checkpoints").mkdir(parents=True)
+    for file in [run.path / "config.json", *(run.path / "checkpoints").iterdir()]:
+        (to / file.relative_to(run.path)).write_bytes(file.read_bytes())
+    return Run.open(to)
+
+
+def everything(run: Run, world: World, hands: Crew) -> Iterator[object]:
+    step = run.steps()[-1]
+    yield from measure_uturns(run, world, (step,), hands)
+    yield from measure_random_uturns(run, world, step, hands)
+
+
+def tables(run: Run) -> dict[Path, bytes]:
+    return {p.relative_to(run.path): p.read_bytes() for p in (run.path / "measurements").rglob("step_*.parquet")}
+
+
+def test_nothing_depends_on_the_crew_and_a_lost_file_comes_back(middle: Run, world: World, tmp_path: Path) -> None:
+    alone, together = copied(middle, tmp_path / "alone"), copied(middle, tmp_path / "together")
+    assert len(list(everything(alone, world, Inline()))) == 4
+    with crew(2) as hands:
+        list(everything(together, world, hands))
+    files = tables(alone)
+    assert len(files) == 4
+    assert files == tables(together)
+    stamps = {name: (alone.path / name).stat().st_mtime_ns for name in files}
+    lost = next(name for name in files if "uturns.parquet" in str(name))
+    (alone.path / lost).unlink()
+    assert len(list(everything(alone, world, Inline()))) == 1
+    assert (alone.path / lost).read_bytes() == files[lost]
+    assert all((alone.path / name).stat().st_mtime_ns == stamp for name, stamp in stamps.items() if name != lost)
+    assert list(everything(alone, world, Inline())) == []
+
+
+def test_times_are_the_published_fractions(world: World) -> None:
+    assert times_of(world, FRACTIONS) == (1, 2, 4, 6)  # of T = 50: 0.5 is raised to 1, 1.5 rounds to 2
+    assert times_of(world, (1.0,)) == (50,)
+
+
+def test_starts_are_whose_they_say(world: World) -> None:
+    for split in range(3):
+        np.testing.assert_array_equal(train_starts(world, split).ids, world.splits.rows[split])
+        np.testing.assert_array_equal(train_starts(world, split).tokens, world.split_tokens()[split])
+    np.testing.assert_array_equal(held_out_starts(world).tokens, world.held_out()[:6])
