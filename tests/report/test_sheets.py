@@ -216,6 +216,8 @@ def test_the_page_draws_quietly(driver: Any, tmp_path: Path, text: str, width: i
     assert keys == [thing.label for thing in (*a_sheet(text).axes[0].lines, *a_sheet(text).axes[0].marks)]
     assert driver.execute_script("return window.broken === undefined && document.images.length === 0")
     assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
+    buttons = "return [...document.querySelectorAll('.modebar-btn')].map((b) => b.getAttribute('data-title') || b.href)"
+    assert not [label for label in driver.execute_script(buttons) if "hare" in label or "http" in label]
     assert driver.get_log("browser") == []
     if text == "twins":
         assert driver.execute_script("return document.documentElement.scrollWidth") <= width

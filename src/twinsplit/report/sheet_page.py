@@ -15,7 +15,7 @@ from twinsplit.report.sheets import COLOURS, Axes, Line, Mark, Scale, Sheet, num
 Json = dict[str, Any]
 HEIGHT, ENTRY = 440, 20  # pixels: of the axes with their labels, and of a line of the legend below
 DECADES = 3  # on a longer axis only powers of ten are labelled
-CONFIG = {"responsive": True, "displaylogo": False}
+CONFIG = {"responsive": True, "displaylogo": False, "showSendToCloud": False, "plotlyServerURL": ""}  # nothing can be sent either
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 1.5rem auto; padding: 0 1rem; }}
 h1 {{ font-size: 1.25rem; }} h2 {{ font-size: 1rem; margin: 1.2rem 0 0; }}
