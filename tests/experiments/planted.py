@@ -13,6 +13,7 @@ from twinsplit.recipes import SMOKE, Recipe
 from twinsplit.store import Run, write_bytes, write_json
 
 SPLITS, LENGTH, T = 6, 4, 50
+KEPT = (0.8, 0.7)  # of even and of odd splits, by the oracle
 RECIPE = replace(
     SMOKE,
     data=replace(SMOKE.data, splits=SPLITS),
@@ -153,9 +154,9 @@ def _closer(truth: Truth, rng: np.random.Generator) -> dict[str, Any]:
     def uturns(step: int) -> list[dict[str, Any]]:
         gain = truth.advantage[late(step)] + truth.jitter * own[2]
         return [
-            name(m) | {"data": data, "t": t, "values": np.full(6, (0.9 + (data == "train") * gain[m]) * (0.8 if data == "test" else 0.7))}
+            name(m) | {"data": data, "starts": start, "t": t, "values": np.full(6, (0.9 + (data == "train") * gain[m]) * KEPT[start % 2])}
             for m in range(SPLITS)
-            for data in ("test", "train")
+            for data, start in (("test", (m + 1) % SPLITS), ("train", m))
             for t in (2, 4)
         ]
 
@@ -163,6 +164,5 @@ def _closer(truth: Truth, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _oracle_uturns() -> list[dict[str, Any]]:
-    """The oracle keeps 0.8 of held-out starts and 0.7 of training starts."""
-    rows = [("test", -1, 0.8)] + [("train", split, 0.7) for split in range(SPLITS)]
-    return [{"data": data, "split": split, "t": t, "values": np.full(6, kept)} for data, split, kept in rows for t in (2, 4)]
+    """The oracle keeps more of some splits than of others."""
+    return [{"starts": split, "t": t, "values": np.full(6, KEPT[split % 2])} for split in range(SPLITS) for t in (2, 4)]

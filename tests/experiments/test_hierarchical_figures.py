@@ -11,12 +11,12 @@ import pytest
 
 from twinsplit.errors import InputError
 from twinsplit.experiments.hierarchical.figures import FIGURES, make_figure, sheet_of
-from twinsplit.experiments.hierarchical.lines import epochs, landmarks, over_splits
+from twinsplit.experiments.hierarchical.lines import epochs, landmarks
 from twinsplit.experiments.hierarchical.settings import SETTINGS, run_name, setting_of
 from twinsplit.experiments.landmarks import LOSS, NEAREST
 from twinsplit.experiments.world import World
 from twinsplit.measures.statistics import mean_over, mean_over_pairs
-from twinsplit.report.stored import Table
+from twinsplit.report.stored import Table, split_means
 from twinsplit.store import Run
 from twinsplit.training.batches import steps_per_epoch
 from twinsplit.workers import Inline
@@ -165,7 +165,7 @@ def test_bands_of_networks_count_splits(figures: Path) -> None:
     found = curves(figures, "fig1b", "training data", "KL(BP_1, model)")
     assert (found["y"][0], found["low"][0], found["high"][0]) == pytest.approx((expected.value, *expected.interval()), rel=1e-6)
     table = Table.read(run, "test_loss")
-    assert len(over_splits(table).means) == len(table.means) / 2
+    assert len(split_means(table.where(step=table.steps[0]))) == len(table.where(step=table.steps[0]).means) / 2
 
 
 def test_curves_are_against_epochs(figures: Path, middle: Run) -> None:

@@ -21,17 +21,13 @@ from twinsplit.experiments.uturns import (
     measure_uturns,
     overlaps,
     random_starts,
-    test_starts,
+    starts_of,
     times_of,
-    train_starts,
 )
 from twinsplit.experiments.world import World
 from twinsplit.store import Run
 from twinsplit.training.loop import load_ensemble
 from twinsplit.workers import Crew, Inline, crew
-
-held_out_starts = test_starts
-del test_starts  # pytest would take it for a test
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +58,9 @@ def by_hand(world: World, denoiser: object, sequence: np.ndarray, row: int, t: i
 
 def test_the_oracles_overlaps_are_what_they_are_defined_as(middle: Run, world: World) -> None:
     times, oracle = times_of(world, FRACTIONS), TreeOracle(world.grammar, world.schedule)
-    for data, split, rows in (("test", -1, world.splits.held_out), ("train", 2, world.splits.rows[2])):
+    for split, rows in ((0, world.splits.rows[0]), (2, world.splits.rows[2])):
         for t in times[-2:]:
-            (found,) = rows_of(middle, "uturns_oracle", data=data, split=split, t=t)
+            (found,) = rows_of(middle, "uturns_oracle", starts=split, t=t)
             expected = [by_hand(world, oracle, world.data.sequences[row], int(row), t) for row in rows[:6]]
             np.testing.assert_allclose(found["values"], expected, atol=1e-6)
 
@@ -72,10 +68,11 @@ def test_the_oracles_overlaps_are_what_they_are_defined_as(middle: Run, world: W
 def test_a_networks_overlaps_are_what_they_are_defined_as(middle: Run, world: World) -> None:
     step, t = landmarks_of(middle).loss, times_of(world, FRACTIONS)[-1]
     denoiser = load_ensemble(middle, world.network, step).member(1)
-    (found,) = rows_of(middle, "uturns", step=step, member=1, data="train", t=t)
-    with torch.no_grad():
-        expected = [by_hand(world, denoiser, world.data.sequences[row], int(row), t) for row in world.splits.rows[1][:6]]
-    np.testing.assert_allclose(found["values"], expected, atol=1e-6)
+    for data, split in (("train", 1), ("test", 2)):
+        (found,) = rows_of(middle, "uturns", step=step, member=1, data=data, t=t)
+        with torch.no_grad():
+            expected = [by_hand(world, denoiser, world.data.sequences[row], int(row), t) for row in world.splits.rows[split][:6]]
+        np.testing.assert_allclose(found["values"], expected, atol=1e-6)
 
 
 def test_every_network_meets_every_start(middle: Run, world: World) -> None:
@@ -85,7 +82,10 @@ def test_every_network_meets_every_start(middle: Run, world: World) -> None:
     assert {(r["step"], r["member"], r["data"], r["t"]) for r in rows} == expected
     assert len(rows) == len(expected)
     assert all(len(r["values"]) == 6 for r in rows)
-    assert len(middle.table("uturns_oracle")) == (1 + 3) * len(times)
+    assert {(r["data"], r["member"], r["starts"]) for r in rows} == {
+        (d, m, (m + (d == "test")) % 3) for d in ("test", "train") for m in range(3)
+    }
+    assert len(middle.table("uturns_oracle")) == 3 * len(times)
 
 
 class Recorder:
@@ -100,7 +100,7 @@ class Recorder:
 
 
 def test_oracle_and_network_begin_from_the_same_noised_starts(middle: Run, world: World) -> None:
-    course, starts = Course.of(world), held_out_starts(world)
+    course, starts = Course.of(world), starts_of(world, 1)
     first = [Recorder(model) for model in (world.oracle(), load_ensemble(middle, world.network, middle.steps()[-1]).member(0))]
     for denoiser in first:
         overlaps(course, denoiser, starts, 6)  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def test_oracle_and_network_begin_from_the_same_noised_starts(middle: Run, world
 
 
 def test_a_start_does_not_depend_on_its_company_or_the_chunk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    course, oracle, starts = Course.of(world), world.oracle(), held_out_starts(world)
+    course, oracle, starts = Course.of(world), world.oracle(), starts_of(world, 1)
     whole = overlaps(course, oracle, starts, 5)
     part = overlaps(course, oracle, Starts(starts.tokens[2:4], starts.ids[2:4]), 5)
     assert torch.equal(whole[2:4], part)
@@ -119,7 +119,7 @@ def test_a_start_does_not_depend_on_its_company_or_the_chunk(world: World, monke
 
 def test_repetitions_are_not_the_same_uturn(world: World) -> None:
     course = Course(Ancestral(world.schedule), world.grammar.vocab_size, 40, world.root.child("uturn"))
-    assert len(set(overlaps(course, world.oracle(), held_out_starts(world), 25).tolist())) > 1
+    assert len(set(overlaps(course, world.oracle(), starts_of(world, 1), 25).tolist())) > 1
 
 
 def test_random_starts_are_uniform_and_forgotten_alike(middle: Run, world: World) -> None:
@@ -144,7 +144,7 @@ def test_ratios_compare_with_the_oracle_from_the_same_starts(middle: Run, world:
         for i, t in enumerate(times_of(world, FRACTIONS)):
             for member in range(3):
                 (row,) = rows_of(middle, "uturns", step=step, member=member, data=data, t=t)
-                (exact,) = rows_of(middle, "uturns_oracle", data=data, t=t, split=member if data == "train" else -1)
+                (exact,) = rows_of(middle, "uturns_oracle", t=t, starts=(member + (data == "test")) % 3)
                 assert ratios[i, member] == pytest.approx(np.mean(row["values"]) / np.mean(exact["values"]), rel=1e-6)
 
 
@@ -190,6 +190,5 @@ def test_times_are_the_published_fractions(world: World) -> None:
 
 def test_starts_are_whose_they_say(world: World) -> None:
     for split in range(3):
-        np.testing.assert_array_equal(train_starts(world, split).ids, world.splits.rows[split])
-        np.testing.assert_array_equal(train_starts(world, split).tokens, world.split_tokens()[split])
-    np.testing.assert_array_equal(held_out_starts(world).tokens, world.held_out()[:6])
+        np.testing.assert_array_equal(starts_of(world, split).ids, world.splits.rows[split])
+        np.testing.assert_array_equal(starts_of(world, split).tokens, world.split_tokens()[split])

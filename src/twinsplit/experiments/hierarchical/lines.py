@@ -39,14 +39,7 @@ def _label(text: str) -> Label:
 
 def member_line(run: Run, table: Table, text: str, colour: str, dash: Dash = "solid") -> Line:
     """Mean over networks; those on one split share its peculiarities, so that the splits are what is replicated."""
-    return line(run, member_series(over_splits(table), _label(text)), colour, dash)
-
-
-def over_splits(table: Table) -> Table:
-    """Means over the networks of each split: a row per step and split."""
-    keys, groups = np.unique(np.stack([table.columns["step"], table.columns["split"]]), axis=1, return_inverse=True)
-    means = np.bincount(groups.ravel(), table.means) / np.bincount(groups.ravel())
-    return Table({"step": keys[0], "split": keys[1]}, means)
+    return line(run, member_series(table, _label(text)), colour, dash)
 
 
 def pair_line(run: Run, table: Table, text: str, colour: str, dash: Dash = "solid") -> Line:
