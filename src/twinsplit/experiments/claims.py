@@ -59,13 +59,14 @@ def c2(minima: Minima) -> Part:
 
 
 def c3(run: Run, marks: Landmarks) -> Part:
-    """The peak over t/T, by the same smoothing as the minima along training, of the logarithm of the mean over members."""
+    """The peak over t/T, by the same smoothing as the minima along training, of the mean over members.
+
+    Of the divergence itself: near t = 0 both posteriors are certain, and its logarithm there is all noise.
+    """
     level = level_of(run)
     times, means = profile(run, marks.loss, level)
     T = run.recipe.diffusion.T
-    seen = means.mean(1) > 1e-6 * means.mean(1).max()  # near t = 0 both posteriors are certain and the logarithm is noise
-    curve = LeftOut.of_members("profile", times[seen], means[seen], splits_of(run), lambda v: -np.log(np.maximum(v, 1e-12)))
-    minima = find_minima([curve])
+    minima = find_minima([LeftOut.of_members("profile", times, means, splits_of(run), np.negative)])
     peak = minima.turn("profile")
     low, high = (None if bound is None else bound / T for bound in peak.interval)
     at = None if peak.step is None else peak.step / T

@@ -25,6 +25,7 @@ from twinsplit.workers import Crew
 
 PROFILE, FRESH = "time_profile", "fresh_excess"
 COARSEST = 2  # k = 0, 1, 2 as in the figure
+FRESH_FACTOR = 20  # fresh sequences for each held-out one: their excess is to be told from a tenth of that on training data
 FRESH_SEED = 7_919  # of the fresh sequences: apart from the seeds of data sets
 
 
@@ -81,7 +82,7 @@ def measure_fresh(run: Run, world: World, steps: tuple[int, ...], crew: Crew) ->
 
     The held-out set leaves out what the splits contain, so it is a little rarer than fresh data and its excess is above 0.
     """
-    count, noise = world.recipe.data.held_out, world.root.child("fresh")
+    count, noise = FRESH_FACTOR * world.recipe.data.held_out, world.root.child("fresh")
     drawn = world.grammar.sample(count, world.recipe.seed + FRESH_SEED, factorised=world.data.factorised)
     tokens = torch.from_numpy(drawn.numpy().astype(np.int64))
     draws = world.recipe.measuring.noise_draws
