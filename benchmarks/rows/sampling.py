@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rows.case import Case, Row, Size, compare
 from rows.plain_network import PlainTransformer
-from rows.training import FULL, TINY, flops
+from rows.training import TINY, flops
 from twinsplit.diffusion.sampler import Ancestral, strided_times
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.experiments.generation import Generation, generate
@@ -38,7 +38,7 @@ def row(size: Size, rounds: int) -> Row:
     x_T, z = torch.randn(count, *shape), torch.randn(few, count, *shape)
 
     def plan(steps: int) -> Generation:
-        return Generation(Ancestral(schedule, strided_times(schedule.T, steps)), count, shape, Noise(0, "sampling"))
+        return Generation(Ancestral(schedule, strided_times(schedule.T, steps)), count, shape, Noise(0, "sampling"), torch.bfloat16)
 
     case = Case(
         "sampling_full",
@@ -51,7 +51,7 @@ def row(size: Size, rounds: int) -> Row:
         ours,
         few,
         steps * flops(spec, count * spec.length) / 3,
-        "bfloat16" if FULL.training.precision == "bfloat16" else "float32",
+        "bfloat16",
     )
     return compare(case, rounds)
 

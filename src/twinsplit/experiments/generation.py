@@ -21,6 +21,7 @@ from twinsplit.noise import Noise
 from twinsplit.store import Run
 from twinsplit.training.ensemble import NetworkDenoiser
 from twinsplit.training.loop import load_ensemble
+from twinsplit.training.shard import PRECISIONS
 from twinsplit.workers import Crew
 
 NAME = "nearest_neighbours"
@@ -30,12 +31,13 @@ CHUNK = 512
 @final
 @dataclass(frozen=True, eq=False)
 class Generation:
-    """How samples are drawn: the sampler, their number, shape (L, q), and noise."""
+    """How samples are drawn: the sampler, their number, shape (L, q), noise, and the precision of the network's arithmetic."""
 
     sampler: Ancestral
     count: int
     shape: tuple[int, int]
     noise: Noise
+    dtype: torch.dtype = torch.float32
 
     @classmethod
     def of(cls, world: World) -> "Generation":
@@ -43,12 +45,13 @@ class Generation:
         measuring = world.recipe.measuring
         times = strided_times(world.schedule.T, min(measuring.sampling_steps, world.schedule.T))
         shape = (world.grammar.length, world.grammar.vocab_size)
-        return cls(Ancestral(world.schedule, times), measuring.generated, shape, world.root.child("generation"))
+        precision = PRECISIONS[world.recipe.training.precision]
+        return cls(Ancestral(world.schedule, times), measuring.generated, shape, world.root.child("generation"), precision)
 
 
 def generate(generation: Generation, denoiser: NetworkDenoiser) -> Tensor:
     """(count, L) int8 tokens of one member, the same whatever the chunk."""
-    parts = []
+    parts, denoiser = [], denoiser.rounded(generation.dtype)
     for ids in torch.split(torch.arange(generation.count), CHUNK):
         x_T = generation.noise.child("x_T").normal(0, ids, generation.shape, torch.float32)
         x_0 = generation.sampler(denoiser, x_T, generation.noise.child("steps"), sample_ids=ids)

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from twinsplit.noise import Noise, philox_key
 
+RANGE = 1 << 16
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -27,8 +29,17 @@ class Dropout:
         return cls(rate, tuple(generators))
 
     def __call__(self, x: Tensor) -> Tensor:
-        parts = x.view(len(self.generators), -1)
-        mask = torch.empty_like(parts)
-        for row, generator in zip(mask, self.generators, strict=True):
-            row.bernoulli_(1 - self.rate, generator=generator)
-        return x * mask.view_as(x).div_(1 - self.rate)
+        rows = [self._kept(x.numel() // len(self.generators), generator) for generator in self.generators]
+        mask = torch.stack(rows).to(x.dtype).div_(1 - self.dropped / RANGE)
+        return x * mask.view_as(x)
+
+    @property
+    def dropped(self) -> int:
+        """How many of the 2^16 equally likely words drop an entry: the rate is rounded to a multiple of 2^-16."""
+        return round(self.rate * RANGE)
+
+    def _kept(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count,) bool. One 64-bit draw serves four entries: drawing is otherwise a seventh of a step on a processor."""
+        words = torch.empty(-(-count // 4), dtype=torch.int64, device=generator.device)
+        words.random_(-(2**63), None, generator=generator)
+        return words.view(torch.int16)[:count] >= self.dropped - RANGE // 2

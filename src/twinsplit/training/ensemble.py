@@ -42,7 +42,12 @@ class NetworkDenoiser(Denoiser[Categorical]):
         times = torch.as_tensor(t, device=x_t.device).expand(len(x_t))
         if len(x_t) and fused.evaluates(self.network, weight):
             return Categorical.from_logits(fused.evaluate(self.network, self.parameters, x_t, times))
-        return Categorical.from_logits(self.network.logits(self.parameters, x_t.to(dtype)[None], times[None])[0])
+        logits = self.network.logits(self.parameters, x_t.to(dtype)[None], times[None])[0]
+        return Categorical.from_logits(logits.float() if dtype == torch.bfloat16 else logits)
+
+    def rounded(self, dtype: torch.dtype) -> "NetworkDenoiser":
+        """The same network with its weights and activations in `dtype`; posteriors stay float32 at least."""
+        return NetworkDenoiser(self.network, {name: value.to(dtype) for name, value in self.parameters.items()})
 
 
 @final
