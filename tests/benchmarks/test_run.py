@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import gpu
 import run
 from rows.growth import exponent
 
@@ -51,3 +52,12 @@ def test_exponents_are_slopes() -> None:
 def test_unknown_rows_are_refused() -> None:
     with pytest.raises(SystemExit):
         run.main(["--only", "nonsense"])
+
+
+def test_the_accelerators_script_runs_its_whole_logic_on_a_small_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "gpu.json"
+    gpu.main(["--tiny", "--device", "cpu", "--seconds", "0", "--members", "2", "3", "--json", str(path)])
+    rows = json.loads(path.read_text())
+    assert [(row["name"], row["members"]) for row in rows[1:]] == [(name, k) for k in (2, 3) for name in ("ours", "ours, compiled")]
+    assert all(row["seconds"] > 0 and row["share"] > 0 for row in rows)
+    assert "members together and alone" in capsys.readouterr().out

@@ -139,11 +139,14 @@ class Stepper:
         return backward
 
     def _losses(self, step: int) -> Tensor:
-        tokens, x_t, t = self._batch(step)
+        return self.forward(*self._batch(step), self._drop(step))
+
+    def forward(self, tokens: Tensor, x_t: Tensor, t: Tensor, drop: Drop) -> Tensor:
+        """(K,) losses of a batch of every member; the part of a step that an accelerator gains from compiling."""
         task = self.shard.task
         dtype = PRECISIONS[task.training.precision]
         with torch.autocast(x_t.device.type, dtype, enabled=dtype != torch.float32):
-            logits = self.shard.network.logits(self.leaves, x_t, t, self._drop(step))
+            logits = self.shard.network.logits(self.leaves, x_t, t, drop)
         return member_losses(task.training, logits, tokens, t, task.schedule)
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,183 @@
+"""The full network on an accelerator: K members stepped together, against one eager float32 network, in one call of under 10 minutes.
+
+    python benchmarks/gpu.py [--device cuda] [--members 2 15] [--seconds 40] [--json FILE] [--tiny]
+
+Rows: the card's own bfloat16 ceiling (one large product); the plain eager loop, one network, float32; ours with K members in one shard,
+bfloat16, data and noising on the device, fused Adam; and the same with forward, loss and backward compiled. Before anything is timed, the
+members of an ensemble must have the losses that they have alone. The last column is the time of the published n = 5,000 run (200,000
+steps) at that rate. `--tiny --device cpu` runs the whole logic on a small network. Not yet run on a GPU: none could be had.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import final
+
+import torch
+from torch import Tensor
+
+from rows.plain_network import PlainTransformer
+from rows.training import FULL, TINY, flops, network_of, plain_draw, plain_step
+from twinsplit.experiments.world import World
+from twinsplit.recipes import Recipe
+from twinsplit.training.loop import deal
+from twinsplit.training.shard import Shard, Stepper
+
+PUBLISHED_STEPS = 200_000
+CEILING_SIDE = 8192
+
+
+@final
+@dataclass(frozen=True)
+class Result:
+    """One way of stepping. seconds: of a step of all members; share: of the ceiling; hours: of the published run at that rate."""
+
+    name: str
+    members: int
+    seconds: float
+    share: float
+    hours: float
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was asked to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def rate(step: Callable[[int], object], device: torch.device, limit: float) -> float:
+    """Seconds a call, after five that warm up; calls for `limit` seconds, at least five."""
+    for i in range(1, 6):
+        step(i)
+    wait(device)
+    start, done = perf_counter(), 0
+    while done < 5 or perf_counter() - start < limit:
+        step(6 + done)
+        done += 1
+        if done % 5 == 0:
+            wait(device)
+    wait(device)
+    return (perf_counter() - start) / done
+
+
+def ceiling(device: torch.device, side: int) -> float:
+    """bfloat16 operations a second of one large product: the best of 20."""
+    a = torch.randn(side, side, dtype=torch.bfloat16, device=device)
+    best = min(rate(lambda _: a @ a, device, 0.0) for _ in range(4))
+    return 2 * side**3 / best
+
+
+def shard_of(recipe: Recipe, device: torch.device) -> tuple[World, Shard]:
+    """All members of a recipe in one shard on the device, with their first weights."""
+    world = World.of(recipe)
+    ensemble = world.ensemble()
+    tokens = world.split_tokens(device)
+    if device.type == "cpu":  # deal gives one member to a shard there
+        shards = [replace(s, tokens=s.tokens.to(device)) for s in deal(ensemble, tokens, world.task())]
+        assert len(shards) == len(recipe.members)
+        shard = joined(shards, world, tokens)
+    else:
+        (shard,) = deal(ensemble, tokens, world.task())
+    named = {f"{kind}.{name}": value.to(device) for kind in ("weights", "average") for name, value in ensemble.parameters.items()}
+    shard.load(named, slice(0, len(shard.members)))
+    return world, shard
+
+
+def joined(shards: list[Shard], world: World, tokens: Tensor) -> Shard:
+    """One shard of all members, as an accelerator has it."""
+    from twinsplit.training.shard import allocate
+
+    members = tuple(member for shard in shards for member in shard.members)
+    rows = tokens[[member.split for member in members]]
+    return Shard(world.network, world.task(), members, rows, allocate(world.network, len(members), tokens.device))
+
+
+def check_alone(recipe: Recipe, device: torch.device) -> str:
+    """Losses of the first two steps of an ensemble equal those of its members alone, in float32 without dropout."""
+    still = replace(recipe, network=replace(recipe.network, dropout=0.0), training=replace(recipe.training, precision="float32", batch=16))
+    _, together = shard_of(still, device)
+    stepper = Stepper.on(together, 0)
+    losses = torch.stack([stepper.step(step) for step in (1, 2)])
+    difference = 0.0
+    for k, member in enumerate(together.members):
+        world, whole = shard_of(still, device)
+        alone = Shard(world.network, world.task(), (member,), whole.tokens[k : k + 1], allocate_like(world, device))
+        for kind in ("weights", "average"):
+            for name, view in alone.stack(kind).views.items():
+                view.copy_(whole.stack(kind).views[name][k : k + 1])
+        own = Stepper.on(alone, 0)
+        difference = max(difference, float((torch.cat([own.step(step) for step in (1, 2)]) - losses[:, k]).abs().max()))
+    assert difference < 1e-4, f"members step differently together than alone: losses differ by {difference:.1e}"
+    return f"members together and alone: losses of 2 steps within {difference:.0e}"
+
+
+def allocate_like(world: World, device: torch.device) -> dict[str, Tensor]:
+    """Buffers of one member."""
+    from twinsplit.training.shard import allocate
+
+    return allocate(world.network, 1, device)
+
+
+def compiled(stepper: Stepper, backend: str) -> Stepper:
+    """The same stepper with the forward pass compiled; batches, noise and the optimiser stay as they are."""
+    stepper.forward = torch.compile(stepper.forward, backend=backend, dynamic=False)  # type: ignore[method-assign]
+    return stepper
+
+
+def plain(recipe: Recipe, device: torch.device, limit: float) -> float:
+    """Seconds a step of one eager float32 network."""
+    world = World.of(recipe)
+    network = PlainTransformer(network_of(world)).to(device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.training.learning_rate)
+    draw = plain_draw(world.split_tokens(torch.device("cpu")), world, recipe.training.batch)
+    return rate(lambda _: plain_step(network, optimizer, *(part.to(device) for part in draw(0))), device, limit)
+
+
+def recipe_for(base: Recipe, members: int) -> Recipe:
+    """So many members on splits of their own."""
+    return replace(base, data=replace(base.data, splits=members, samples=max(base.data.samples, 2 * members * base.data.split_size)))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--members", type=int, nargs="+", default=[2, 15])
+    parser.add_argument("--seconds", type=float, default=40.0, help="of each row")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--tiny", action="store_true", help="a small network: checks the script itself")
+    asked = parser.parse_args(arguments)
+    device = torch.device(asked.device)
+    full = replace(FULL, data=replace(FULL.data, split_size=5_000, samples=40_000))
+    base = replace(FULL, network=TINY, training=replace(FULL.training, batch=8)) if asked.tiny else full
+    backend = "eager" if asked.tiny else "inductor"
+    top = ceiling(device, 256 if asked.tiny else CEILING_SIDE)
+    print(f"{device}: {top / 1e12:.3g} TFLOP/s in bfloat16; {check_alone(recipe_for(base, 2), device)}", flush=True)
+    work = flops(network_of(World.of(base)), base.training.batch * World.of(base).grammar.length)
+    results = [result("plain eager float32", 1, plain(base, device, asked.seconds), work, top)]
+    show(results[-1])
+    for members in asked.members:
+        for name, made in (("ours", lambda stepper: stepper), ("ours, compiled", lambda stepper: compiled(stepper, backend))):
+            stepper = made(Stepper.on(shard_of(recipe_for(base, members), device)[1], 0))
+            results.append(result(name, members, rate(stepper.step, device, asked.seconds), members * work, top))
+            show(results[-1])
+    if asked.json:
+        asked.json.write_text(json.dumps([asdict(r) for r in results], indent=1) + "\n", encoding="utf-8")
+
+
+def result(name: str, members: int, seconds: float, work: float, top: float) -> Result:
+    """A row from its rate."""
+    return Result(name, members, seconds, work / seconds / top, seconds * PUBLISHED_STEPS / 3600)
+
+
+def show(row: Result) -> None:
+    """As text."""
+    speed = f"{1e3 * row.seconds:9.2f} ms a step  {row.share:6.1%} of ceiling"
+    print(f"{row.name:<22} K = {row.members:<3} {speed}  {row.hours:7.2f} h for n = 5,000", flush=True)
+
+
+if __name__ == "__main__":
+    main()
