@@ -15,7 +15,7 @@ SPLIT, NEAREST, LOSS = "sample-split divergence", "nearest-neighbour divergence"
 @final
 @dataclass(frozen=True)
 class Landmarks:
-    """Kept checkpoints nearest to the minima of the three curves; a minimum that is not reached stands at the last checkpoint."""
+    """Kept checkpoints nearest to the minima of the three curves; one that is not reached stands at the end where the curve is lowest."""
 
     onset: int
     nearest: int
