@@ -172,7 +172,11 @@ def _negative(interval: tuple[float, float]) -> Verdict:
 
 def _not_reversed(minima: Minima, k: int) -> Part:
     """Neighbouring levels may be too close to tell apart; they must not be the wrong way round."""
-    found = comes_before(f"step of the minimum for k = {k} over that for k = {k + 1} (not surely below 1)", minima.gap(f"BP_{k + 1}", f"BP_{k}"), _over(minima))
+    found = comes_before(
+        f"step of the minimum for k = {k} over that for k = {k + 1} (not surely below 1)",
+        minima.gap(f"BP_{k + 1}", f"BP_{k}"),
+        _over(minima),
+    )
     high = found.interval[1]
     reversed_order = high is not None and high < 1
     return Part(found.statistic, found.value, found.interval, found.over, "does not hold" if reversed_order else "holds")
