@@ -70,7 +70,7 @@ def c3(run: Run, marks: Landmarks) -> Part:
     peak = minima.turn("profile")
     low, high = (None if bound is None else bound / T for bound in peak.interval)
     at = None if peak.step is None else peak.step / T
-    return Part(f"t/T of the peak of KL(BP_{level} || model) at the test-loss minimum", at, (low, high), _over(minima), _inside(peak, T))
+    return Part(f"t/T of the peak of KL(BP_{level}, model) at the test-loss minimum", at, (low, high), _over(minima), _inside(peak, T))
 
 
 def _inside(peak: Turn, T: int) -> Verdict:
