@@ -21,7 +21,7 @@ from twinsplit.store import Run
 from twinsplit.training.batches import steps_per_epoch
 from twinsplit.workers import Inline
 
-PANELS = {"fig1b": 2, "fig3b": 3, "fig4a": 2, "fig4b": 2, "fig5": 2, "fig6": 4, "fig9": 4, "fig10": 4, "fig11": 1}
+PANELS = {"fig1b": 2, "fig3b": 3, "fig4a": 2, "fig4b": 4, "fig5": 2, "fig6": 4, "fig9": 4, "fig10": 4, "fig11": 1}
 KINDS = (".png", ".pdf", ".html", "-curves.parquet", "-curves.json", "-marks.parquet", "-marks.json", "-config.json")
 
 

@@ -54,8 +54,9 @@ def profiles(run: Run, step: int) -> Axes:
 
 def neighbours(run: Run) -> Axes:
     """The nearest-neighbour divergence along training ([BG] fig. 4a)."""
+    lines = (neighbour_line(run),)
     title = f"{size(run)}: nearest training sequence, {run.recipe.measuring.generated:,} samples each"
-    return Axes(title, EPOCH, "KL(generated, held-out) (nats)", (neighbour_line(run),), landmarks(run, NEAREST, LOSS))
+    return Axes(title, EPOCH, "KL(generated, held-out) (nats)", lines, landmarks(run, NEAREST, LOSS), y_range=_late(lines))
 
 
 def losses(run: Run) -> Axes:
@@ -66,21 +67,15 @@ def losses(run: Run) -> Axes:
     return Axes(title, EPOCH, f"cross-entropy ({TOKEN})", lines, landmarks(run, NEAREST, LOSS), y_range=_late(lines))
 
 
-def terms(run: Run, times: str) -> Axes:
-    """The loss and its two terms on test and training data ([BG] fig. 4b)."""
+def terms(run: Run, times: str, term: str) -> Axes:
+    """One term of the loss, oracle or excess, on test and training data ([BG] fig. 4b)."""
     late = times == "fixed"
     table = Table.read(run, "fixed_time_decomposition") if late else Table.read(run, "loss_decomposition").where(times="all")
     kinds = (("test", "red", "held-out"), ("train", "green", "training"))
-    lines = [
-        member_line(run, table.where(data=data, term="oracle"), f"oracle term, {text} data", colour) for data, colour, text in kinds
-    ] + [
-        member_line(run, table.where(data=data, term="excess"), f"excess term, {text} data", colour, "dash") for data, colour, text in kinds
-    ]
+    lines = [member_line(run, table.where(data=data, term=term), f"{term} term, {text} data", colour) for data, colour, text in kinds]
     at = f"at t = {run.recipe.measuring.decomposition_fraction:g} T" if late else "averaged over t"
-    marks = landmarks(run, SPLIT, LOSS)
-    return Axes(
-        f"{size(run)}: loss = oracle term + excess term, {at}", EPOCH, TOKEN, tuple(lines), marks, (Rule("0", 0.0),), y_range=_late(lines)
-    )
+    rules = (Rule("0", 0.0),) if term == "excess" else ()
+    return Axes(f"{size(run)}: {term} term, {at}", EPOCH, TOKEN, tuple(lines), landmarks(run, SPLIT, LOSS), rules, y_range=_late(lines))
 
 
 def uturns(run: Run, step: int, text: str) -> Axes:
