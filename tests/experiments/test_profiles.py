@@ -13,7 +13,7 @@ from twinsplit.experiments.examination import Examination, fixed_time_decomposit
 from twinsplit.experiments.landmarks import landmarks_of
 from twinsplit.experiments.measuring import measure, questions_of
 from twinsplit.experiments.probes import probe_over_times
-from twinsplit.experiments.profiles import FRESH_SEED, measure_fresh, measure_profile, profile_times
+from twinsplit.experiments.profiles import FRESH_FACTOR, FRESH_SEED, measure_fresh, measure_profile, profile_times
 from twinsplit.experiments.world import World
 from twinsplit.measures.decomposition import decompose
 from twinsplit.store import Run
@@ -107,7 +107,7 @@ def test_the_exact_posterior_has_no_excess_on_fresh_data(world: World) -> None:
 
 
 def test_the_excess_on_fresh_data_is_loss_less_cross_entropy(measured: Run, world: World) -> None:
-    count = world.recipe.data.held_out
+    count = FRESH_FACTOR * world.recipe.data.held_out
     tokens = torch.from_numpy(world.grammar.sample(count, world.recipe.seed + FRESH_SEED).numpy().astype(np.int64))
     noise = world.root.child("fresh")
     probe = probe_over_times(tokens, torch.arange(count), 1, world.schedule, world.grammar.vocab_size, noise)

@@ -13,7 +13,7 @@ from twinsplit.data.sequences import SequenceData, load_sequences
 from twinsplit.errors import InputError
 from twinsplit.exact.belief import leaf_log_likelihood
 from twinsplit.experiments import pipeline
-from twinsplit.experiments.examination import MEASURES
+from twinsplit.experiments.examination import STANDARD
 from twinsplit.experiments.measuring import bayes_losses, questions_of
 from twinsplit.experiments.world import World
 from twinsplit.recipes import SMOKE, Diffusion, Recipe
@@ -99,7 +99,7 @@ def test_a_whole_run_of_another_world(tmp_path: Path, name: str) -> None:
     pipeline.measure_stage(session)
     pipeline.neighbours_stage(session, pipeline.moments(session.run, pipeline.decide(session.run)))
     run = session.run
-    assert all(len(run.measured(measure)) == len(run.steps()) for measure in MEASURES)
+    assert all(len(run.measured(measure)) == len(run.steps()) for measure in STANDARD)
     bayes = run.read_json("measurements/bayes.json")
     assert 0 < bayes["fixed_time_loss"] < np.log(4)
     pytest.importorskip("plotly")

@@ -167,10 +167,11 @@ def kept_bytes(shard: Shard) -> int:
 
 
 def _kept(shard: Shard) -> int:
+    """By the general path; the step written out for small networks has a workspace of about that size."""
     stepper, kept = Stepper.on(shard, 0), dict[int, int]()
     weights = shard.buffers["weights"].untyped_storage().data_ptr()
     with torch.autograd.graph.saved_tensors_hooks(_counting(kept), lambda tensor: tensor):
-        stepper.step(1)
+        stepper.autograd(1)
     return sum(size for address, size in kept.items() if address != weights)
 
 

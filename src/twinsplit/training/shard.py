@@ -93,7 +93,7 @@ class Stepper:
         self.grad = grad
         gradients = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
         written_out = fused.serves(shard.network, len(shard.members), grad, shard.task.training)
-        self.backward = self._fused(fused.FusedLoss.of(shard.network, leaves, gradients)) if written_out else self._autograd
+        self.backward = self._fused(fused.FusedLoss.of(shard.network, leaves, gradients)) if written_out else self.autograd
 
     @classmethod
     def on(cls, shard: Shard, done: int) -> "Stepper":
@@ -123,7 +123,7 @@ class Stepper:
         self._average(step)
         return losses
 
-    def _autograd(self, step: int) -> Tensor:
+    def autograd(self, step: int) -> Tensor:
         """(K,) losses; their gradients are added to `grad`."""
         losses = self._losses(step)
         losses.sum().backward()  # type: ignore[no-untyped-call]
