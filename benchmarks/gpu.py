@@ -17,14 +17,13 @@ from time import perf_counter
 from typing import final
 
 import torch
-from torch import Tensor
 
+from rows.case import agree
 from rows.plain_network import PlainTransformer
 from rows.training import FULL, TINY, flops, network_of, plain_draw, plain_step
 from twinsplit.experiments.world import World
 from twinsplit.recipes import Recipe
-from twinsplit.training.loop import deal
-from twinsplit.training.shard import Shard, Stepper
+from twinsplit.training.shard import Shard, Stepper, advance, allocate
 
 PUBLISHED_STEPS = 200_000
 CEILING_SIDE = 8192
@@ -74,51 +73,30 @@ def shard_of(recipe: Recipe, device: torch.device) -> tuple[World, Shard]:
     """All members of a recipe in one shard on the device, with their first weights."""
     world = World.of(recipe)
     ensemble = world.ensemble()
-    tokens = world.split_tokens(device)
-    if device.type == "cpu":  # deal gives one member to a shard there
-        shards = [replace(s, tokens=s.tokens.to(device)) for s in deal(ensemble, tokens, world.task())]
-        assert len(shards) == len(recipe.members)
-        shard = joined(shards, world, tokens)
-    else:
-        (shard,) = deal(ensemble, tokens, world.task())
+    tokens = world.split_tokens(device)[[member.split for member in ensemble.members]]
+    shard = Shard(world.network, world.task(), ensemble.members, tokens, allocate(world.network, len(ensemble.members), device))
     named = {f"{kind}.{name}": value.to(device) for kind in ("weights", "average") for name, value in ensemble.parameters.items()}
     shard.load(named, slice(0, len(shard.members)))
     return world, shard
 
 
-def joined(shards: list[Shard], world: World, tokens: Tensor) -> Shard:
-    """One shard of all members, as an accelerator has it."""
-    from twinsplit.training.shard import allocate
-
-    members = tuple(member for shard in shards for member in shard.members)
-    rows = tokens[[member.split for member in members]]
-    return Shard(world.network, world.task(), members, rows, allocate(world.network, len(members), tokens.device))
+def alone(whole: Shard, k: int) -> Shard:
+    """Member k of an untrained shard in a shard of its own."""
+    buffers = allocate(whole.network, 1, whole.tokens.device)
+    shard = Shard(whole.network, whole.task, whole.members[k : k + 1], whole.tokens[k : k + 1], buffers)
+    shard.load(
+        {name: view for kind in ("weights", "average") for name, view in whole.stack(kind).named(f"{kind}.").items()}, slice(k, k + 1)
+    )
+    return shard
 
 
 def check_alone(recipe: Recipe, device: torch.device) -> str:
     """Losses of the first two steps of an ensemble equal those of its members alone, in float32 without dropout."""
     still = replace(recipe, network=replace(recipe.network, dropout=0.0), training=replace(recipe.training, precision="float32", batch=16))
     _, together = shard_of(still, device)
-    stepper = Stepper.on(together, 0)
-    losses = torch.stack([stepper.step(step) for step in (1, 2)])
-    difference = 0.0
-    for k, member in enumerate(together.members):
-        world, whole = shard_of(still, device)
-        alone = Shard(world.network, world.task(), (member,), whole.tokens[k : k + 1], allocate_like(world, device))
-        for kind in ("weights", "average"):
-            for name, view in alone.stack(kind).views.items():
-                view.copy_(whole.stack(kind).views[name][k : k + 1])
-        own = Stepper.on(alone, 0)
-        difference = max(difference, float((torch.cat([own.step(step) for step in (1, 2)]) - losses[:, k]).abs().max()))
-    assert difference < 1e-4, f"members step differently together than alone: losses differ by {difference:.1e}"
-    return f"members together and alone: losses of 2 steps within {difference:.0e}"
-
-
-def allocate_like(world: World, device: torch.device) -> dict[str, Tensor]:
-    """Buffers of one member."""
-    from twinsplit.training.shard import allocate
-
-    return allocate(world.network, 1, device)
+    singles = [alone(together, k) for k in range(len(together.members))]
+    losses, *own = (advance(shard, 1, 2) for shard in (together, *singles))
+    return agree(losses, torch.cat(own, 1), 1e-4, "members together and alone: losses of 2 steps")
 
 
 def compiled(stepper: Stepper, backend: str) -> Stepper:
