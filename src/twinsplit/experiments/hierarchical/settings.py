@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, final
 
 from twinsplit.errors import InputError
+from twinsplit.experiments.gtv_settings import Scale, preset
 from twinsplit.recipes import QUICKSTART, SMOKE, Data, Measuring, Recipe
 from twinsplit.training.batches import steps_per_epoch
 
@@ -51,7 +52,7 @@ def published(n: int, epochs: int) -> tuple[int, int, int]:
     return n, epochs * per_epoch, 100 * per_epoch
 
 
-SETTINGS: dict[str, Setting] = {
+SETTINGS: dict[Scale, Setting] = {
     "smoke": Setting(
         replace(
             SMOKE,
@@ -99,6 +100,4 @@ SETTINGS: dict[str, Setting] = {
 
 def setting_of(scale: str) -> Setting:
     """The setting of a scale."""
-    if scale not in SETTINGS:
-        raise InputError(f"no scale named {scale!r}", f"choose one of {', '.join(SETTINGS)}")
-    return SETTINGS[scale]
+    return preset(SETTINGS, scale)
