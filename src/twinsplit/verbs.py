@@ -11,7 +11,7 @@ from twinsplit.data.grammar import TreeGrammar
 from twinsplit.data.sequences import SequenceData
 from twinsplit.errors import InputError
 from twinsplit.experiments import pipeline
-from twinsplit.experiments.examination import STANDARD
+from twinsplit.experiments.hierarchical.examination import STANDARD
 from twinsplit.experiments.imported import import_run, refuse_imported
 from twinsplit.imports.checkpoints import gather
 from twinsplit.imports.header import untrusted_checkpoint, untrusted_data
@@ -42,7 +42,7 @@ def quickstart(out: Path, seed: int, scale: str, workers: int) -> None:
         pipeline.train_stage(session)
         pipeline.measure_stage(session)
         decision = pipeline.decide(session.run)
-        pipeline.neighbours_stage(session, pipeline.moments(session.run, decision))
+        pipeline.sampling_stage(session, pipeline.moments(session.run, decision))
     page = report(out)
     print(f"{decision.verdict}: {decision.reason}\n{page}")
 
@@ -97,11 +97,11 @@ def train(asked: "cli.Train") -> None:
 def dry_run(asked: "cli.Train") -> None:
     """Say what training would take; write nothing."""
     from twinsplit.experiments.dry_run import costs_of, render, speed_of
-    from twinsplit.experiments.world import World
+    from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 
     recipe = _recipe(asked)
     _check_device(asked.device)
-    world = World.of(recipe)
+    world = HierarchicalWorld.of(recipe)
     with _crew(asked.workers, len(recipe.members) if asked.device == "cpu" else 1) as hands:
         print(render(recipe, costs_of(world), speed_of(world, hands, asked.device)))
 

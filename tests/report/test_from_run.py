@@ -23,7 +23,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     session = pipeline.begin(tmp_path_factory.mktemp("report") / "run", recipe, Inline())
     pipeline.train_stage(session)
     pipeline.measure_stage(session)
-    pipeline.neighbours_stage(session, pipeline.moments(session.run, pipeline.decide(session.run)))
+    pipeline.sampling_stage(session, pipeline.moments(session.run, pipeline.decide(session.run)))
     return session.run
 
 

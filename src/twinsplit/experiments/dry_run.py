@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from twinsplit.experiments.pipeline import disk_needed
-from twinsplit.experiments.world import World
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.networks.flops import forward_flops, training_flops
 from twinsplit.recipes import Recipe
 from twinsplit.training.batches import steps_per_epoch
@@ -48,7 +48,7 @@ class Costs:
     disk: int
 
 
-def costs_of(world: World) -> Costs:
+def costs_of(world: HierarchicalWorld) -> Costs:
     """Of a whole run."""
     recipe, network, members = world.recipe, world.network, len(world.members)
     n, training, measuring = recipe.data.split_size, recipe.training, recipe.measuring
@@ -106,7 +106,7 @@ class Speed:
         return max(pace.of(self.batch) for pace in self.paces)
 
 
-def speed_of(world: World, crew: Crew, device: str = "cpu") -> Speed:
+def speed_of(world: HierarchicalWorld, crew: Crew, device: str = "cpu") -> Speed:
     """Measure on as many members at once as training would step: one a worker on the CPU, all of them on an accelerator."""
     at_once = min(crew.size, len(world.members)) if device == "cpu" else len(world.members)
     shards = _shards(world, at_once, device)
@@ -117,10 +117,10 @@ def speed_of(world: World, crew: Crew, device: str = "cpu") -> Speed:
     return replace(speed, hours=rounds * full_steps * speed.seconds / 3600)
 
 
-def _shards(world: World, members: int, device: str) -> list[Shard]:
+def _shards(world: HierarchicalWorld, members: int, device: str) -> list[Shard]:
     """As training deals them, with their initial weights."""
     ensemble = Ensemble.initial(world.network, world.members[:members], world.root)
-    shards = deal(ensemble, world.split_tokens(device), world.task())
+    shards = deal(ensemble, world.split_samples(device), world.task())
     weights = {f"weights.{name}": value for name, value in ensemble.parameters.items()}
     for k, shard in enumerate(shards):
         shard.load(weights, slice(k, k + len(shard.members)))
@@ -184,7 +184,7 @@ def _counting(kept: dict[int, int]) -> Callable[[Tensor], Tensor]:
     return note
 
 
-def memory_needed(world: World, kept: int, at_once: int) -> int:
+def memory_needed(world: HierarchicalWorld, kept: int, at_once: int) -> int:
     """Bytes at the peak, roughly. Per member: weights, two moments, average, the initial weights, and two kinds copied twice while a
     checkpoint is written; per member being stepped: gradient and what the backward pass needs (`kept`, for all of them); the data: bytes,
     and the splits twice as int64. Python and PyTorch themselves come on top, about 0.3 GiB a process.
