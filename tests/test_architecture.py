@@ -81,7 +81,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_imports_are_light() -> None:
-    heavy = {"torch", "numba", "plotly", "matplotlib", "pandas", "pyarrow", "scipy", "PIL", "sklearn", "pywt", "datasets"}
+    heavy = {"torch", "numba", "plotly", "matplotlib", "pandas", "pyarrow", "scipy", "PIL", "sklearn", "pywt", "datasets", "diffusers"}
     assert not loaded_by("import twinsplit, twinsplit.cli, twinsplit.recipes") & heavy
     assert not loaded_by("import twinsplit.data_verbs, twinsplit.data.celeba") & (heavy - {"PIL"})
     assert not loaded_by("import twinsplit.onset") & (heavy - {"scipy"})
