@@ -82,8 +82,8 @@ def shard_of(recipe: Recipe, device: torch.device) -> tuple[HierarchicalWorld, S
 
 def alone(whole: Shard, k: int) -> Shard:
     """Member k of an untrained shard in a shard of its own."""
-    buffers = allocate(whole.network, 1, whole.tokens.device)
-    shard = Shard(whole.network, whole.task, whole.members[k : k + 1], whole.tokens[k : k + 1], buffers)
+    buffers = allocate(whole.network, 1, whole.samples.device)
+    shard = Shard(whole.network, whole.task, whole.members[k : k + 1], whole.samples[k : k + 1], buffers)
     shard.load(
         {name: view for kind in ("weights", "average") for name, view in whole.stack(kind).named(f"{kind}.").items()}, slice(k, k + 1)
     )

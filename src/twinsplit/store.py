@@ -144,7 +144,8 @@ class Run(Generic[AnyRecipe]):
         """An existing run."""
         if not (path / "config.json").is_file():
             raise InputError(f"{path} is not a run folder (no config.json)", "give the folder that `twinsplit train` or `quickstart` wrote")
-        return cls(path, recipe_from(read_json(path / "config.json"), str(path / "config.json")))
+        recipe: Any = recipe_from(read_json(path / "config.json"), str(path / "config.json"))
+        return cls(path, recipe)
 
     @classmethod
     def create(cls, path: Path, recipe: AnyRecipe) -> "Run[AnyRecipe]":
@@ -242,6 +243,25 @@ class Run(Generic[AnyRecipe]):
         if not parts:
             raise InputError(f"{name} is not measured in {self.path}", f"run: twinsplit measure {self.path}")
         return pa.concat_tables([pq.read_table(part) for part in parts])
+
+    def write_samples(self, step: int, tensors: Mapping[str, "Tensor"]) -> None:
+        """What was drawn at a checkpoint."""
+        write_bytes(self._samples(step), encode_tensors(tensors, {"step": step}))
+
+    def samples(self, step: int) -> dict[str, "Tensor"]:
+        """What was drawn at a checkpoint."""
+        from safetensors.torch import load
+
+        try:
+            tensors: dict[str, Tensor] = load(self._samples(step).read_bytes())
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"cannot read the samples of step {step} in {self.path}: {error}", f"delete {self._samples(step)}, measure again"
+            ) from error
+        return tensors
+
+    def _samples(self, step: int) -> Path:
+        return self.path / "measurements" / "samples" / f"step_{step:08d}.safetensors"
 
     def write_json(self, name: str, value: Any) -> None:
         """A JSON file of the run, such as "measurements/onset.json"."""

@@ -8,7 +8,7 @@ from gtv_reference import full, small
 from twinsplit.diffusion.continuous import VariancePreserving
 from twinsplit.errors import InputError
 from twinsplit.exact import products
-from twinsplit.exact.draws import NoisyDraws, HierarchicalWorld, draw, redraw_targets
+from twinsplit.exact.draws import HierarchicalWorld, NoisyDraws, draw, redraw_targets
 from twinsplit.exact.features import AxisFeatures, FourierModes, GaussianBumps, ProductFeatures, same_axes
 from twinsplit.exact.linear import LinearDenoiser, fit, fit_dual, fit_primal
 from twinsplit.exact.point_masses import PointMasses

@@ -8,8 +8,8 @@ import torch
 
 from twinsplit.experiments import dry_run
 from twinsplit.experiments.dry_run import Pace, costs_of, kept_bytes, memory_needed, pace_of, render, sequences_seen, speed_of
-from twinsplit.experiments.pipeline import disk_needed
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.experiments.pipeline import disk_needed
 from twinsplit.networks.flops import forward_flops, training_flops
 from twinsplit.noise import Noise
 from twinsplit.recipes import PUBLISHED, SMOKE, read_recipe

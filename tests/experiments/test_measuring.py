@@ -13,10 +13,10 @@ from twinsplit.exact.belief import TreeOracle
 from twinsplit.experiments.curves import curves_of, data_shares
 from twinsplit.experiments.hierarchical.examination import MEASURES
 from twinsplit.experiments.hierarchical.generation import Generation, generate, measure_neighbours
-from twinsplit.experiments.hierarchical.questions import questions_of
-from twinsplit.experiments.measuring import bayes_losses, measure, values
 from twinsplit.experiments.hierarchical.probes import probe_at, probe_over_times
+from twinsplit.experiments.hierarchical.questions import questions_of
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.experiments.measuring import measure, values
 from twinsplit.measures.neighbours import nearest_hamming
 from twinsplit.noise import Noise
 from twinsplit.recipes import SMOKE
@@ -96,7 +96,7 @@ def test_parts_of_the_loss_sum_to_it(run: Run) -> None:
 def test_no_model_beats_the_exact_posterior(run: Run, world: HierarchicalWorld) -> None:
     """The oracle term is a cross-entropy against the exact posterior, so at least its entropy; and so is the mean divergence."""
     assert (Table.read(run, "oracle_divergence").where(truncation=0).means > 0).all()
-    bayes = bayes_losses(questions_of(world))
+    bayes = SequenceExaminer(questions_of(world)).lowest_losses()
     assert 0 < bayes["fixed_time_loss"] < bayes["test_loss"] < np.log(4)
 
 
@@ -140,7 +140,9 @@ def test_unknown_measures_are_refused(run: Run, world: HierarchicalWorld) -> Non
         list(measure(run, world, ("fid",), Inline()))
 
 
-def test_samples_do_not_depend_on_their_batch_and_distances_are_exact(run: Run, world: HierarchicalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_do_not_depend_on_their_batch_and_distances_are_exact(
+    run: Run, world: HierarchicalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     generation, denoiser = Generation.of(world), load_ensemble(run, world.network, run.steps()[-1]).member(0)
     whole = generate(generation, denoiser)
     monkeypatch.setattr("twinsplit.experiments.hierarchical.generation.CHUNK", 5)

@@ -10,12 +10,12 @@ from twinsplit.diffusion.denoiser import Categorical
 from twinsplit.exact.belief import TreeOracle
 from twinsplit.experiments.claims import profile
 from twinsplit.experiments.hierarchical.examination import Examination, fixed_time_decomposition_rows, train_oracle_divergence_rows
-from twinsplit.experiments.landmarks import landmarks_of
-from twinsplit.experiments.hierarchical.questions import questions_of
-from twinsplit.experiments.measuring import measure
 from twinsplit.experiments.hierarchical.probes import probe_over_times
-from twinsplit.experiments.profiles import FRESH_FACTOR, FRESH_SEED, measure_fresh, measure_profile, profile_times
+from twinsplit.experiments.hierarchical.questions import questions_of
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.experiments.landmarks import landmarks_of
+from twinsplit.experiments.measuring import measure
+from twinsplit.experiments.profiles import FRESH_FACTOR, FRESH_SEED, measure_fresh, measure_profile, profile_times
 from twinsplit.measures.decomposition import decompose
 from twinsplit.store import Run
 from twinsplit.training.loop import load_ensemble
@@ -148,7 +148,9 @@ def exam(middle: Run, world: HierarchicalWorld) -> Examination:
     return Examination(load_ensemble(middle, world.network, middle.steps()[-1]), questions_of(world))
 
 
-def test_divergences_on_training_data_are_on_ones_own_split(middle: Run, world: HierarchicalWorld, exam: Examination, tmp_path: Path) -> None:
+def test_divergences_on_training_data_are_on_ones_own_split(
+    middle: Run, world: HierarchicalWorld, exam: Examination, tmp_path: Path
+) -> None:
     run, step = copied(middle, tmp_path / "run"), middle.steps()[-1]
     list(measure(run, world, ("train_split_divergence", "train_oracle_divergence"), Inline()))
     pairs = [row for row in run.table("train_split_divergence").to_pylist() if row["step"] == step]

@@ -11,6 +11,7 @@ from twinsplit.diffusion.sampler import Ancestral
 from twinsplit.exact.belief import TreeOracle
 from twinsplit.exact.empirical import EmpiricalDenoiser
 from twinsplit.experiments.claims import overlap_ratios
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.landmarks import landmarks_of
 from twinsplit.experiments.uturns import (
     FRACTIONS,
@@ -24,7 +25,6 @@ from twinsplit.experiments.uturns import (
     starts_of,
     times_of,
 )
-from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.store import Run
 from twinsplit.training.loop import load_ensemble
 from twinsplit.workers import Crew, Inline, crew

@@ -13,9 +13,8 @@ from twinsplit.data.sequences import SequenceData, load_sequences
 from twinsplit.errors import InputError
 from twinsplit.exact.belief import leaf_log_likelihood
 from twinsplit.experiments import pipeline
-from twinsplit.experiments.hierarchical.examination import STANDARD
+from twinsplit.experiments.hierarchical.examination import STANDARD, SequenceExaminer
 from twinsplit.experiments.hierarchical.questions import questions_of
-from twinsplit.experiments.measuring import bayes_losses
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.recipes import SMOKE, Diffusion, Recipe
 from twinsplit.workers import Inline
@@ -67,7 +66,7 @@ def test_no_other_oracle_has_a_lower_loss_on_level_k_data(k: int) -> None:
     tokens = questions.held_out_fixed.tokens[..., None]
     losses = [-float(log_probs.gather(-1, tokens).mean()) for log_probs in questions.oracles]
     assert int(np.argmin(losses)) == k
-    assert bayes_losses(questions)["fixed_time_loss"] == pytest.approx(losses[k], rel=1e-5)
+    assert SequenceExaminer(questions).lowest_losses()["fixed_time_loss"] == pytest.approx(losses[k], rel=1e-5)
 
 
 def test_level_0_leaves_the_description_of_the_data_as_it_was() -> None:

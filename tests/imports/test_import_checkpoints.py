@@ -15,8 +15,8 @@ from torch.torch_version import TorchVersion
 from authors import GRAMMAR, PARAMS, plain_network, write_member
 from twinsplit.data.sequences import SequenceData
 from twinsplit.errors import InputError
-from twinsplit.experiments.imported import import_run
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.experiments.imported import import_run
 from twinsplit.imports.checkpoints import batches, epoch_of, gather
 from twinsplit.imports.names import NameMap, feedforward_of, parameters_of
 from twinsplit.imports.reader import read_weights

@@ -8,7 +8,8 @@ import pytest
 
 from twinsplit.experiments import pipeline
 from twinsplit.recipes import SMOKE
-from twinsplit.report.from_run import decision_of, nearest_step, report_of
+from twinsplit.report.common import nearest_step
+from twinsplit.report.from_run import decision_of, report_of
 from twinsplit.report.page import render
 from twinsplit.report.stored import Table
 from twinsplit.store import Run

@@ -18,8 +18,8 @@ from twinsplit.noise import Noise
 from twinsplit.recipes import SMOKE, Recipe
 from twinsplit.store import Run
 from twinsplit.training.batches import batch_rows, draw_times, steps_per_epoch
-from twinsplit.training.goals import noised_one_hot
 from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.goals import noised_one_hot
 from twinsplit.training.loop import deal, load_ensemble, milestones, train
 from twinsplit.training.rates import constant, published
 from twinsplit.workers import Inline, crew
@@ -81,7 +81,7 @@ def test_every_member_has_its_own_seed_and_one_seed_shares_everything_but_data()
     assert torch.equal(shared.parameters["input.weight"][0], shared.parameters["input.weight"][1])
     first, second = deal(shared, world.split_samples(), world.task())
     assert first.noises() == second.noises()
-    assert not torch.equal(first.tokens, second.tokens)
+    assert not torch.equal(first.samples, second.samples)
 
 
 def test_one_step_is_adam_on_the_batchs_cross_entropy(tmp_path: Path) -> None:

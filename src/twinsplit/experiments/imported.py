@@ -11,8 +11,8 @@ from twinsplit import environment
 from twinsplit.data.sequences import load_sequences
 from twinsplit.data.splits import shared_contents
 from twinsplit.errors import InputError
-from twinsplit.experiments.pipeline import disk_needed, set_status
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.experiments.pipeline import disk_needed, set_status
 from twinsplit.imports.checkpoints import Series, recipe_of, stacked
 from twinsplit.imports.names import NameMap
 from twinsplit.progress import progress

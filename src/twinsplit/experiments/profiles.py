@@ -11,10 +11,11 @@ from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Categorical
 from twinsplit.exact.belief import TreeOracle
-from twinsplit.experiments.hierarchical.examination import Rows, answer
-from twinsplit.experiments.measuring import Measured, as_table
+from twinsplit.experiments.hierarchical.examination import answer
 from twinsplit.experiments.hierarchical.probes import probe_at, probe_over_times
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.experiments.measuring import as_table
+from twinsplit.experiments.world import Measured, Rows
 from twinsplit.measures.decomposition import decompose
 from twinsplit.measures.divergence import oracle_divergence
 from twinsplit.noise import Noise

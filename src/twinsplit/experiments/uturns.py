@@ -21,9 +21,9 @@ from twinsplit.diffusion.sampler import Ancestral
 from twinsplit.diffusion.uturn import overlap, uturn
 from twinsplit.exact.belief import TreeOracle
 from twinsplit.exact.empirical import EmpiricalDenoiser
-from twinsplit.experiments.hierarchical.examination import Rows
-from twinsplit.experiments.measuring import Measured, as_table
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.experiments.measuring import as_table
+from twinsplit.experiments.world import Measured, Rows
 from twinsplit.noise import Noise
 from twinsplit.store import Run
 from twinsplit.training.loop import load_ensemble

@@ -92,6 +92,11 @@ class World(ABC):
 
     @property
     @abstractmethod
+    def data_bytes(self) -> int:
+        """Memory that all the data take."""
+
+    @property
+    @abstractmethod
     def measures(self) -> tuple[str, ...]:
         """Every measure of a checkpoint that there is."""
 

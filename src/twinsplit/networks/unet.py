@@ -45,11 +45,16 @@ class UNet(Network):
 
     def __post_init__(self) -> None:
         halvings = 1 << (len(self.channels) - 1)
-        _require(bool(self.channels) and min(self.image_channels, self.layers_per_block, self.norm_groups) >= 1, "a size of the U-Net is below 1")
+        _require(
+            bool(self.channels) and min(self.image_channels, self.layers_per_block, self.norm_groups) >= 1, "a size of the U-Net is below 1"
+        )
         _require(self.size % halvings == 0, f"images of {self.size} pixels a side cannot be halved {len(self.channels) - 1} times")
         odd = [c for c in self.channels if c < 1 or c % self.norm_groups]
         _require(not odd, f"network.channels {odd} are no multiples of network.norm_groups {self.norm_groups}")
-        _require(set(self.attention) <= set(range(len(self.channels))), f"network.attention {list(self.attention)} names levels that are not there")
+        _require(
+            set(self.attention) <= set(range(len(self.channels))),
+            f"network.attention {list(self.attention)} names levels that are not there",
+        )
         _require(0 <= self.dropout < 1, f"network.dropout {self.dropout} is no rate")
 
     def configuration(self) -> dict[str, Any]:
@@ -81,7 +86,8 @@ class UNet(Network):
         if len(weight) == 1:
             return torch.full(shapes[name], float(name.endswith("weight")))
         unit = noise.child(name).uniform(0, torch.arange(shapes[name][0]), shapes[name][1:]).float() * 2 - 1
-        return unit / prod(weight[1:]) ** 0.5
+        scaled: Tensor = unit / prod(weight[1:]) ** 0.5
+        return scaled
 
     def outputs(self, parameters: Parameters, x_t: Tensor, t: Tensor, drop: Drop = keep) -> Tensor:
         """(K, n, C, H, W) predictions for x_t (K, n, C, H, W) at t (K, n)."""
@@ -133,7 +139,12 @@ class _Skeleton:
 
 def _opened(model: nn.Module) -> list[_Dropped]:
     """Every dropout of the model replaced, in order of the modules."""
-    places = [(parent, name) for parent in model.modules() for name, child in parent.named_children() if isinstance(child, nn.Dropout)]
+    places = [
+        (parent, name)
+        for parent in model.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, nn.Dropout) and child.p > 0
+    ]
     holes = [_Dropped() for _ in places]
     for (parent, name), hole in zip(places, holes, strict=True):
         setattr(parent, name, hole)

@@ -1,6 +1,7 @@
 """Recipes of the image world, and their presets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, final
 
 from twinsplit.recipes.parts import Diffusion, RunRecipe, Training, require
@@ -76,22 +77,33 @@ class ImageMeasuring:
         require(0 < self.time_fraction <= 1, f"measuring.time_fraction {self.time_fraction}", "choose one in (0, 1]")
         times = self.times == tuple(sorted(set(self.times))) and min(self.times, default=0) >= 1
         require(times, f"measuring.times = {list(self.times)}", "list times from 1 in ascending order")
-        require(min(self.noise_draws, self.train_images, self.generated, self.sampling_steps) >= 1, "a measuring size is below 1", "give positive sizes")
-
-
-PUBLISHED_STEPS = tuple(round(2 * (10 + 4989 * i / 49)) for i in range(50))
-"""[BG]: 50 checkpoints evenly spaced from epoch 10 to epoch 4,999, two steps of 512 images each."""
+        require(
+            min(self.noise_draws, self.train_images, self.generated, self.sampling_steps) >= 1,
+            "a measuring size is below 1",
+            "give positive sizes",
+        )
 
 
 @final
 @dataclass(frozen=True)
 class ImageRecipe(RunRecipe):
-    """A whole run in the image world; the defaults are [BG]'s for CelebA, whose folder `data.path` must name."""
+    """A whole run in the image world; the defaults are [BG]'s for CelebA, whose folder `data.path` must name.
+
+    Two steps of 512 images are an epoch; 50 checkpoints, evenly spaced from epoch 10 to epoch 4,999.
+    """
 
     diffusion: Diffusion = field(default_factory=lambda: Diffusion(T=1_000))
     training: Training = field(
         default_factory=lambda: Training(
-            steps=9_998, batch=512, learning_rate=1e-4, schedule="constant", loss="noise", precision="float32", checkpoint_list=PUBLISHED_STEPS
+            steps=9_998,
+            batch=512,
+            learning_rate=1e-4,
+            schedule="constant",
+            loss="noise",
+            precision="float32",
+            checkpoints=50,
+            first_checkpoint=20,
+            spacing="linear",
         )
     )
     data: Images = field(default_factory=Images)
@@ -108,6 +120,9 @@ class ImageRecipe(RunRecipe):
     @property
     def shares(self) -> Images:
         return self.data
+
+    def on_folder(self, folder: Path) -> "ImageRecipe":
+        return replace(self, data=replace(self.data, path=str(folder)))
 
     @property
     def repeats(self) -> ImageMeasuring:

@@ -3,6 +3,7 @@
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, final
 
 from twinsplit.errors import InputError
@@ -36,7 +37,7 @@ class Training:
     schedule: constant; published (factor 1 to 0.5 over 50 epochs, then cosine to 0.1 at the end); or warmup (up to 1 over 500 epochs,
     then cosine to 0.1 at the end; a shorter run ends while it still rises).
     ema_decay: moving average of the weights used for evaluation; 0 evaluates the raw weights, as published.
-    checkpoints: kept at log-spaced steps from first_checkpoint to steps. save_every: steps between resume points.
+    checkpoints: kept at steps from first_checkpoint to steps, evenly spaced in log step or, with spacing = linear, in step. save_every: steps between resume points.
     checkpoint_list: these steps instead, ascending, the last one `steps`.
     """
 
@@ -55,6 +56,7 @@ class Training:
     save_every: int = 2_000
     checkpoint_list: tuple[int, ...] = ()
     fixed_time: int = 0
+    spacing: Literal["log", "linear"] = "log"
 
     def __post_init__(self) -> None:
         sizes = (self.steps, self.batch, self.seeds_per_split, self.checkpoints, self.first_checkpoint, self.save_every)
@@ -67,9 +69,13 @@ class Training:
         ascending = listed == tuple(sorted({*listed, self.steps})) and listed[0] >= 1 if listed else True
         require(ascending, f"training.checkpoint_list = {list(listed)}", f"list steps from 1 in ascending order, the last {self.steps}")
         fixed = self.times == "fixed"
-        require((self.fixed_time > 0) == fixed, f"training.fixed_time = {self.fixed_time}", 'with times = "fixed" give a time from 1, else 0')
+        require(
+            (self.fixed_time > 0) == fixed, f"training.fixed_time = {self.fixed_time}", 'with times = "fixed" give a time from 1, else 0'
+        )
         fixed = self.times == "fixed"
-        require((self.fixed_time > 0) == fixed, f"training.fixed_time = {self.fixed_time}", 'with times = "fixed" give a time from 1, else 0')
+        require(
+            (self.fixed_time > 0) == fixed, f"training.fixed_time = {self.fixed_time}", 'with times = "fixed" give a time from 1, else 0'
+        )
         require(self.learning_rate > 0, f"training.learning_rate {self.learning_rate}", "give a positive one")
 
 
@@ -105,6 +111,28 @@ class Repeats(Protocol):
         """Noised copies of each sample."""
         ...
 
+    @property
+    def generated(self) -> int:
+        """Samples drawn per network."""
+        ...
+
+    @property
+    def sampling_steps(self) -> int:
+        """Reverse steps used for them."""
+        ...
+
+
+def _log(first: int, last: int, intervals: int) -> list[float]:
+    ratio = (last / first) ** (1 / intervals)
+    return [first * ratio**i for i in range(intervals)]
+
+
+def _linear(first: int, last: int, intervals: int) -> list[float]:
+    return [first + (last - first) * i / intervals for i in range(intervals)]
+
+
+SPACINGS = {"log": _log, "linear": _linear}
+
 
 @dataclass(frozen=True)
 class RunRecipe(ABC):
@@ -125,6 +153,10 @@ class RunRecipe(ABC):
     def repeats(self) -> Repeats:
         """How often things are measured."""
 
+    @abstractmethod
+    def on_folder(self, folder: Path) -> "RunRecipe":
+        """The same, learning from a prepared data folder."""
+
     @property
     def members(self) -> tuple[tuple[int, int], ...]:
         """(split, seed) of every network, in storage order; every network has a seed of its own, as in [BG]."""
@@ -137,12 +169,12 @@ class RunRecipe(ABC):
         return max(1, round(self.repeats.time_fraction * self.diffusion.T))
 
     def checkpoint_steps(self) -> tuple[int, ...]:
-        """The listed steps, or log-spaced integers, distinct; the last one is `training.steps`."""
+        """The listed steps, or spaced integers, distinct; the last one is `training.steps`."""
         if self.training.checkpoint_list:
             return self.training.checkpoint_list
         first, last, count = self.training.first_checkpoint, self.training.steps, self.training.checkpoints
-        ratio = (last / first) ** (1 / max(count - 1, 1))
-        return tuple(sorted({round(first * ratio**i) for i in range(count - 1)} | {last}))
+        between = SPACINGS[self.training.spacing](first, last, max(count - 1, 1))
+        return tuple(sorted({round(step) for step in between[: count - 1]} | {last}))
 
     def to_json(self) -> dict[str, Any]:
         """Plain nested data."""

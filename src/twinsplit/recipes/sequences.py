@@ -1,6 +1,7 @@
 """Recipes of the hierarchical world, and their presets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import final
 
 from twinsplit.recipes.parts import Diffusion, RunRecipe, Training, require
@@ -99,6 +100,9 @@ class Recipe(RunRecipe):
     @property
     def shares(self) -> Data:
         return self.data
+
+    def on_folder(self, folder: Path) -> "Recipe":
+        return replace(self, data=replace(self.data, path=str(folder)))
 
     @property
     def repeats(self) -> Measuring:

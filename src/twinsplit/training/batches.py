@@ -65,9 +65,16 @@ def draw_fixed_times(noise: Noise, step: int, count: int, schedule: Schedule, de
 Draw = Callable[[Noise, int, int, Schedule, torch.device], Tensor]
 
 
+TIMES: dict[str, Callable[[Training], Draw]] = {
+    "uniform": lambda training: draw_times,
+    "critical": lambda training: draw_critical_times,
+    "fixed": lambda training: partial(draw_fixed_times, t=training.fixed_time),
+}
+
+
 def times_of(training: Training) -> Draw:
     """How the recipe draws times."""
-    return {"uniform": draw_times, "critical": draw_critical_times, "fixed": partial(draw_fixed_times, t=training.fixed_time)}[training.times]
+    return TIMES[training.times](training)
 
 
 def draw_eps(noise: Noise, step: int, count: int, shape: tuple[int, ...], device: torch.device) -> Tensor:

@@ -42,7 +42,7 @@ class UNetDenoiser(Denoiser[Gaussian]):
         self.schedule.at(t)  # refuses times of another schedule
         dtype = next(iter(self.parameters.values())).dtype
         times = torch.as_tensor(t, device=x_t.device).expand(len(x_t))
-        pairs = zip(x_t.to(dtype).split(CHUNK), times.split(CHUNK), strict=True)
+        pairs = zip(torch.split(x_t.to(dtype), CHUNK), torch.split(times, CHUNK), strict=True)
         parts = [self.network.outputs(self.parameters, x[None], at[None])[0] for x, at in pairs]
         return torch.cat([x_t.new_empty(0, *x_t.shape[1:], dtype=dtype), *parts]).to(x_t.dtype)
 
@@ -71,7 +71,9 @@ class UNetDenoiser(Denoiser[Gaussian]):
             model = library.UNet2DModel.from_pretrained(folder / "unet", use_safetensors=True)
             scheduler = library.DDPMScheduler.from_pretrained(folder / "scheduler")
         except (OSError, ValueError) as error:
-            raise InputError(f"{folder} holds no U-Net and scheduler: {str(error).splitlines()[0]}", "give a folder of `save_pretrained`") from error
+            raise InputError(
+                f"{folder} holds no U-Net and scheduler: {str(error).splitlines()[0]}", "give a folder of `save_pretrained`"
+            ) from error
         network = _family(model.config)
         schedule = Schedule.from_beta(scheduler.betas.double())
         return cls(network, {name: value.detach()[None] for name, value in model.named_parameters()}, schedule)

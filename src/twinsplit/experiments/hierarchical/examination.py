@@ -8,12 +8,12 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from twinsplit.diffusion.denoiser import Categorical
+from twinsplit.diffusion.denoiser import Categorical, Denoiser
 from twinsplit.experiments.hierarchical.probes import Probe
 from twinsplit.experiments.world import Examiner, Rows
 from twinsplit.measures.decomposition import decompose, token_loss
 from twinsplit.measures.divergence import oracle_divergence, ordered_pairs, sample_split_divergence
-from twinsplit.training.ensemble import Ensemble, NetworkDenoiser
+from twinsplit.training.ensemble import Ensemble
 
 CHUNK = 1024
 
@@ -58,7 +58,7 @@ class Later:
 
 
 @torch.no_grad()
-def answer(denoiser: NetworkDenoiser, probe: Probe) -> Categorical:
+def answer(denoiser: Denoiser[Any], probe: Probe) -> Categorical:
     """One member's posterior on a probe, in bounded memory."""
     parts = [denoiser(x_t, t).log_probs for x_t, t in zip(torch.split(probe.x_t, CHUNK), torch.split(probe.t, CHUNK), strict=True)]
     return Categorical(torch.cat(parts))

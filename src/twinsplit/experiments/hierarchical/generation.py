@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from twinsplit.diffusion.sampler import Ancestral, strided_times
-from twinsplit.experiments.hierarchical.examination import Rows
-from twinsplit.experiments.measuring import Measured, as_table
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.experiments.measuring import as_table
+from twinsplit.experiments.world import Measured, Rows
 from twinsplit.measures.neighbours import nearest_hamming
 from twinsplit.noise import Noise
 from twinsplit.store import Run

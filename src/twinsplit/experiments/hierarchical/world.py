@@ -16,9 +16,9 @@ from twinsplit.data.splits import Splits, disjoint_splits, published_splits
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
 from twinsplit.exact.belief import TreeOracle
-from twinsplit.networks.transformer import Transformer
 from twinsplit.experiments.hierarchical.examination import MEASURES, STANDARD, SequenceExaminer
 from twinsplit.experiments.world import Examiner, Measured, World, schedule_of
+from twinsplit.networks.transformer import Transformer
 from twinsplit.recipes import Data, Recipe
 from twinsplit.store import Run, fingerprint
 from twinsplit.training.goals import Tokens
@@ -57,6 +57,10 @@ class HierarchicalWorld(World):
     @property
     def goal(self) -> Tokens:
         return Tokens(self.grammar.vocab_size)
+
+    @property
+    def data_bytes(self) -> int:
+        return self.data.sequences.nbytes
 
     @property
     def measures(self) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ class ImageWorld(World):
 
     @property
     def reading(self) -> Reading:
-        return partial(UNetDenoiser, schedule=self.schedule)  # type: ignore[arg-type]  # a Network of this world is a UNet
+        return partial(UNetDenoiser, schedule=self.schedule)
 
     @cached_property
     def pictures(self) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -102,6 +102,11 @@ class ImageWorld(World):
         rows = {"splits": self.splits.rows.tolist(), "held_out": self.splits.held_out.tolist()}
         own = [normalisation.to_json() for normalisation in self.normalisations]
         return self.album.about | {"rows": rows, "rows_sha256": fingerprint(repr(rows).encode()), "normalisations": own}
+
+    @property
+    def data_bytes(self) -> int:
+        held_out, splits = self.splits.held_out.size, self.splits.rows.size
+        return 4 * (held_out + splits) * int(np.prod(self.album.pixels.shape[1:]))
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -158,5 +163,7 @@ def image_splits(pixels: Bytes, data: Images, root: Noise) -> Splits:
     found = disjoint_splits(content[:, None], data.splits, data.split_size, 0)
     free = np.flatnonzero(~np.isin(content, content[found.rows]))
     if data.held_out > len(free):
-        raise InputError(f"data.held_out = {data.held_out}, {len(free)} of {total} images are left", "use smaller or fewer splits, or more data")
+        raise InputError(
+            f"data.held_out = {data.held_out}, {len(free)} of {total} images are left", "use smaller or fewer splits, or more data"
+        )
     return Splits(order[found.rows], order[free[-data.held_out :]])
