@@ -37,6 +37,7 @@ def examine() -> list[Finding]:
         _package("plotly", "no report.html: pip install 'twinsplit[report]'"),
         _package("matplotlib", "no printed figures: pip install 'twinsplit[report]'"),
         _package("datasets", "no `twinsplit data hub`: pip install 'twinsplit[hub]'"),
+        _package("torchmetrics", "no FID: pip install 'twinsplit[fid]'"),
         _disk(),
     ]
 

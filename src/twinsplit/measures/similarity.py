@@ -1,7 +1,7 @@
 """How alike two sets of images are, sample by sample ([BG] figures 1a and 2), and which training images are nearest to a sample.
 
-The first three functions compare the i-th sample with the i-th: cosine similarity of two noise predictions, or of two samples drawn from the
-same noise. `blockwise_nearest` compares every sample with every image, in bounded memory. Everything is computed in float64.
+The first three functions compare the i-th sample with the i-th: cosine similarity of two noise predictions, or of two samples drawn from
+the same noise. `blockwise_nearest` compares every sample with every image, in bounded memory. Everything is computed in float64.
 """
 
 from collections.abc import Callable, Iterator
@@ -106,12 +106,9 @@ def blockwise_nearest(
     for start, part in _blocks(points, size):
         described = _described(part, features, device)
         best = [_nearer(found, query, described, start) for found, query in zip(best, sought, strict=True)]
-    squared, rows = (np.concatenate([np.empty((0, count), kind), *parts]) for kind, parts in zip((float, int), _sides(best), strict=True))
-    return torch.from_numpy(np.sqrt(squared)).to(device), torch.from_numpy(rows).to(device)
-
-
-def _sides(best: list[Found]) -> tuple[list[NDArray[np.float64]], list[NDArray[np.int64]]]:
-    return [squared for squared, _ in best], [rows for _, rows in best]
+    distance = np.sqrt(np.concatenate([np.empty((0, count)), *(squared for squared, _ in best)]))
+    rows = np.concatenate([np.empty((0, count), np.int64), *(rows for _, rows in best)])
+    return torch.from_numpy(distance).to(device), torch.from_numpy(rows).to(device)
 
 
 def _block_size(queries: Images, points: Images, count: int, block: int | None) -> int:
@@ -150,7 +147,7 @@ def _nearer(found: Found, queries: Tensor, points: Tensor, start: int) -> Found:
 
 
 def _candidates(a: Tensor, b: Tensor, known: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs (query, point), sorted, among which are all that may belong to the `count` nearest; known (m, count): the best so far, squared."""
+    """Pairs (query, point), sorted by query: all that may belong to the `count` nearest. known: the best squares (m, count) so far."""
     pairs = torch.empty(0, 2, dtype=torch.int64)
     for product in _products(a):
         low, high = _bounds(a, b, product)
