@@ -50,8 +50,13 @@ def test_a_zero_vector_has_no_direction() -> None:
     zero, some = torch.zeros(3, 4), torch.ones(3, 4)
     assert cosine_similarity(zero, some).tolist() == cosine_similarity(some, zero).tolist() == [0.0] * 3
     assert cosine_similarity(zero, zero).tolist() == [1.0] * 3
-    constant, other = torch.full((1, 9), 0.1), draw(0, 1, 9)
-    assert correlation(constant, other).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("size", range(1, 120, 7))
+def test_a_constant_sample_has_no_direction(size: int) -> None:
+    """Also where the mean of `size` times 0.1 is not 0.1 in float64."""
+    constant, other = torch.full((1, size), 0.1, dtype=torch.float64), draw(0, 1, size + 1)[:, 1:]
+    assert correlation(constant, other).tolist() == [float(size == 1)]
     assert correlation(constant, 7 * constant).tolist() == [1.0]
 
 
@@ -161,12 +166,20 @@ def test_near_copies_keep_their_digits() -> None:
     assert blockwise_nearest(points, points)[0][:, 0].abs().max() == 0
 
 
-def test_nearest_where_products_keep_fewer_digits() -> None:
-    points = np.random.default_rng(0).random((200, 64), dtype=np.float32)
+def test_nearest_where_products_keep_fewer_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the user lets float32 products be rounded to bfloat16, none is relied on. Here every processor rounds so."""
+    product = torch.Tensor.__matmul__
+
+    def rounded(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return product(a, b).bfloat16().float() if a.dtype == torch.float32 else product(a, b)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
+    generator = np.random.default_rng(0)
+    points = generator.integers(0, 2, (200, 1)) + 0.01 * generator.random((200, 64))  # two groups, each of near copies
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try:
-        agree(points[:40] + np.float32(1e-4), points, 2, 50)
+        agree(points[:40] + 1e-4, points, 2, 50)
     finally:
         torch.set_float32_matmul_precision(before)
 

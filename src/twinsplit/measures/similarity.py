@@ -181,19 +181,15 @@ def _bounds(a: Tensor, b: Tensor, product: torch.dtype) -> tuple[Tensor, Tensor]
     Numerical Algorithms*, section 3.1); the rounding of a and b themselves to that type adds 4 u (|a|^2 + |b|^2), and the sum that is
     compared with adds twice d u |a - b|^2 in float64. The scale is a power of two, which rounds nothing.
     """
-    centre = a.mean(0) if len(a) else torch.zeros_like(b[0])
+    centre = a.mean(0)
     a, b = a - centre, b - centre
-    scale = 2.0 ** np.ceil(np.log2(max(_largest(a), _largest(b), 1e-300)))
+    scale = 2.0 ** np.ceil(np.log2(max(float(a.abs().max()), float(b.abs().max()), 1e-300)))
     a, b = (a / scale).to(product), (b / scale).to(product)
     share = (a.shape[1] + 16) * (0.6 * torch.finfo(product).eps + 2.0 * torch.finfo(torch.float64).eps)
     vanished = 4 * a.shape[1] * torch.finfo(product).tiny  # products too small for the type
     norm_a, norm_b = a.double().square().sum(1), b.double().square().sum(1)
     low = (a @ b.T).double().mul_(-2.0).add_(norm_a[:, None] * (1 - share)).add_(norm_b * (1 - share) - vanished)
     return low.mul_(scale**2), ((norm_a + norm_b.amax()) * share + vanished) * (2 * scale**2)
-
-
-def _largest(rows: Tensor) -> float:
-    return float(rows.abs().max()) if rows.numel() else 0.0
 
 
 def _squared_distances(a: Tensor, b: Tensor, query: NDArray[np.int64], point: NDArray[np.int64]) -> NDArray[np.float64]:
