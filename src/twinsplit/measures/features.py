@@ -39,7 +39,8 @@ def load_features(path: str | Path, white: float = 1.0, channels: int | None = N
     white: what the module takes for white, 1 or 255. channels: grey images are repeated to that many. options: keyword arguments of its
     forward. The Inception network of published FID values, as its TorchScript file `inception-2015-12-05.pt` has it, is
     `load_features(path, white=255, channels=3, return_features=True)`, and resizes images itself.
-    A TorchScript file is a program: open only what you trust. Raises InputError where the file is missing or is no such module.
+    TorchScript is what such weights are published in; PyTorch calls it deprecated, and still reads it. A TorchScript file is a program:
+    open only what you trust. Raises InputError where the file is missing or is no such module.
     """
     file = Path(path)
     if not file.is_file():
