@@ -89,7 +89,7 @@ def plain_loss(logits: torch.Tensor, tokens: torch.Tensor, t: torch.Tensor, weig
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=["diffusion_lm", "one_minus_sqrt"])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 def test_losses_equal_their_sums(loss: str, weighting: str, schedule: Schedule) -> None:
     logits, tokens, t = batch(1)

@@ -25,7 +25,8 @@ class LocalFeatures(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Features of images, each of which must have 1 or `channels` channels."""
         pictures = images.to(_device(self.network), torch.float32) * self.white
-        found = self.network(_widened(pictures, self.channels), **self.options)
+        with torch.no_grad():
+            found = self.network(_widened(pictures, self.channels), **self.options)
         if not isinstance(found, Tensor) or found.ndim < 2 or len(found) != len(images):
             raise InputError("a feature network that does not return one row for each image", "give one that maps (n, C, H, W) to (n, d)")
         rows: Tensor = found.flatten(1).double()
@@ -38,13 +39,14 @@ def load_features(path: str | Path, white: float = 1.0, channels: int | None = N
     white: what the module takes for white, 1 or 255. channels: grey images are repeated to that many. options: keyword arguments of its
     forward. The Inception network of published FID values, as its TorchScript file `inception-2015-12-05.pt` has it, is
     `load_features(path, white=255, channels=3, return_features=True)`, and resizes images itself.
-    A TorchScript file is a program: open only what you trust. Raises InputError where the file is missing or is no such module.
+    TorchScript is what such weights are published in; PyTorch calls it deprecated, and still reads it. A TorchScript file is a program:
+    open only what you trust. Raises InputError where the file is missing or is no such module.
     """
     file = Path(path)
     if not file.is_file():
         raise InputError(f"no file {file}", "give the TorchScript file of a feature network on this machine; none is downloaded")
     try:
-        network = torch.jit.load(str(file), map_location="cpu")
+        network: nn.Module = torch.jit.load(str(file), map_location="cpu")  # type: ignore[no-untyped-call]
     except RuntimeError as error:
         raise InputError(f"{file} is not a TorchScript module", "save one with torch.jit.script(network).save(path)") from error
     return LocalFeatures(network.eval(), white, channels, **options)
@@ -60,7 +62,7 @@ def fid(images_a: Tensor, images_b: Tensor, feature_module: nn.Module) -> float:
     metric = _metric(feature_module, _checked(images_a))
     with torch.no_grad(), _evaluating(feature_module):
         for images, real in ((images_a, True), (_checked(images_b), False)):
-            for batch in images.split(BATCH):
+            for batch in torch.split(images, BATCH):
                 metric.update(batch, real=real)
         return float(metric.compute())
 

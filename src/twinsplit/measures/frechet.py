@@ -33,7 +33,7 @@ def _features(features: Images) -> Tensor:
     values = torch.as_tensor(features)
     if values.ndim != 2 or len(values) < 2 or not values.shape[1]:
         raise InputError(f"features of shape {tuple(values.shape)}", "give (n, d) with n of 2 or more: one sample has no covariance")
-    values = values.double().cpu()
+    values = values.detach().double().cpu()
     if not bool(values.isfinite().all()):
         raise InputError("features that are not finite", "leave out samples that diverged, and say how many")
     return values

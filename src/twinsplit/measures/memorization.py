@@ -70,7 +70,7 @@ def memorized_fraction(
 
 
 def _ratios(ratios: ArrayLike) -> NDArray[np.float64]:
-    values = ratios.cpu().numpy() if isinstance(ratios, Tensor) else np.asarray(ratios, float)
+    values = ratios.detach().cpu().numpy() if isinstance(ratios, Tensor) else np.asarray(ratios, float)
     if values.ndim == 1 and np.isnan(values).any():
         raise InputError(f"{int(np.isnan(values).sum())} of {len(values)} gap ratios are missing", "draw or measure these samples again")
     values = finite(values, 1)

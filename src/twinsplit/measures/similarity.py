@@ -1,7 +1,7 @@
 """How alike two sets of images are, sample by sample ([BG] figures 1a and 2), and which training images are nearest to a sample.
 
-The first three functions compare the i-th sample with the i-th: cosine similarity of two noise predictions, or of two samples drawn from the
-same noise. `blockwise_nearest` compares every sample with every image, in bounded memory. Everything is computed in float64.
+The first three functions compare the i-th sample with the i-th: cosine similarity of two noise predictions, or of two samples drawn from
+the same noise. `blockwise_nearest` compares every sample with every image, in bounded memory. Everything is computed in float64.
 """
 
 from collections.abc import Callable, Iterator
@@ -106,12 +106,9 @@ def blockwise_nearest(
     for start, part in _blocks(points, size):
         described = _described(part, features, device)
         best = [_nearer(found, query, described, start) for found, query in zip(best, sought, strict=True)]
-    squared, rows = (np.concatenate([np.empty((0, count), kind), *parts]) for kind, parts in zip((float, int), _sides(best), strict=True))
-    return torch.from_numpy(np.sqrt(squared)).to(device), torch.from_numpy(rows).to(device)
-
-
-def _sides(best: list[Found]) -> tuple[list[NDArray[np.float64]], list[NDArray[np.int64]]]:
-    return [squared for squared, _ in best], [rows for _, rows in best]
+    distance = np.sqrt(np.concatenate([np.empty((0, count)), *(squared for squared, _ in best)]))
+    rows = np.concatenate([np.empty((0, count), np.int64), *(rows for _, rows in best)])
+    return torch.from_numpy(distance).to(device), torch.from_numpy(rows).to(device)
 
 
 def _block_size(queries: Images, points: Images, count: int, block: int | None) -> int:
@@ -150,18 +147,24 @@ def _nearer(found: Found, queries: Tensor, points: Tensor, start: int) -> Found:
 
 
 def _candidates(a: Tensor, b: Tensor, known: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs (query, point), sorted, among which are all that may belong to the `count` nearest; known (m, count): the best so far, squared."""
-    pairs = torch.empty(0, 2, dtype=torch.int64)
+    """Pairs (query, point), sorted by query: all that may belong to the `count` nearest. known: the best squares (m, count) so far."""
+    near = torch.ones(len(a), len(b), dtype=torch.bool, device=a.device)
     for product in _products(a):
-        low, high = _bounds(a, b, product)
-        limit = known[:, -1]
-        if len(b) >= known.shape[1]:
-            limit = torch.minimum(limit, high.kthvalue(known.shape[1], dim=1).values)
-        pairs = (low <= limit[:, None]).nonzero()
-        if len(pairs) <= MANY * known.numel():
+        near = _not_ruled_out(*_bounds(a, b, product), known)
+        if int(near.sum()) <= MANY * known.numel():
             break
-    query, point = pairs.cpu().numpy().T
+    query, point = near.nonzero().cpu().numpy().T
     return query, point
+
+
+def _not_ruled_out(low: Tensor, width: Tensor, known: Tensor) -> Tensor:
+    """(m, k): which distances may be as small as the last of `known`; where that says little, as the `count` smallest of these."""
+    count = known.shape[1]
+    near = low <= known[:, -1:]
+    if low.shape[1] < count or int(near.sum()) <= MANY * known.numel():
+        return near
+    within = low.kthvalue(count, dim=1).values + width
+    return low <= torch.minimum(within, known[:, -1])[:, None]
 
 
 def _products(a: Tensor) -> list[torch.dtype]:
@@ -171,25 +174,22 @@ def _products(a: Tensor) -> list[torch.dtype]:
 
 
 def _bounds(a: Tensor, b: Tensor, product: torch.dtype) -> tuple[Tensor, Tensor]:
-    """(m, k) float64 below and above the squared distances of a (m, d) and b (k, d), as `_squared_distances` computes them.
+    """low (m, k) and width (m,), float64: the squared distances of a (m, d) and b (k, d), as `_squared_distances` computes them, lie in
+    [low, low + width].
 
     A sum of d products in a type with unit roundoff u is off by at most d u |a| |b| (1 + O(d u)) (Higham, *Accuracy and Stability of
     Numerical Algorithms*, section 3.1); the rounding of a and b themselves to that type adds 4 u (|a|^2 + |b|^2), and the sum that is
     compared with adds twice d u |a - b|^2 in float64. The scale is a power of two, which rounds nothing.
     """
-    centre = a.mean(0) if len(a) else torch.zeros_like(b[0])
+    centre = a.mean(0)
     a, b = a - centre, b - centre
-    scale = 2.0 ** np.ceil(np.log2(max(_largest(a), _largest(b), 1e-300)))
+    scale = 2.0 ** np.ceil(np.log2(max(float(a.abs().max()), float(b.abs().max()), 1e-300)))
     a, b = (a / scale).to(product), (b / scale).to(product)
-    norms = a.double().square().sum(1)[:, None] + b.double().square().sum(1)
-    squared = norms - 2.0 * (a @ b.T).double()
-    digits = 0.6 * torch.finfo(product).eps + 2.0 * torch.finfo(torch.float64).eps
-    margin = norms * ((a.shape[1] + 16) * digits) + 4 * a.shape[1] * torch.finfo(product).tiny
-    return (squared - margin) * scale**2, (squared + margin) * scale**2
-
-
-def _largest(rows: Tensor) -> float:
-    return float(rows.abs().max()) if rows.numel() else 0.0
+    share = (a.shape[1] + 16) * (0.6 * torch.finfo(product).eps + 2.0 * torch.finfo(torch.float64).eps)
+    vanished = 4 * a.shape[1] * torch.finfo(product).tiny  # products too small for the type
+    norm_a, norm_b = a.double().square().sum(1), b.double().square().sum(1)
+    low = (a @ b.T).double().mul_(-2.0).add_(norm_a[:, None] * (1 - share)).add_(norm_b * (1 - share) - vanished)
+    return low.mul_(scale**2), ((norm_a + norm_b.amax()) * share + vanished) * (2 * scale**2)
 
 
 def _squared_distances(a: Tensor, b: Tensor, query: NDArray[np.int64], point: NDArray[np.int64]) -> NDArray[np.float64]:
