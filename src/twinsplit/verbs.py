@@ -155,17 +155,25 @@ def onset_json(path: Path) -> None:
 def figure(asked: "cli.Figure") -> None:
     """Make one figure, or name the files of one that stands."""
     from twinsplit.experiments import gtv
-    from twinsplit.experiments.hierarchical import figures
+    from twinsplit.experiments.hierarchical import figures as hierarchical
+    from twinsplit.experiments.images import figures as images
 
+    if asked.data is not None and asked.name not in images.FIGURES:
+        raise InputError(f"{asked.name} has no --data", f"leave it out: it is for {', '.join(images.FIGURES)}")
     if asked.name in gtv.FIGURES:
         if asked.seeds is not None:
-            raise InputError(f"{asked.name} has no --seeds", "leave it out: it is for fig1b to fig11")
+            raise InputError(f"{asked.name} has no --seeds", "leave it out: it is for fig1a to fig11")
         made = gtv.make_figure(asked.name, asked.scale, asked.out, asked.seed)
-    elif asked.name in figures.FIGURES:
+    elif asked.name in hierarchical.FIGURES:
         with _crew(asked.workers, available_cores()) as hands:
-            made = figures.make_figure(asked.name, asked.scale, asked.out, asked.seed, asked.seeds, hands)
+            made = hierarchical.make_figure(asked.name, asked.scale, asked.out, asked.seed, asked.seeds, hands)
+    elif asked.name in images.FIGURES:
+        recipe = images.recipe_of(asked.scale, asked.seed, asked.seeds, asked.data)
+        with _crew(asked.workers, available_cores()) as hands:
+            made = images.make_figure(asked.name, asked.scale, asked.out, recipe, hands)
     else:
-        raise InputError(f"there is no figure {asked.name!r}", f"choose one of {', '.join([*figures.FIGURES, *gtv.FIGURES])}")
+        known = [*images.FIGURES, *hierarchical.FIGURES, *gtv.FIGURES]
+        raise InputError(f"there is no figure {asked.name!r}", f"choose one of {', '.join(known)}")
     print(*made, sep="\n")
 
 

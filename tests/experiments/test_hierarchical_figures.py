@@ -11,10 +11,10 @@ import pytest
 
 from twinsplit.errors import InputError
 from twinsplit.experiments.hierarchical.figures import FIGURES, make_figure, sheet_of
-from twinsplit.experiments.hierarchical.lines import epochs, landmarks
 from twinsplit.experiments.hierarchical.settings import SETTINGS, run_name, setting_of
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.landmarks import LOSS, NEAREST
+from twinsplit.experiments.lines import epochs, landmarks
 from twinsplit.measures.statistics import mean_over, mean_over_pairs
 from twinsplit.report.stored import Table, split_means
 from twinsplit.store import Run

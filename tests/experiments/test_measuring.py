@@ -11,8 +11,7 @@ from twinsplit.diffusion.denoiser import Categorical
 from twinsplit.errors import InputError
 from twinsplit.exact.belief import TreeOracle
 from twinsplit.experiments.curves import curves_of, data_shares
-from twinsplit.experiments.hierarchical.examination import MEASURES
-from twinsplit.experiments.hierarchical.examination import SequenceExaminer
+from twinsplit.experiments.hierarchical.examination import MEASURES, SequenceExaminer
 from twinsplit.experiments.hierarchical.generation import Generation, generate, measure_neighbours
 from twinsplit.experiments.hierarchical.probes import probe_at, probe_over_times
 from twinsplit.experiments.hierarchical.questions import questions_of

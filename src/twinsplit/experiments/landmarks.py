@@ -1,7 +1,7 @@
 """The checkpoints at which the finer measurements are made: at the minima of the curves, found from what is stored."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -25,27 +25,27 @@ class Landmarks:
 CURVES = {SPLIT: split_curve, NEAREST: neighbour_curve, LOSS: loss_curve}
 
 
-def minima_of(run: Run, *names: str) -> Minima:
+def minima_of(run: Run[Any], *names: str) -> Minima:
     """The minima of some of the three curves, jointly."""
     return find_minima([CURVES[name](run) for name in names])
 
 
-def all_minima(run: Run) -> Minima:
+def all_minima(run: Run[Any]) -> Minima:
     """The minima of all curves of a run, jointly: twins, nearest neighbours, test loss, and every BP_k."""
     coarsest = range(1 + max(run.table("oracle_divergence").column("truncation").to_pylist()))
     return find_minima([*(curve(run) for curve in CURVES.values()), *(oracle_curve(run, k) for k in coarsest)])
 
 
-def landmarks_of(run: Run) -> Landmarks:
+def landmarks_of(run: Run[Any]) -> Landmarks:
     """Where to look closer."""
     return Landmarks(*(checkpoint_at(run, name) for name in (SPLIT, NEAREST, LOSS)))
 
 
-def checkpoint_at(run: Run, name: str) -> int:
+def checkpoint_at(run: Run[Any], name: str) -> int:
     """The kept checkpoint nearest to the minimum of one of the three curves."""
     return nearest_checkpoint(run, minima_of(run, name).places[name].at)
 
 
-def nearest_checkpoint(run: Run, log_step: float) -> int:
+def nearest_checkpoint(run: Run[Any], log_step: float) -> int:
     """The kept checkpoint nearest in log step."""
     return min(run.steps(), key=lambda step: abs(float(np.log(step)) - log_step))

@@ -29,29 +29,29 @@ def pair_means(table: Table) -> tuple[Floats, Floats, NDArray[np.int64]]:
     return apart.steps.astype(np.float64), np.array([values for _, values in found]), found[0][0]
 
 
-def splits_of(run: Run) -> NDArray[np.int64]:
+def splits_of(run: Run[Any]) -> NDArray[np.int64]:
     """(K,) the split of every member."""
     return np.array([split for split, _ in run.recipe.members])
 
 
-def level_of(run: Run) -> int:
+def level_of(run: Run[Any]) -> int:
     """The k whose BP_k is the exact posterior of the run's data: 0, or the level of factorised data."""
     return int(run.read_json("data.json").get("origin", {}).get("factorised", 0))
 
 
-def member_curve(run: Run, name: str, measure: str, scale: Any = np.asarray, **where: object) -> LeftOut:
+def member_curve(run: Run[Any], name: str, measure: str, scale: Any = np.asarray, **where: object) -> LeftOut:
     """A measurement of members as a curve; `scale` turns means into what is smoothed (the logarithm of a divergence)."""
     table = Table.read(run, measure)
     steps, means = member_means(table.where(**where) if where else table)
     return LeftOut.of_members(name, steps, means, splits_of(run), scale)
 
 
-def oracle_curve(run: Run, k: int) -> LeftOut:
+def oracle_curve(run: Run[Any], k: int) -> LeftOut:
     """ln KL(BP_k || network) on held-out sequences."""
     return member_curve(run, f"BP_{k}", "oracle_divergence", np.log, truncation=k)
 
 
-def split_curve(run: Run) -> LeftOut:
+def split_curve(run: Run[Any]) -> LeftOut:
     """ln of the sample-split divergence, its early transient left out as `find_onset` does."""
     steps, values, pairs = pair_means(Table.read(run, "sample_split_divergence"))
     _, losses = member_means(Table.read(run, "test_loss"))
@@ -59,7 +59,7 @@ def split_curve(run: Run) -> LeftOut:
     return LeftOut.of_pairs("sample-split divergence", steps, values, pairs, splits_of(run), first)
 
 
-def neighbour_divergences(run: Run) -> tuple[Floats, Floats]:
+def neighbour_divergences(run: Run[Any]) -> tuple[Floats, Floats]:
     """Steps (S,) and nearest-neighbour divergences (S, K) of the members, in nats."""
     by_step: dict[int, list[dict[str, Any]]] = {}
     table = run.table(NEIGHBOURS)
@@ -76,12 +76,12 @@ def _divergences(rows: list[dict[str, Any]], run: Run) -> list[float]:
     return [nearest_neighbour_divergence(row["values"], held_out[row["split"]], length) for row in made]
 
 
-def neighbour_curve(run: Run) -> LeftOut:
+def neighbour_curve(run: Run[Any]) -> LeftOut:
     """The square root of the nearest-neighbour divergence, whose noise is even along the curve."""
     steps, values = neighbour_divergences(run)
     return LeftOut.of_members("nearest-neighbour divergence", steps, values, splits_of(run), lambda v: np.sqrt(np.maximum(v, 0.0)))
 
 
-def loss_curve(run: Run) -> LeftOut:
+def loss_curve(run: Run[Any]) -> LeftOut:
     """The test loss over all times."""
     return member_curve(run, "test loss", "test_loss")

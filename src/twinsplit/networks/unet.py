@@ -44,10 +44,9 @@ class UNet(Network):
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
+        whole = min((self.image_channels, self.layers_per_block, self.norm_groups, len(self.channels))) >= 1
+        _require(whole, "a size of the U-Net is below 1")
         halvings = 1 << (len(self.channels) - 1)
-        _require(
-            bool(self.channels) and min(self.image_channels, self.layers_per_block, self.norm_groups) >= 1, "a size of the U-Net is below 1"
-        )
         _require(self.size % halvings == 0, f"images of {self.size} pixels a side cannot be halved {len(self.channels) - 1} times")
         odd = [c for c in self.channels if c < 1 or c % self.norm_groups]
         _require(not odd, f"network.channels {odd} are no multiples of network.norm_groups {self.norm_groups}")

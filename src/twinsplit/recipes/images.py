@@ -20,7 +20,8 @@ class Images:
     order: as listed in the data (published: split i is images [i n, (i+1) n)), or shuffled by the recipe's seed.
     normalisation: what is taken off a split's images: nothing, the mean level of each channel (published), or the mean image;
     scale: what they are then divided by (1, as published, or more contrast).
-    filter: none; pca keeps `components` of all training splits; haar multiplies the details of three scales by `gains` (coarse, medium, fine).
+    filter: none; pca keeps `components` of all training splits; haar multiplies the details of three scales by `gains` (coarse, medium,
+    fine).
     """
 
     path: str = ""

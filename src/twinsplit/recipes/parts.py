@@ -37,7 +37,8 @@ class Training:
     schedule: constant; published (factor 1 to 0.5 over 50 epochs, then cosine to 0.1 at the end); or warmup (up to 1 over 500 epochs,
     then cosine to 0.1 at the end; a shorter run ends while it still rises).
     ema_decay: moving average of the weights used for evaluation; 0 evaluates the raw weights, as published.
-    checkpoints: kept at steps from first_checkpoint to steps, evenly spaced in log step or, with spacing = linear, in step. save_every: steps between resume points.
+    checkpoints: kept at steps from first_checkpoint to steps, evenly spaced in log step or, with spacing = linear, in step.
+    save_every: steps between resume points.
     checkpoint_list: these steps instead, ascending, the last one `steps`.
     """
 

@@ -1,5 +1,6 @@
 """A sheet for the browser: one HTML file with plotly's library in it, nothing fetched, zoom and values under the pointer."""
 
+from base64 import b64encode
 from functools import cache
 from importlib.resources import files
 from math import ceil, floor, log10
@@ -10,7 +11,8 @@ import numpy as np
 from twinsplit.errors import InputError
 from twinsplit.report.markup import escaped, settings
 from twinsplit.report.model import FloatArray
-from twinsplit.report.sheets import COLOURS, Axes, Line, Mark, Scale, Sheet, number
+from twinsplit.report.pictures import encoded
+from twinsplit.report.sheets import COLOURS, Axes, Line, Mark, Plate, Scale, Sheet, number
 
 Json = dict[str, Any]
 HEIGHT, ENTRY = 440, 20  # pixels: of the axes with their labels, and of a line of the legend below
@@ -35,7 +37,7 @@ def interactive(sheet: Sheet, configuration: Json) -> str:
     return PAGE.format(
         title=escaped(sheet.title),
         library=_library(),
-        charts="".join(charts),
+        charts="".join([*charts, *(_plate(plate) for plate in sheet.plates)]),
         caption=escaped(sheet.caption),
         configuration=settings(configuration),
     )
@@ -45,6 +47,14 @@ def _chart(figure: Any, title: str, i: int) -> str:
     """A heading of its own does not lie under plotly's buttons."""
     chart = figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"axes-{i}", config=CONFIG)
     return f"<h2>{escaped(title)}</h2>{chart}"
+
+
+def _plate(plate: Plate) -> str:
+    png, width = encoded(plate.page)
+    source = f"data:image/png;base64,{b64encode(png).decode()}"
+    rows = f"Rows from above: {'; '.join(plate.rows)}."
+    picture = f'<img src="{source}" width="{width}" style="max-width: 100%; image-rendering: pixelated" alt="{escaped(rows)}">'
+    return f"<h2>{escaped(plate.title)}</h2>{picture}<p>{escaped(rows)}</p>"
 
 
 @cache

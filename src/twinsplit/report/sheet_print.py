@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twinsplit.report.sheets import COLOURS, Axes, Line, Mark, Sheet
+from twinsplit.report.sheets import COLOURS, Axes, Line, Mark, Plate, Sheet
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -22,18 +22,21 @@ def printed(sheet: Sheet) -> "Figure":
     """The figure, its title above and its caption below; never pyplot's global state."""
     from matplotlib.figure import Figure
 
-    columns = min(sheet.columns, len(sheet.axes))
-    rows = -(-len(sheet.axes) // columns)
+    count = len(sheet.axes) + len(sheet.plates)
+    columns = min(sheet.columns, count)
+    rows = -(-count // columns)
     width = max(WIDTH * columns, 6.5)
     caption = fill(sheet.caption, int(width * CHARACTERS_PER_INCH))
     below = CAPTION_LINE * (caption.count("\n") + 1) + 0.1
-    legend = ENTRY * max(-(-(len(a.lines) + len(a.marks) + len(a.rules)) // 2) for a in sheet.axes)
+    legend = ENTRY * max((-(-(len(a.lines) + len(a.marks) + len(a.rules)) // 2) for a in sheet.axes), default=0)
     height = (HEIGHT + legend) * rows + 0.3 + below
     figure = Figure(figsize=(width, height))
     grid = figure.subplots(rows, columns, squeeze=False)
     for place, axes in zip(grid.flat, sheet.axes, strict=False):
         _draw(place, axes)
-    for place in grid.flat[len(sheet.axes) :]:
+    for place, plate in zip(grid.flat[len(sheet.axes) :], sheet.plates, strict=False):
+        _plate(place, plate)
+    for place in grid.flat[count:]:
         place.set_axis_off()
     # not a suptitle, for which the layout would make room a second time
     figure.text(0.01, 1 - 0.08 / height, sheet.title, fontsize=11, ha="left", va="top")
@@ -63,6 +66,19 @@ def _draw(place: "matplotlib.axes.Axes", axes: Axes) -> None:
     place.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, columnspacing=1.0, handlelength=3.2)
     for side in ("top", "right"):
         place.spines[side].set_visible(False)
+
+
+def _plate(place: "matplotlib.axes.Axes", plate: Plate) -> None:
+    """Pictures, with the names of their rows at the left."""
+    grey = plate.page.shape[-1] == 1
+    place.imshow(plate.page[..., 0] if grey else plate.page, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    height = plate.page.shape[0] / len(plate.rows)
+    place.set_yticks([(i + 0.5) * height for i in range(len(plate.rows))], plate.rows, fontsize=8)
+    place.set_xticks([])
+    place.tick_params(length=0)
+    place.set_title(plate.title, fontsize=9.5)
+    for side in place.spines.values():
+        side.set_visible(False)
 
 
 def _line(place: "matplotlib.axes.Axes", line: Line) -> None:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from math import isnan
 from typing import TYPE_CHECKING, Any, Literal, final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from twinsplit.report.model import FloatArray, as_floats
 
 if TYPE_CHECKING:
@@ -77,14 +80,25 @@ class Axes:
 
 @final
 @dataclass(frozen=True, eq=False)
+class Plate:
+    """Pictures in place of axes. page: (H, W, C) levels 0..255; rows: what its rows of pictures are, from above."""
+
+    title: str
+    page: NDArray[np.uint8]
+    rows: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class Sheet:
-    """A figure: axes in rows of `columns`, and a caption that says what bands are and over what."""
+    """A figure: axes, then plates, in rows of `columns`, and a caption that says what bands are and over what."""
 
     name: str
     title: str
     axes: tuple[Axes, ...]
     caption: str
     columns: int = 2
+    plates: tuple[Plate, ...] = ()
 
     def tables(self) -> "dict[str, pa.Table]":
         """All numbers: `curves`, a row per point, and `marks`, a row per mark."""

@@ -43,7 +43,7 @@ class UNetDenoiser(Denoiser[Gaussian]):
         dtype = next(iter(self.parameters.values())).dtype
         times = torch.as_tensor(t, device=x_t.device).expand(len(x_t))
         pairs = zip(torch.split(x_t.to(dtype), CHUNK), torch.split(times, CHUNK), strict=True)
-        parts = [self.network.outputs(self.parameters, x[None], at[None])[0] for x, at in pairs]
+        parts = [self.network.outputs(self.parameters, x[None], at[None])[0] for x, at in pairs if len(x)]
         return torch.cat([x_t.new_empty(0, *x_t.shape[1:], dtype=dtype), *parts]).to(x_t.dtype)
 
     def forward(self, x_t: Tensor, t: int | Tensor) -> Gaussian:

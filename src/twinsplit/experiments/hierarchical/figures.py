@@ -19,9 +19,9 @@ from twinsplit.experiments.closer import (
 )
 from twinsplit.experiments.figure_store import standing, store_figure
 from twinsplit.experiments.hierarchical import panels
-from twinsplit.experiments.hierarchical.lines import OVER_NETWORKS, OVER_PAIRS, OVER_SPLITS
 from twinsplit.experiments.hierarchical.settings import Setting, Size, run_name, setting_of
 from twinsplit.experiments.landmarks import LOSS, checkpoint_at, landmarks_of
+from twinsplit.experiments.lines import OVER_NETWORKS, OVER_PAIRS, OVER_SPLITS
 from twinsplit.recipes import Recipe
 from twinsplit.report.sheet_page import interactive
 from twinsplit.report.sheet_print import printed

@@ -1,18 +1,8 @@
 """The axes of [BG]'s hierarchical figures, each from one run's stored measurements."""
 
-from twinsplit.experiments.hierarchical.lines import (
-    EPOCH,
-    SEQUENCE,
-    TOKEN,
-    landmarks,
-    member_line,
-    neighbour_line,
-    over_members,
-    pair_line,
-    profile_line,
-    uturn_line,
-)
+from twinsplit.experiments.hierarchical.lines import SEQUENCE, TOKEN, neighbour_line, profile_line, uturn_line
 from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT
+from twinsplit.experiments.lines import EPOCH, landmarks, member_line, over_members, pair_line
 from twinsplit.experiments.replicates import splits_of
 from twinsplit.experiments.uturns import EXACT_RANDOM, RANDOM
 from twinsplit.report.model import as_floats
