@@ -3,7 +3,7 @@ from .data.images import ImageData, load_images
 from .data.normalisation import Normalisation
 from .data.splits import Splits, consecutive_splits, disjoint_splits
 from .diffusion.denoiser import Categorical, Denoiser, Gaussian, Posterior
-from .diffusion.sampler import DDIM, Ancestral, Sampler
+from .diffusion.sampler import DDIM, Ancestral, PublishedAncestral, Sampler
 from .diffusion.schedule import Schedule
 from .diffusion.uturn import uturn
 from .errors import InputError
@@ -40,6 +40,7 @@ __all__ = [
     "Normalisation",
     "Onset",
     "Posterior",
+    "PublishedAncestral",
     "Recipe",
     "Run",
     "Sampler",
