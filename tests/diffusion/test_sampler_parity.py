@@ -4,7 +4,7 @@ diffusers counts times from 0: its index t - 1 is our t. Each comparison is made
 left but the arithmetic and the samplers agree to 1e-9 (at the last step diffusers keeps a variance of 1e-20 where there is none, which
 moves x by 4e-10); and with its tables as they are, float32, which our schedule then takes over. DDIM agrees to 1e-5 there too. DDPM's
 weight of x_0 is 1 - alpha_bar_t / alpha_bar_s, which near t = 3 is 1e-4 and in float32 keeps four digits: its own two versions differ
-by up to 1.05e-4 in one step at stride 1 (1.4e-5 at the end of the path), and so do we from the first of them.
+by up to 1.05e-4 in one step at stride 1 (up to 3e-5 at the end of a path), and so do we from the first of them.
 Comparisons from one state, step by step, tell which step is wrong;
 comparisons of paths tell that the steps follow one another at the right times.
 """
@@ -78,7 +78,7 @@ def assert_same_path(ours: Sampler, theirs: list[Tensor], x_T: Tensor, tolerance
         found = ours.step(before, toy(before, t).mean, t, s, normals(1, t))
         torch.testing.assert_close(found, after, rtol=0, atol=tolerance, msg=lambda text, t=t: f"t = {t}: {text}")
     end = ours(toy, x_T, Noise(1), start=times[0], sample_ids=IDS)
-    torch.testing.assert_close(end, theirs[-1], rtol=0, atol=min(tolerance, 2e-5))
+    torch.testing.assert_close(end, theirs[-1], rtol=0, atol=min(tolerance, 5e-5))
 
 
 @pytest.mark.parametrize("tables", DDPM_TOLERANCE)
