@@ -45,17 +45,22 @@ class EmpiricalPosterior(Posterior):
         return logit - self.log_total + self._copies(x_0).log()
 
     def kl(self, other: Posterior) -> Tensor:
-        """Between posteriors on the same images. On others the divergence is infinite, and refused rather than returned."""
+        """Between posteriors on the same images, in nats; on disjoint ones it is infinite, and refused rather than returned."""
         if not isinstance(other, EmpiricalPosterior) or not _same(self.images, other.images):
-            raise InputError("the divergence from a law on other points is infinite", "compare means or noise predictions")
+            what = "a divergence of laws on different points, infinite where one lacks what the other has"
+            raise InputError(what, "compare posterior means or noise predictions")
         linear = ((self.query - other.query) * self.location.flatten(1)).sum(1) - (self.half - other.half) * self.square
         return (linear - self.log_total + other.log_total).clamp(min=0)
 
     def _copies(self, x_0: Tensor) -> Tensor:
-        """(n,) how many training images x_0 equals, row by row so that memory does not grow with n."""
-        images = self.images.to(x_0.device).flatten(1)
-        counts = [(images == row).all(1).sum() for row in x_0.to(images.dtype).flatten(1)]
-        return torch.stack(counts).double()
+        """(n,) how many training images x_0 equals to the bit; a few images and one row at a time, so memory grows with neither."""
+        rows = x_0.to(self.images.dtype).flatten(1)
+        exact = (rows.double() == x_0.double().flatten(1)).all(1)
+        counts = torch.zeros(len(rows), dtype=torch.float64, device=x_0.device)
+        for images in torch.split(self.images, QUERIES):
+            block = images.to(x_0.device).flatten(1)
+            counts += torch.stack([(block == row).all(1).sum() for row in rows])
+        return counts * exact
 
 
 def _same(first: Tensor, second: Tensor) -> bool:
@@ -99,7 +104,7 @@ class EmpiricalImages(Denoiser[EmpiricalPosterior]):
     def _sums(self, query: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
         """(n, D + 1) means of the images and of their squared norms; (n,) log of the sum of all weights."""
         means, totals = [query.new_zeros(0, query.shape[1] + 1)], [query.new_zeros(0)]
-        for q, h in zip(query.split(QUERIES), half.split(QUERIES), strict=True):
+        for q, h in zip(torch.split(query, QUERIES), torch.split(half, QUERIES), strict=True):
             both = torch.cat([q, -h], dim=1)  # q . x - h |x|^2 as one product with (x, |x|^2)
             sums = streamed_softmax(both, ((both @ points.T, points) for points in self._chunks(q)))
             means.append(sums.mean)
@@ -108,6 +113,6 @@ class EmpiricalImages(Denoiser[EmpiricalPosterior]):
 
     def _chunks(self, like: Tensor) -> Iterator[Tensor]:
         """(chunk, D + 1) images with their squared norms, in the dtype and on the device of `like`."""
-        for images in self.images.split(self.chunk):
+        for images in torch.split(self.images, self.chunk):
             flat = images.to(like).flatten(1)
             yield torch.cat([flat, flat.square().sum(1, keepdim=True)], dim=1)
