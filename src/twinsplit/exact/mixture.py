@@ -15,7 +15,7 @@ from torch import Tensor
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
-from twinsplit.exact.mixture_posterior import MixturePosterior, by_blocks
+from twinsplit.exact.mixture_posterior import MixturePosterior, tiled
 from twinsplit.noise import Noise
 
 
@@ -83,7 +83,8 @@ class GaussianMixture:
             raise InputError(f"states of shape {tuple(x.shape)}", f"give (n, {', '.join(map(str, self.shape))})")
         flat, means = x.double().flatten(1), self.means.flatten(1).to(x.device)
         signal, noise_variance = (v.to(x.device, torch.float64).reshape(-1, 1) for v in (signal, noise_variance))
-        distance = by_blocks(flat.numel(), len(means), lambda b: (flat[:, None] - signal[..., None] * means[b]).square().sum(-1))
+        scale = signal.expand(len(flat), 1)[..., None]
+        distance = tiled(flat, len(means), lambda r, k: (flat[r, None] - scale[r] * means[k]).square().sum(-1))
         variance = signal.square() * self.variances.to(x.device) + noise_variance
         return self.weights.log().to(x.device) - 0.5 * (distance / variance + flat.shape[1] * torch.log(2 * pi * variance))
 

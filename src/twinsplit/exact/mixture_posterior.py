@@ -13,7 +13,7 @@ from twinsplit.diffusion.schedule import expand_like
 from twinsplit.errors import InputError
 from twinsplit.noise import Noise
 
-CELLS = 1 << 22
+CELLS = 1 << 15
 PAIRS = 64
 DRAWS = Noise(0, "divergence of mixtures")
 
@@ -25,10 +25,16 @@ class Estimate(NamedTuple):
     error: Tensor
 
 
-def by_blocks(cells: int, components: int, part: Callable[[slice], Tensor]) -> Tensor:
-    """(n, components) from part(b) (n, len(b)), which holds `cells` numbers per component at once, 2^22 at most where one fits in them."""
-    size = max(1, CELLS // max(1, cells))
-    return torch.cat([part(slice(first, first + size)) for first in range(0, components, size)], dim=1)
+def tiled(x: Tensor, components: int, part: Callable[[slice, slice], Tensor]) -> Tensor:
+    """(n, components) from part(rows, columns), for x (n, D): tiles of about 2^15 numbers, which stay in a core's cache."""
+    n, sites = x.shape
+    rows = min(max(n, 1), max(1, CELLS // sites))
+    columns = max(1, CELLS // (rows * sites))
+    strips = [
+        torch.cat([part(slice(row, row + rows), slice(k, k + columns)) for k in range(0, components, columns)], dim=1)
+        for row in range(0, max(n, 1), rows)
+    ]
+    return torch.cat(strips)
 
 
 @final
@@ -112,12 +118,13 @@ class MixturePosterior(Posterior):
 
     def _distances(self, x_0: Tensor) -> Tensor:
         """(n, K) squared distance of x_0 from the mean of each component."""
-        flat, x_t, means = x_0.flatten(1)[:, None], self.x_t.flatten(1)[:, None], self.means.flatten(1)
+        flat, x_t, means = x_0.flatten(1), self.x_t.flatten(1), self.means.flatten(1)
 
-        def part(b: slice) -> Tensor:
-            return (flat - self.gain[:, b, None] * x_t - self.shrinkage[:, b, None] * means[b]).square().sum(-1)
+        def part(r: slice, k: slice) -> Tensor:
+            pulled = self.gain[r, k, None] * x_t[r, None] + self.shrinkage[r, k, None] * means[k]
+            return (flat[r, None] - pulled).square().sum(-1)
 
-        return by_blocks(x_t.numel(), len(means), part)
+        return tiled(x_t, len(means), part)
 
 
 def _single(posterior: Posterior) -> Gaussian | None:
