@@ -21,7 +21,7 @@ import torch
 from rows.case import agree
 from rows.plain_network import PlainTransformer
 from rows.training import FULL, TINY, flops, network_of, plain_draw, plain_step
-from twinsplit.experiments.world import World
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.recipes import Recipe
 from twinsplit.training.shard import Shard, Stepper, advance, allocate
 
@@ -69,11 +69,11 @@ def ceiling(device: torch.device, side: int) -> float:
     return 2 * side**3 / best
 
 
-def shard_of(recipe: Recipe, device: torch.device) -> tuple[World, Shard]:
+def shard_of(recipe: Recipe, device: torch.device) -> tuple[HierarchicalWorld, Shard]:
     """All members of a recipe in one shard on the device, with their first weights."""
-    world = World.of(recipe)
+    world = HierarchicalWorld.of(recipe)
     ensemble = world.ensemble()
-    tokens = world.split_tokens(device)[[member.split for member in ensemble.members]]
+    tokens = world.split_samples(device)[[member.split for member in ensemble.members]]
     shard = Shard(world.network, world.task(), ensemble.members, tokens, allocate(world.network, len(ensemble.members), device))
     named = {f"{kind}.{name}": value.to(device) for kind in ("weights", "average") for name, value in ensemble.parameters.items()}
     shard.load(named, slice(0, len(shard.members)))
@@ -82,8 +82,8 @@ def shard_of(recipe: Recipe, device: torch.device) -> tuple[World, Shard]:
 
 def alone(whole: Shard, k: int) -> Shard:
     """Member k of an untrained shard in a shard of its own."""
-    buffers = allocate(whole.network, 1, whole.tokens.device)
-    shard = Shard(whole.network, whole.task, whole.members[k : k + 1], whole.tokens[k : k + 1], buffers)
+    buffers = allocate(whole.network, 1, whole.samples.device)
+    shard = Shard(whole.network, whole.task, whole.members[k : k + 1], whole.samples[k : k + 1], buffers)
     shard.load(
         {name: view for kind in ("weights", "average") for name, view in whole.stack(kind).named(f"{kind}.").items()}, slice(k, k + 1)
     )
@@ -107,10 +107,10 @@ def compiled(stepper: Stepper, backend: str) -> Stepper:
 
 def plain(recipe: Recipe, device: torch.device, limit: float) -> float:
     """Seconds a step of one eager float32 network."""
-    world = World.of(recipe)
+    world = HierarchicalWorld.of(recipe)
     network = PlainTransformer(network_of(world)).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.training.learning_rate)
-    draw = plain_draw(world.split_tokens(torch.device("cpu")), world, recipe.training.batch)
+    draw = plain_draw(world.split_samples(torch.device("cpu")), world, recipe.training.batch)
     return rate(lambda _: plain_step(network, optimizer, *(part.to(device) for part in draw(0))), device, limit)
 
 
@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
     backend = "eager" if asked.tiny else "inductor"
     top = ceiling(device, 256 if asked.tiny else CEILING_SIDE)
     print(f"{device}: {top / 1e12:.3g} TFLOP/s in bfloat16; {check_alone(recipe_for(base, 2), device)}", flush=True)
-    work = flops(network_of(World.of(base)), base.training.batch * World.of(base).grammar.length)
+    work = flops(network_of(HierarchicalWorld.of(base)), base.training.batch * HierarchicalWorld.of(base).grammar.length)
     results = [result("plain eager float32", 1, plain(base, device, asked.seconds), work, top)]
     show(results[-1])
     for members in asked.members:

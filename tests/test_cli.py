@@ -186,7 +186,7 @@ def test_every_verb_explains_itself(verb: str) -> None:
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     said = twinsplit("train", "--scale", "smoke", "--dry-run", "--out", tmp_path / "run", "--workers", "1", cwd=tmp_path).stdout
     assert not list(tmp_path.iterdir())
-    assert "60 steps of 6 sequences = 60 epochs" in said
+    assert "60 steps of 6 samples = 60 epochs" in said
     assert "networks at once: 1, one thread each" in said
     assert "choose 0 to the depth" in refusal("train", recipe_file(tmp_path, "[data]\nfactorised = 9\n"), "--dry-run")
 

@@ -10,7 +10,7 @@ from rows.plain_network import PlainTransformer
 from rows.training import TINY, flops
 from twinsplit.diffusion.sampler import Ancestral, strided_times
 from twinsplit.diffusion.schedule import Schedule
-from twinsplit.experiments.generation import Generation, generate
+from twinsplit.experiments.hierarchical.generation import Generation, generate
 from twinsplit.networks.transformer import Transformer
 from twinsplit.noise import Noise
 from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rows.case import Case, Precision, Row, Size, agree, compare
 from rows.plain_network import PlainTransformer
-from twinsplit.experiments.world import World
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.networks.transformer import Transformer
 from twinsplit.recipes import Data, Network, Recipe, Training
 from twinsplit.training.loop import deal
@@ -41,15 +41,15 @@ SIZES = {
 class Bench:
     """A recipe made ready: untrained twins, their splits."""
 
-    world: World
+    world: HierarchicalWorld
     shards: list[Shard]
 
     @classmethod
     def of(cls, recipe: Recipe) -> "Bench":
         """Shards with their first weights."""
-        world = World.of(recipe)
+        world = HierarchicalWorld.of(recipe)
         ensemble = world.ensemble()
-        shards = deal(ensemble, world.split_tokens(torch.device("cpu")), world.task())
+        shards = deal(ensemble, world.split_samples(torch.device("cpu")), world.task())
         for k, shard in enumerate(shards):
             named = {f"{kind}.{name}": value for kind in ("weights", "average") for name, value in ensemble.parameters.items()}
             shard.load(named, slice(k, k + 1))
@@ -65,7 +65,7 @@ class Bench:
         return [tuple(part[0] for part in Stepper.on(shard, step - 1)._batch(step)) for shard in self.shards]
 
 
-def network_of(world: World) -> Transformer:
+def network_of(world: HierarchicalWorld) -> Transformer:
     """The transformer of a world."""
     assert isinstance(world.network, Transformer)
     return world.network
@@ -80,7 +80,7 @@ def plain_step(network: PlainTransformer, optimizer: torch.optim.Adam, tokens: T
     return loss.detach()
 
 
-def plain_draw(splits: Tensor, world: World, batch: int) -> Callable[[int], tuple[Tensor, Tensor, Tensor]]:
+def plain_draw(splits: Tensor, world: HierarchicalWorld, batch: int) -> Callable[[int], tuple[Tensor, Tensor, Tensor]]:
     """How the reference draws a batch of one twin."""
     signal, sigma = (scale.float() for scale in world.schedule.scales(torch.arange(world.schedule.T + 1)))
 
@@ -94,7 +94,7 @@ def plain_draw(splits: Tensor, world: World, batch: int) -> Callable[[int], tupl
 
 def plain_steps(bench: Bench, twins: list[tuple[PlainTransformer, torch.optim.Adam]], steps: int) -> None:
     """Steps of both networks, one network after the other."""
-    draw = plain_draw(bench.world.split_tokens(torch.device("cpu")), bench.world, bench.world.recipe.training.batch)
+    draw = plain_draw(bench.world.split_samples(torch.device("cpu")), bench.world, bench.world.recipe.training.batch)
     for _ in range(steps):
         for twin, (network, optimizer) in enumerate(twins):
             plain_step(network, optimizer, *draw(twin))

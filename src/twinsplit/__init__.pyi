@@ -12,7 +12,12 @@ from .exact.empirical import EmpiricalDenoiser
 from .exact.independent import IndependentLeaves
 from .measures.decomposition import decompose, token_loss
 from .measures.divergence import oracle_divergence, sample_split_divergence
+from .measures.features import LocalFeatures, fid, load_features
+from .measures.frechet import frechet_distance
+from .measures.memorization import MemorizedFraction, gap_ratio, memorized_fraction
 from .measures.neighbours import nearest_hamming, nearest_neighbour_divergence
+from .measures.similarity import blockwise_nearest, correlation, cosine_similarity, mean_squared_difference
+from .measures.two_sample import TwoSample, nearest_neighbour_two_sample
 from .networks.transformer import Transformer
 from .noise import Noise
 from .onset import Curves, Onset, find_onset
@@ -35,7 +40,9 @@ __all__ = [
     "ImageData",
     "IndependentLeaves",
     "InputError",
+    "LocalFeatures",
     "Member",
+    "MemorizedFraction",
     "Noise",
     "Normalisation",
     "Onset",
@@ -50,14 +57,25 @@ __all__ = [
     "Transformer",
     "TreeGrammar",
     "TreeOracle",
+    "TwoSample",
+    "blockwise_nearest",
     "consecutive_splits",
+    "correlation",
+    "cosine_similarity",
     "decompose",
     "disjoint_splits",
+    "fid",
     "find_onset",
+    "frechet_distance",
+    "gap_ratio",
     "load_ensemble",
+    "load_features",
     "load_images",
+    "mean_squared_difference",
+    "memorized_fraction",
     "nearest_hamming",
     "nearest_neighbour_divergence",
+    "nearest_neighbour_two_sample",
     "oracle_divergence",
     "sample_split_divergence",
     "token_loss",

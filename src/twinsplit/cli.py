@@ -13,6 +13,7 @@ from twinsplit.data_cli import Data
 from twinsplit.errors import InputError
 
 Scale = Literal["smoke", "laptop", "paper"]
+BuiltIn = Literal["hierarchical", "digits"]
 Workers = Annotated[int, arg(help="one-thread worker processes; 0 takes one per core, and the results are the same for any number")]
 RunFolder = Positional[Annotated[Path, arg(metavar="RUN", help="a run folder, as `train` or `quickstart` wrote it")]]
 
@@ -26,6 +27,8 @@ class Quickstart:
     """the run folder to write"""
     seed: int = 0
     """of data, weights, order and noise"""
+    world: BuiltIn = "hierarchical"
+    """what is learned: hierarchical (sequences of a grammar, with exact answers), or digits (real images)"""
     scale: Scale = "laptop"
     """size of the run: smoke (seconds), laptop (minutes on 2 cores), paper (the published setting: days on 2 cores)"""
     workers: Workers = 0
@@ -33,7 +36,7 @@ class Quickstart:
     def run(self) -> None:
         from twinsplit.verbs import quickstart
 
-        quickstart(self.out, self.seed, self.scale, self.workers)
+        quickstart(self)
 
 
 @final
@@ -107,10 +110,12 @@ class Train:
     """the run folder to write"""
     scale: Scale = "laptop"
     """the preset, where no recipe is given"""
+    world: BuiltIn = "hierarchical"
+    """the preset's world: hierarchical, or digits (with --scale paper: the published setting for faces, which needs --data)"""
     seed: int | None = None
     """overrides the recipe's seed"""
     data: Path | None = None
-    """a folder of `twinsplit data grammar` to learn from, instead of drawing the recipe's own"""
+    """a folder of `twinsplit data` to learn from, instead of the recipe's own"""
     workers: Workers = 0
     device: str = "cpu"
     """cpu, or an accelerator such as cuda"""

@@ -12,10 +12,12 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, final
+from typing import IO, TYPE_CHECKING, Any, Generic, final
+
+from typing_extensions import TypeVar
 
 from twinsplit.errors import InputError
-from twinsplit.recipes import Recipe, recipe_from
+from twinsplit.recipes import Recipe, RunRecipe, recipe_from
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,23 +128,27 @@ def encode_table(table: "pa.Table") -> bytes:
     return content
 
 
-@final
-class Run:
-    """A run folder. Methods return or raise; a missing or damaged part is an InputError that says the remedy."""
+AnyRecipe = TypeVar("AnyRecipe", bound=RunRecipe, default=Recipe)
 
-    def __init__(self, path: Path, recipe: Recipe) -> None:
+
+@final
+class Run(Generic[AnyRecipe]):
+    """A run folder, of whatever world. Methods return or raise; a missing or damaged part is an InputError that says the remedy."""
+
+    def __init__(self, path: Path, recipe: AnyRecipe) -> None:
         self.path = path
         self.recipe = recipe
 
     @classmethod
-    def open(cls, path: Path) -> "Run":
+    def open(cls, path: Path) -> "Run[Any]":
         """An existing run."""
         if not (path / "config.json").is_file():
             raise InputError(f"{path} is not a run folder (no config.json)", "give the folder that `twinsplit train` or `quickstart` wrote")
-        return cls(path, recipe_from(read_json(path / "config.json"), str(path / "config.json")))
+        recipe: Any = recipe_from(read_json(path / "config.json"), str(path / "config.json"))
+        return cls(path, recipe)
 
     @classmethod
-    def create(cls, path: Path, recipe: Recipe) -> "Run":
+    def create(cls, path: Path, recipe: AnyRecipe) -> "Run[AnyRecipe]":
         """A new run, or the existing one with this very recipe; any other content is refused."""
         if (path / "config.json").is_file():
             run = cls.open(path)
@@ -238,6 +244,25 @@ class Run:
             raise InputError(f"{name} is not measured in {self.path}", f"run: twinsplit measure {self.path}")
         return pa.concat_tables([pq.read_table(part) for part in parts])
 
+    def write_samples(self, step: int, tensors: Mapping[str, "Tensor"]) -> None:
+        """What was drawn at a checkpoint."""
+        write_bytes(self._samples(step), encode_tensors(tensors, {"step": step}))
+
+    def samples(self, step: int) -> dict[str, "Tensor"]:
+        """What was drawn at a checkpoint."""
+        from safetensors.torch import load
+
+        try:
+            tensors: dict[str, Tensor] = load(self._samples(step).read_bytes())
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"cannot read the samples of step {step} in {self.path}: {error}", f"delete {self._samples(step)}, measure again"
+            ) from error
+        return tensors
+
+    def _samples(self, step: int) -> Path:
+        return self.path / "measurements" / "samples" / f"step_{step:08d}.safetensors"
+
     def write_json(self, name: str, value: Any) -> None:
         """A JSON file of the run, such as "measurements/onset.json"."""
         write_json(self.path / name, value)
@@ -261,11 +286,13 @@ def _step_of(name: str) -> int:
     return int(name.removeprefix("step_").split(".")[0])
 
 
-def _difference(old: Recipe, new: Recipe) -> str:
+def _difference(old: RunRecipe, new: RunRecipe) -> str:
     def flat(prefix: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             return {prefix: value}
         return {k: v for key, inner in value.items() for k, v in flat(f"{prefix}.{key}" if prefix else key, inner).items()}
 
+    if type(old) is not type(new):
+        return "one is of sequences, the other of images"
     before, after = flat("", old.to_json()), flat("", new.to_json())
     return ", ".join(f"{key} {before[key]!r} there, {after[key]!r} asked" for key in before if before[key] != after[key])

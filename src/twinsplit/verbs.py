@@ -11,13 +11,12 @@ from twinsplit.data.grammar import TreeGrammar
 from twinsplit.data.sequences import SequenceData
 from twinsplit.errors import InputError
 from twinsplit.experiments import pipeline
-from twinsplit.experiments.examination import STANDARD
 from twinsplit.experiments.imported import import_run, refuse_imported
 from twinsplit.imports.checkpoints import gather
 from twinsplit.imports.header import untrusted_checkpoint, untrusted_data
 from twinsplit.imports.names import NameMap
 from twinsplit.imports.sequences import import_sequences
-from twinsplit.recipes import Recipe
+from twinsplit.recipes import RunRecipe
 from twinsplit.store import Run
 from twinsplit.workers import Crew, available_cores, crew
 
@@ -33,16 +32,21 @@ def _crew(workers: int, tasks: int) -> "AbstractContextManager[Crew]":
     return crew(min(workers or available_cores(), tasks))
 
 
-def quickstart(out: Path, seed: int, scale: str, workers: int) -> None:
-    """Everything from the grammar to the page."""
-    refuse_imported(out)
-    recipe = replace(recipes.preset(scale), seed=seed)
-    with _crew(workers, len(recipe.members)) as hands:
+def quickstart(asked: "cli.Quickstart") -> None:
+    """Everything from the data to the page."""
+    refuse_imported(asked.out)
+    recipe = replace(recipes.preset_of(asked.world, asked.scale), seed=asked.seed)
+    if asked.world == "digits" and asked.scale == "paper":
+        raise InputError(
+            "--world digits has no paper scale", "use laptop; the published images are CelebA's: `twinsplit train` with a recipe"
+        )
+    out = asked.out
+    with _crew(asked.workers, len(recipe.members)) as hands:
         session = pipeline.begin(out, recipe, hands)
         pipeline.train_stage(session)
         pipeline.measure_stage(session)
         decision = pipeline.decide(session.run)
-        pipeline.neighbours_stage(session, pipeline.moments(session.run, decision))
+        pipeline.sampling_stage(session, pipeline.moments(session.run, decision))
     page = report(out)
     print(f"{decision.verdict}: {decision.reason}\n{page}")
 
@@ -97,21 +101,21 @@ def train(asked: "cli.Train") -> None:
 def dry_run(asked: "cli.Train") -> None:
     """Say what training would take; write nothing."""
     from twinsplit.experiments.dry_run import costs_of, render, speed_of
-    from twinsplit.experiments.world import World
+    from twinsplit.experiments.worlds import world_of
 
     recipe = _recipe(asked)
     _check_device(asked.device)
-    world = World.of(recipe)
+    world = world_of(recipe)
     with _crew(asked.workers, len(recipe.members) if asked.device == "cpu" else 1) as hands:
         print(render(recipe, costs_of(world), speed_of(world, hands, asked.device)))
 
 
-def _recipe(asked: "cli.Train") -> Recipe:
-    recipe = recipes.read_recipe(asked.recipe) if asked.recipe else recipes.preset(asked.scale)
+def _recipe(asked: "cli.Train") -> RunRecipe:
+    recipe = recipes.read_recipe(asked.recipe) if asked.recipe else recipes.preset_of(asked.world, asked.scale)
     if asked.seed is not None:
         recipe = replace(recipe, seed=asked.seed)
     if asked.data is not None:
-        recipe = replace(recipe, data=replace(recipe.data, path=str(asked.data.resolve())))
+        recipe = recipe.on_folder(asked.data.resolve())
     return recipe
 
 
@@ -132,7 +136,7 @@ def measure(path: Path, names: tuple[str, ...], workers: int) -> None:
         session = pipeline.resume(path, hands)
         if not session.run.steps():
             raise InputError(f"{path} has no checkpoint yet", f"train first: twinsplit train --out {path}")
-        pipeline.measure_stage(session, names or STANDARD)
+        pipeline.measure_stage(session, names)
     print(f"{path}: measured; next: twinsplit onset {path}")
 
 

@@ -8,8 +8,8 @@ import torch
 
 from twinsplit.experiments import dry_run
 from twinsplit.experiments.dry_run import Pace, costs_of, kept_bytes, memory_needed, pace_of, render, sequences_seen, speed_of
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.pipeline import disk_needed
-from twinsplit.experiments.world import World
 from twinsplit.networks.flops import forward_flops, training_flops
 from twinsplit.noise import Noise
 from twinsplit.recipes import PUBLISHED, SMOKE, read_recipe
@@ -26,12 +26,12 @@ def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return World.of(replace(SMOKE, data=replace(SMOKE.data, splits=3, split_size=20, held_out=4)))
+def world() -> HierarchicalWorld:
+    return HierarchicalWorld.of(replace(SMOKE, data=replace(SMOKE.data, splits=3, split_size=20, held_out=4)))
 
 
-def first_shard(world: World) -> Shard:
-    return deal(Ensemble.initial(world.network, world.members, world.root), world.split_tokens(), world.task())[0]
+def first_shard(world: HierarchicalWorld) -> Shard:
+    return deal(Ensemble.initial(world.network, world.members, world.root), world.split_samples(), world.task())[0]
 
 
 @pytest.mark.parametrize(("steps", "n", "batch"), [(1, 10, 4), (3, 10, 4), (7, 10, 4), (60, 6, 6), (5, 3, 512)])
@@ -40,7 +40,7 @@ def test_sequences_seen_are_the_rows_of_all_batches(steps: int, n: int, batch: i
     assert sequences_seen(steps, n, batch) == sum(map(len, rows))
 
 
-def test_costs_follow_from_the_recipe(world: World) -> None:
+def test_costs_follow_from_the_recipe(world: HierarchicalWorld) -> None:
     costs = costs_of(world)
     assert (costs.members, costs.parameters) == (3, world.network.parameter_count())
     assert (costs.epochs, costs.sequences) == (15, 15 * 20)  # 60 steps of 4 batches an epoch
@@ -55,11 +55,11 @@ def test_a_published_run_costs_what_its_numbers_say(name: str) -> None:
     recipe = read_recipe(Path(name))
     n, epochs = recipe.data.split_size, {5_000: 20_000, 12_000: 30_000, 70_000: 35_000}[recipe.data.split_size]
     few = replace(recipe, data=replace(recipe.data, samples=400, splits=15, split_size=2, held_out=9))
-    costs = costs_of(World.of(few))
+    costs = costs_of(HierarchicalWorld.of(few))
     assert costs.parameters == 16_854_022
     assert costs.disk == pytest.approx(15 * 4 * 16_854_022 * 34, rel=1e-2)  # 25 checkpoints, three resume points of weights and moments
     assert sequences_seen(recipe.training.steps, n, 512) == epochs * n
-    assert costs.sampling_flops == 15 * 25 * 50_000 * 500 * forward_flops(World.of(few).network)
+    assert costs.sampling_flops == 15 * 25 * 50_000 * 500 * forward_flops(HierarchicalWorld.of(few).network)
 
 
 def test_a_pace_is_a_line_held_to_reason() -> None:
@@ -69,13 +69,13 @@ def test_a_pace_is_a_line_held_to_reason() -> None:
     assert Pace(4, 1.6, 8, 1.6).of(16) == pytest.approx(2.4)  # half of the time at least is in proportion
 
 
-def test_a_quick_step_is_measured_whole(world: World) -> None:
+def test_a_quick_step_is_measured_whole(world: HierarchicalWorld) -> None:
     pace = pace_of(first_shard(world))
     assert pace.few == pace.rows == 6
     assert 0 < pace.seconds < 60
 
 
-def test_a_slow_step_is_measured_in_part(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_step_is_measured_in_part(world: HierarchicalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dry_run, "LONG", 0.0)
     monkeypatch.setattr(dry_run, "FIRST_ROWS", 4)
     monkeypatch.setattr(dry_run, "_typical", lambda shard, steps: float(shard.task.training.batch))
@@ -84,25 +84,25 @@ def test_a_slow_step_is_measured_in_part(world: World, monkeypatch: pytest.Monke
     assert (pace.few, pace.rows, pace.of(6)) == (1, 4, 6.0)
 
 
-def test_hours_are_rounds_of_full_steps(world: World) -> None:
+def test_hours_are_rounds_of_full_steps(world: HierarchicalWorld) -> None:
     speed = speed_of(world, Inline())
     assert (speed.device, speed.at_once, speed.batch, len(speed.paces)) == ("cpu", 1, 6, 1)
     assert speed.hours == pytest.approx(3 * (300 / 6) * speed.seconds / 3600)  # one worker steps three members; 300 sequences each
 
 
-def test_what_the_backward_pass_needs_is_extrapolated_exactly(world: World) -> None:
+def test_what_the_backward_pass_needs_is_extrapolated_exactly(world: HierarchicalWorld) -> None:
     """From one and two sequences to six: every kept tensor is affine in the rows."""
     shard = first_shard(world)
     assert kept_bytes(shard) == dry_run._kept(shard)
     assert kept_bytes(shard) > 6 * 4 * 4 * 16  # at least one activation
 
 
-def test_memory_counts_every_part(world: World) -> None:
+def test_memory_counts_every_part(world: HierarchicalWorld) -> None:
     stack, splits = 4 * world.network.parameter_count(), 3 * 20 * 4
     assert memory_needed(world, 1000, 2) == 29 * stack + 1000 + 2_000 * 4 + 2 * 8 * splits
 
 
-def test_the_plan_says_everything_and_writes_nothing(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_says_everything_and_writes_nothing(world: HierarchicalWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     speed, costs = speed_of(world, Inline()), costs_of(world)
     text = render(world.recipe, costs, speed)

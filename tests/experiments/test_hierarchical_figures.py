@@ -13,8 +13,8 @@ from twinsplit.errors import InputError
 from twinsplit.experiments.hierarchical.figures import FIGURES, make_figure, sheet_of
 from twinsplit.experiments.hierarchical.lines import epochs, landmarks
 from twinsplit.experiments.hierarchical.settings import SETTINGS, run_name, setting_of
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.landmarks import LOSS, NEAREST
-from twinsplit.experiments.world import World
 from twinsplit.measures.statistics import mean_over, mean_over_pairs
 from twinsplit.report.stored import Table, split_means
 from twinsplit.store import Run
@@ -102,7 +102,7 @@ def test_another_seed_or_number_of_networks_is_another_run(figures: Path) -> Non
 def test_one_held_out_set_for_every_size(figures: Path) -> None:
     """Disjoint by content from every split of every size, as fig. 3b compares them."""
     runs = [Run.open(path) for path in sorted((figures / "runs").iterdir())]
-    worlds = [World.of(run.recipe) for run in runs]
+    worlds = [HierarchicalWorld.of(run.recipe) for run in runs]
     held_out = worlds[0].splits.held_out
     held = {tuple(row) for row in worlds[0].data.sequences[held_out].tolist()}
     for run, world in zip(runs, worlds, strict=True):

@@ -11,11 +11,13 @@ from twinsplit.diffusion.denoiser import Categorical
 from twinsplit.errors import InputError
 from twinsplit.exact.belief import TreeOracle
 from twinsplit.experiments.curves import curves_of, data_shares
-from twinsplit.experiments.examination import MEASURES
-from twinsplit.experiments.generation import Generation, generate, measure_neighbours
-from twinsplit.experiments.measuring import bayes_losses, measure, questions_of, values
-from twinsplit.experiments.probes import probe_at, probe_over_times
-from twinsplit.experiments.world import World
+from twinsplit.experiments.hierarchical.examination import MEASURES
+from twinsplit.experiments.hierarchical.examination import SequenceExaminer
+from twinsplit.experiments.hierarchical.generation import Generation, generate, measure_neighbours
+from twinsplit.experiments.hierarchical.probes import probe_at, probe_over_times
+from twinsplit.experiments.hierarchical.questions import questions_of
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.experiments.measuring import measure, values
 from twinsplit.measures.neighbours import nearest_hamming
 from twinsplit.noise import Noise
 from twinsplit.recipes import SMOKE
@@ -33,19 +35,19 @@ RECIPE = replace(
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return World.of(RECIPE)
+def world() -> HierarchicalWorld:
+    return HierarchicalWorld.of(RECIPE)
 
 
 @pytest.fixture(scope="module")
-def run(world: World, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(world: HierarchicalWorld, tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run.create(tmp_path_factory.mktemp("measuring") / "run", RECIPE)
-    list(train(world.ensemble(), world.split_tokens(), world.task(), run))
+    list(train(world.ensemble(), world.split_samples(), world.task(), run))
     list(measure(run, world, tuple(MEASURES), Inline()))
     return run
 
 
-def test_probes_do_not_depend_on_their_company(world: World) -> None:
+def test_probes_do_not_depend_on_their_company(world: HierarchicalWorld) -> None:
     tokens, ids = torch.from_numpy(world.held_out()).long(), torch.from_numpy(world.splits.held_out)
     noise = Noise(0, "probe")
     whole = probe_over_times(tokens, ids, 2, world.schedule, 4, noise)
@@ -56,7 +58,7 @@ def test_probes_do_not_depend_on_their_company(world: World) -> None:
     assert not torch.equal(whole.x_t[:48], whole.x_t[48:])
 
 
-def test_probes_are_the_noised_tokens(world: World) -> None:
+def test_probes_are_the_noised_tokens(world: HierarchicalWorld) -> None:
     tokens, ids = torch.from_numpy(world.held_out()).long(), torch.from_numpy(world.splits.held_out)
     probe = probe_at(tokens, ids, 7, 1, world.schedule, 4, Noise(0, "probe"))
     eps = Noise(0, "probe").child("eps").normal(0, ids, (4, 4))
@@ -65,11 +67,11 @@ def test_probes_are_the_noised_tokens(world: World) -> None:
     assert bool((probe.t == 7).all())
 
 
-def test_held_out_and_splits_share_no_content(world: World) -> None:
+def test_held_out_and_splits_share_no_content(world: HierarchicalWorld) -> None:
     world.splits.check(world.data.sequences)
 
 
-def test_measures_equal_their_definitions(run: Run, world: World) -> None:
+def test_measures_equal_their_definitions(run: Run, world: HierarchicalWorld) -> None:
     step = run.steps()[3]
     questions = questions_of(world)
     ensemble = load_ensemble(run, world.network, step)
@@ -92,10 +94,10 @@ def test_parts_of_the_loss_sum_to_it(run: Run) -> None:
         np.testing.assert_allclose(oracle.means + excess.means, Table.read(run, name).means, rtol=1e-5)
 
 
-def test_no_model_beats_the_exact_posterior(run: Run, world: World) -> None:
+def test_no_model_beats_the_exact_posterior(run: Run, world: HierarchicalWorld) -> None:
     """The oracle term is a cross-entropy against the exact posterior, so at least its entropy; and so is the mean divergence."""
     assert (Table.read(run, "oracle_divergence").where(truncation=0).means > 0).all()
-    bayes = bayes_losses(questions_of(world))
+    bayes = SequenceExaminer(questions_of(world)).lowest_losses()
     assert 0 < bayes["fixed_time_loss"] < bayes["test_loss"] < np.log(4)
 
 
@@ -121,9 +123,9 @@ def test_the_share_of_the_data_is_what_seeds_do_not_explain(run: Run) -> None:
     assert low < shares[-1]["excess"] < high
 
 
-def test_measuring_is_resumable_and_independent_of_workers(run: Run, world: World, tmp_path: Path) -> None:
+def test_measuring_is_resumable_and_independent_of_workers(run: Run, world: HierarchicalWorld, tmp_path: Path) -> None:
     again = Run.create(tmp_path / "again", RECIPE)
-    list(train(world.ensemble(), world.split_tokens(), world.task(), again))
+    list(train(world.ensemble(), world.split_samples(), world.task(), again))
     events = measure(again, world, ("test_loss",), Inline())
     next(events)
     events.close()
@@ -134,17 +136,19 @@ def test_measuring_is_resumable_and_independent_of_workers(run: Run, world: Worl
         assert (again.path / part.relative_to(run.path)).read_bytes() == part.read_bytes()
 
 
-def test_unknown_measures_are_refused(run: Run, world: World) -> None:
+def test_unknown_measures_are_refused(run: Run, world: HierarchicalWorld) -> None:
     with pytest.raises(InputError, match="choose among sample_split_divergence"):
         list(measure(run, world, ("fid",), Inline()))
 
 
-def test_samples_do_not_depend_on_their_batch_and_distances_are_exact(run: Run, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_do_not_depend_on_their_batch_and_distances_are_exact(
+    run: Run, world: HierarchicalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     generation, denoiser = Generation.of(world), load_ensemble(run, world.network, run.steps()[-1]).member(0)
     whole = generate(generation, denoiser)
-    monkeypatch.setattr("twinsplit.experiments.generation.CHUNK", 5)
+    monkeypatch.setattr("twinsplit.experiments.hierarchical.generation.CHUNK", 5)
     assert torch.equal(generate(generation, denoiser), whole)
     step = run.steps()[-1]
     list(measure_neighbours(run, world, (step,), Inline()))
     row = next(r for r in run.table("nearest_neighbours").to_pylist() if r["member"] == 0)
-    assert row["values"] == nearest_hamming(whole, world.split_tokens()[0].to(torch.int8))[0].tolist()
+    assert row["values"] == nearest_hamming(whole, world.split_samples()[0].to(torch.int8))[0].tolist()

@@ -9,12 +9,13 @@ import torch
 from twinsplit.diffusion.denoiser import Categorical
 from twinsplit.exact.belief import TreeOracle
 from twinsplit.experiments.claims import profile
-from twinsplit.experiments.examination import Examination, fixed_time_decomposition_rows, train_oracle_divergence_rows
+from twinsplit.experiments.hierarchical.examination import Examination, fixed_time_decomposition_rows, train_oracle_divergence_rows
+from twinsplit.experiments.hierarchical.probes import probe_over_times
+from twinsplit.experiments.hierarchical.questions import questions_of
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.landmarks import landmarks_of
-from twinsplit.experiments.measuring import measure, questions_of
-from twinsplit.experiments.probes import probe_over_times
+from twinsplit.experiments.measuring import measure
 from twinsplit.experiments.profiles import FRESH_FACTOR, FRESH_SEED, measure_fresh, measure_profile, profile_times
-from twinsplit.experiments.world import World
 from twinsplit.measures.decomposition import decompose
 from twinsplit.store import Run
 from twinsplit.training.loop import load_ensemble
@@ -22,12 +23,12 @@ from twinsplit.workers import Inline, crew
 
 
 @pytest.fixture(scope="module")
-def world(middle: Run) -> World:
-    return World.of(middle.recipe)
+def world(middle: Run) -> HierarchicalWorld:
+    return HierarchicalWorld.of(middle.recipe)
 
 
 @pytest.fixture(scope="module")
-def measured(middle: Run, world: World, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def measured(middle: Run, world: HierarchicalWorld, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The middle run with a profile and the excess on fresh data at its last checkpoint."""
     run = copied(middle, tmp_path_factory.mktemp("profiles") / "run")
     list(measure_profile(run, world, run.steps()[-1:], Inline()))
@@ -57,7 +58,7 @@ def log_posterior(denoiser: object, x: torch.Tensor, t: torch.Tensor) -> np.ndar
 
 
 @pytest.mark.parametrize("k", [0, 1])
-def test_a_profile_is_the_divergence_at_that_time(measured: Run, world: World, k: int) -> None:
+def test_a_profile_is_the_divergence_at_that_time(measured: Run, world: HierarchicalWorld, k: int) -> None:
     step, t = measured.steps()[-1], profile_times(world)[3]
     rows = world.splits.held_out[:24]
     ids, tokens = torch.from_numpy(rows), torch.from_numpy(world.data.sequences[rows]).long()
@@ -78,7 +79,7 @@ def test_a_profile_is_the_divergence_at_that_time(measured: Run, world: World, k
         assert row["standard_error"] == pytest.approx(np.std(values, ddof=1) / np.sqrt(24), rel=1e-3)
 
 
-def test_profiles_are_read_as_they_were_measured(measured: Run, world: World) -> None:
+def test_profiles_are_read_as_they_were_measured(measured: Run, world: HierarchicalWorld) -> None:
     step = measured.steps()[-1]
     times, means = profile(measured, step, 2)
     assert times.tolist() == list(profile_times(world))
@@ -88,13 +89,13 @@ def test_profiles_are_read_as_they_were_measured(measured: Run, world: World) ->
             assert means[times.tolist().index(row["t"]), row["member"]] == pytest.approx(row["values"][0])
 
 
-def test_profile_times_span_the_schedule(world: World) -> None:
+def test_profile_times_span_the_schedule(world: HierarchicalWorld) -> None:
     times = profile_times(world)
     assert (times[0], times[-1], len(times)) == (1, 50, 12)
     assert len(set(np.diff(times))) <= 2
 
 
-def test_the_exact_posterior_has_no_excess_on_fresh_data(world: World) -> None:
+def test_the_exact_posterior_has_no_excess_on_fresh_data(world: HierarchicalWorld) -> None:
     """Its expectation is 0: within 4 standard errors (false alarm 1 in 16,000), and the standard error resolves what networks have."""
     n = 4_000
     tokens = torch.from_numpy(world.grammar.sample(n, 5).numpy().astype(np.int64))
@@ -106,7 +107,7 @@ def test_the_exact_posterior_has_no_excess_on_fresh_data(world: World) -> None:
     assert error < 0.01
 
 
-def test_the_excess_on_fresh_data_is_loss_less_cross_entropy(measured: Run, world: World) -> None:
+def test_the_excess_on_fresh_data_is_loss_less_cross_entropy(measured: Run, world: HierarchicalWorld) -> None:
     count = FRESH_FACTOR * world.recipe.data.held_out
     tokens = torch.from_numpy(world.grammar.sample(count, world.recipe.seed + FRESH_SEED).numpy().astype(np.int64))
     noise = world.root.child("fresh")
@@ -121,13 +122,13 @@ def test_the_excess_on_fresh_data_is_loss_less_cross_entropy(measured: Run, worl
     np.testing.assert_allclose(row["values"], expected, rtol=1e-3, atol=1e-5)
 
 
-def test_fresh_sequences_are_not_those_of_the_run(world: World) -> None:
+def test_fresh_sequences_are_not_those_of_the_run(world: HierarchicalWorld) -> None:
     drawn = world.grammar.sample(world.recipe.data.held_out, world.recipe.seed + FRESH_SEED).numpy()
     assert not np.array_equal(drawn, world.data.sequences[: len(drawn)])
     assert not np.array_equal(drawn, world.held_out())
 
 
-def test_measurements_do_not_depend_on_the_crew_and_resume(middle: Run, measured: Run, world: World, tmp_path: Path) -> None:
+def test_measurements_do_not_depend_on_the_crew_and_resume(middle: Run, measured: Run, world: HierarchicalWorld, tmp_path: Path) -> None:
     again, last = copied(middle, tmp_path / "again"), middle.steps()[-1:]
     with crew(2) as hands:
         list(measure_profile(again, world, last, hands))
@@ -143,11 +144,13 @@ def test_the_figures_profile_is_at_the_test_loss_minimum(middle: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def exam(middle: Run, world: World) -> Examination:
+def exam(middle: Run, world: HierarchicalWorld) -> Examination:
     return Examination(load_ensemble(middle, world.network, middle.steps()[-1]), questions_of(world))
 
 
-def test_divergences_on_training_data_are_on_ones_own_split(middle: Run, world: World, exam: Examination, tmp_path: Path) -> None:
+def test_divergences_on_training_data_are_on_ones_own_split(
+    middle: Run, world: HierarchicalWorld, exam: Examination, tmp_path: Path
+) -> None:
     run, step = copied(middle, tmp_path / "run"), middle.steps()[-1]
     list(measure(run, world, ("train_split_divergence", "train_oracle_divergence"), Inline()))
     pairs = [row for row in run.table("train_split_divergence").to_pylist() if row["step"] == step]
@@ -156,7 +159,7 @@ def test_divergences_on_training_data_are_on_ones_own_split(middle: Run, world: 
         probe = exam.questions.splits_fixed[row["split_a"]]
         a, b = (log_posterior(exam.ensemble.member(row[f"member_{side}"]), probe.x_t, probe.t) for side in "ab")
         np.testing.assert_allclose(row["values"], kl_by_loops(a, b), rtol=1e-3, atol=1e-5)
-        assert {tuple(s) for s in probe.tokens.tolist()} == {tuple(s) for s in world.split_tokens()[row["split_a"]].tolist()}
+        assert {tuple(s) for s in probe.tokens.tolist()} == {tuple(s) for s in world.split_samples()[row["split_a"]].tolist()}
     for row in train_oracle_divergence_rows(exam)[::4]:
         probe = exam.questions.splits_fixed[row["split"]]
         oracle = log_posterior(TreeOracle(world.grammar, world.schedule, row["truncation"]), probe.x_t.double(), probe.t)
@@ -164,7 +167,7 @@ def test_divergences_on_training_data_are_on_ones_own_split(middle: Run, world: 
         np.testing.assert_allclose(row["values"], expected, rtol=1e-3, atol=1e-4)
 
 
-def test_the_terms_at_the_later_time_sum_to_the_loss_there(world: World, exam: Examination) -> None:
+def test_the_terms_at_the_later_time_sum_to_the_loss_there(world: HierarchicalWorld, exam: Examination) -> None:
     rows, t = fixed_time_decomposition_rows(exam), world.recipe.decomposed_time
     assert t == 15
     for member in range(3):

@@ -11,6 +11,7 @@ from twinsplit.diffusion.sampler import Ancestral
 from twinsplit.exact.belief import TreeOracle
 from twinsplit.exact.empirical import EmpiricalDenoiser
 from twinsplit.experiments.claims import overlap_ratios
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.landmarks import landmarks_of
 from twinsplit.experiments.uturns import (
     FRACTIONS,
@@ -24,22 +25,21 @@ from twinsplit.experiments.uturns import (
     starts_of,
     times_of,
 )
-from twinsplit.experiments.world import World
 from twinsplit.store import Run
 from twinsplit.training.loop import load_ensemble
 from twinsplit.workers import Crew, Inline, crew
 
 
 @pytest.fixture(scope="module")
-def world(middle: Run) -> World:
-    return World.of(middle.recipe)
+def world(middle: Run) -> HierarchicalWorld:
+    return HierarchicalWorld.of(middle.recipe)
 
 
 def rows_of(run: Run, name: str, **wanted: object) -> list[dict[str, object]]:
     return [row for row in run.table(name).to_pylist() if all(row[key] == value for key, value in wanted.items())]
 
 
-def by_hand(world: World, denoiser: object, sequence: np.ndarray, row: int, t: int) -> float:
+def by_hand(world: HierarchicalWorld, denoiser: object, sequence: np.ndarray, row: int, t: int) -> float:
     """The overlap of one start: noised, walked back step by step, compared token by token; repetition by repetition."""
     repetitions, noise = world.recipe.measuring.uturn_repetitions, world.root.child("uturn").child(str(t))
     kept = []
@@ -56,7 +56,7 @@ def by_hand(world: World, denoiser: object, sequence: np.ndarray, row: int, t: i
     return float(np.mean(kept))
 
 
-def test_the_oracles_overlaps_are_what_they_are_defined_as(middle: Run, world: World) -> None:
+def test_the_oracles_overlaps_are_what_they_are_defined_as(middle: Run, world: HierarchicalWorld) -> None:
     times, oracle = times_of(world, FRACTIONS), TreeOracle(world.grammar, world.schedule)
     for split, rows in ((0, world.splits.rows[0]), (2, world.splits.rows[2])):
         for t in times[-2:]:
@@ -65,7 +65,7 @@ def test_the_oracles_overlaps_are_what_they_are_defined_as(middle: Run, world: W
             np.testing.assert_allclose(found["values"], expected, atol=1e-6)
 
 
-def test_a_networks_overlaps_are_what_they_are_defined_as(middle: Run, world: World) -> None:
+def test_a_networks_overlaps_are_what_they_are_defined_as(middle: Run, world: HierarchicalWorld) -> None:
     step, t = landmarks_of(middle).loss, times_of(world, FRACTIONS)[-1]
     denoiser = load_ensemble(middle, world.network, step).member(1)
     for data, split in (("train", 1), ("test", 2)):
@@ -75,7 +75,7 @@ def test_a_networks_overlaps_are_what_they_are_defined_as(middle: Run, world: Wo
         np.testing.assert_allclose(found["values"], expected, atol=1e-6)
 
 
-def test_every_network_meets_every_start(middle: Run, world: World) -> None:
+def test_every_network_meets_every_start(middle: Run, world: HierarchicalWorld) -> None:
     rows, times = middle.table("uturns").to_pylist(), times_of(world, FRACTIONS)
     marks = landmarks_of(middle)
     expected = {(s, m, d, t) for s in (marks.nearest, marks.loss) for m in range(3) for d in ("test", "train") for t in times}
@@ -99,7 +99,7 @@ class Recorder:
         return self.inner(x, t)  # type: ignore[operator]
 
 
-def test_oracle_and_network_begin_from_the_same_noised_starts(middle: Run, world: World) -> None:
+def test_oracle_and_network_begin_from_the_same_noised_starts(middle: Run, world: HierarchicalWorld) -> None:
     course, starts = Course.of(world), starts_of(world, 1)
     first = [Recorder(model) for model in (world.oracle(), load_ensemble(middle, world.network, middle.steps()[-1]).member(0))]
     for denoiser in first:
@@ -108,7 +108,7 @@ def test_oracle_and_network_begin_from_the_same_noised_starts(middle: Run, world
     assert not torch.equal(first[0].seen[-1], first[1].seen[-1])
 
 
-def test_a_start_does_not_depend_on_its_company_or_the_chunk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_does_not_depend_on_its_company_or_the_chunk(world: HierarchicalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     course, oracle, starts = Course.of(world), world.oracle(), starts_of(world, 1)
     whole = overlaps(course, oracle, starts, 5)
     part = overlaps(course, oracle, Starts(starts.tokens[2:4], starts.ids[2:4]), 5)
@@ -117,18 +117,18 @@ def test_a_start_does_not_depend_on_its_company_or_the_chunk(world: World, monke
     assert torch.equal(overlaps(course, oracle, starts, 5), whole)
 
 
-def test_repetitions_are_not_the_same_uturn(world: World) -> None:
+def test_repetitions_are_not_the_same_uturn(world: HierarchicalWorld) -> None:
     course = Course(Ancestral(world.schedule), world.grammar.vocab_size, 40, world.root.child("uturn"))
     assert len(set(overlaps(course, world.oracle(), starts_of(world, 1), 25).tolist())) > 1
 
 
-def test_random_starts_are_uniform_and_forgotten_alike(middle: Run, world: World) -> None:
+def test_random_starts_are_uniform_and_forgotten_alike(middle: Run, world: HierarchicalWorld) -> None:
     starts = random_starts(world)
     assert starts.tokens.shape == (100, world.grammar.length)
     counts = torch.bincount(starts.tokens.flatten(), minlength=world.grammar.vocab_size)
     assert counts.min() > 60  # of 100 expected, standard deviation 8.7
     times = times_of(world, RANDOM_FRACTIONS)
-    points = EmpiricalDenoiser(world.split_tokens()[0][:256], world.schedule, world.grammar.vocab_size)
+    points = EmpiricalDenoiser(world.split_samples()[0][:256], world.schedule, world.grammar.vocab_size)
     for name, denoiser in (("empirical", points), ("BP_1", TreeOracle(world.grammar, world.schedule, 1))):
         (found,) = rows_of(middle, "uturns_random_exact", model=name, t=times[0])
         expected = [by_hand(world, denoiser, starts.tokens[i].numpy(), i, times[0]) for i in range(4)]
@@ -137,7 +137,7 @@ def test_random_starts_are_uniform_and_forgotten_alike(middle: Run, world: World
     assert names == ["empirical", "BP_0", "BP_1", "BP_2"]
 
 
-def test_ratios_compare_with_the_oracle_from_the_same_starts(middle: Run, world: World) -> None:
+def test_ratios_compare_with_the_oracle_from_the_same_starts(middle: Run, world: HierarchicalWorld) -> None:
     step = landmarks_of(middle).loss
     for data in ("train", "test"):
         ratios = overlap_ratios(middle, step, data)
@@ -156,7 +156,7 @@ def copied(run: Run, to: Path) -> Run:
     return Run.open(to)
 
 
-def everything(run: Run, world: World, hands: Crew) -> Iterator[object]:
+def everything(run: Run, world: HierarchicalWorld, hands: Crew) -> Iterator[object]:
     step = run.steps()[-1]
     yield from measure_uturns(run, world, (step,), hands)
     yield from measure_random_uturns(run, world, step, hands)
@@ -166,7 +166,7 @@ def tables(run: Run) -> dict[Path, bytes]:
     return {p.relative_to(run.path): p.read_bytes() for p in (run.path / "measurements").rglob("step_*.parquet")}
 
 
-def test_nothing_depends_on_the_crew_and_a_lost_file_comes_back(middle: Run, world: World, tmp_path: Path) -> None:
+def test_nothing_depends_on_the_crew_and_a_lost_file_comes_back(middle: Run, world: HierarchicalWorld, tmp_path: Path) -> None:
     alone, together = copied(middle, tmp_path / "alone"), copied(middle, tmp_path / "together")
     assert len(list(everything(alone, world, Inline()))) == 4
     with crew(2) as hands:
@@ -183,12 +183,12 @@ def test_nothing_depends_on_the_crew_and_a_lost_file_comes_back(middle: Run, wor
     assert list(everything(alone, world, Inline())) == []
 
 
-def test_times_are_the_published_fractions(world: World) -> None:
+def test_times_are_the_published_fractions(world: HierarchicalWorld) -> None:
     assert times_of(world, FRACTIONS) == (1, 2, 4, 6)  # of T = 50: 0.5 is raised to 1, 1.5 rounds to 2
     assert times_of(world, (1.0,)) == (50,)
 
 
-def test_starts_are_whose_they_say(world: World) -> None:
+def test_starts_are_whose_they_say(world: HierarchicalWorld) -> None:
     for split in range(3):
         np.testing.assert_array_equal(starts_of(world, split).ids, world.splits.rows[split])
-        np.testing.assert_array_equal(starts_of(world, split).tokens, world.split_tokens()[split])
+        np.testing.assert_array_equal(starts_of(world, split).tokens, world.split_samples()[split])

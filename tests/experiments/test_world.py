@@ -13,9 +13,9 @@ from twinsplit.data.sequences import SequenceData, load_sequences
 from twinsplit.errors import InputError
 from twinsplit.exact.belief import leaf_log_likelihood
 from twinsplit.experiments import pipeline
-from twinsplit.experiments.examination import STANDARD
-from twinsplit.experiments.measuring import bayes_losses, questions_of
-from twinsplit.experiments.world import World
+from twinsplit.experiments.hierarchical.examination import STANDARD, SequenceExaminer
+from twinsplit.experiments.hierarchical.questions import questions_of
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.recipes import SMOKE, Diffusion, Recipe
 from twinsplit.workers import Inline
 
@@ -24,13 +24,13 @@ def of_level(k: int) -> Recipe:
     return replace(SMOKE, data=replace(SMOKE.data, factorised=k))
 
 
-def law(world: World, k: int) -> np.ndarray:
+def law(world: HierarchicalWorld, k: int) -> np.ndarray:
     """(2_000,) probability of each sequence of the world when the top k levels are factorised."""
     return factorised_joint(world.grammar.rules, world.data.sequences.astype(int), k)
 
 
 def test_sequences_come_from_the_level_they_are_asked_from() -> None:
-    worlds = [World.of(of_level(k)) for k in range(3)]
+    worlds = [HierarchicalWorld.of(of_level(k)) for k in range(3)]
     assert all((law(world, k) > 0).all() for k, world in enumerate(worlds))
     assert (law(worlds[1], 0) == 0).any()
     assert (law(worlds[2], 1) == 0).any()
@@ -41,7 +41,7 @@ def test_sequences_come_from_the_level_they_are_asked_from() -> None:
 def test_the_posterior_that_judges_a_run_is_exact_for_its_data(depth: int) -> None:
     """Bayes' rule over every sequence there is, with the law the data were drawn from."""
     recipe = replace(of_level(1), data=replace(SMOKE.data, factorised=1, depth=depth, vocab_size=3))
-    world = World.of(recipe)
+    world = HierarchicalWorld.of(recipe)
     questions = questions_of(world)
     probe = questions.held_out_fixed
     h = leaf_log_likelihood(probe.x_t.double(), probe.t, world.schedule).numpy()
@@ -62,16 +62,16 @@ def test_a_law_enumerated_sums_to_one() -> None:
 def test_no_other_oracle_has_a_lower_loss_on_level_k_data(k: int) -> None:
     """The exact posterior minimises the expected cross-entropy; on 1,500 held-out sequences it is lowest of BP_0..BP_2."""
     recipe = replace(of_level(k), data=replace(SMOKE.data, vocab_size=6, rules_per_symbol=4, factorised=k, held_out=1_500, samples=20_000))
-    questions = questions_of(World.of(recipe))
+    questions = questions_of(HierarchicalWorld.of(recipe))
     tokens = questions.held_out_fixed.tokens[..., None]
     losses = [-float(log_probs.gather(-1, tokens).mean()) for log_probs in questions.oracles]
     assert int(np.argmin(losses)) == k
-    assert bayes_losses(questions)["fixed_time_loss"] == pytest.approx(losses[k], rel=1e-5)
+    assert SequenceExaminer(questions).lowest_losses()["fixed_time_loss"] == pytest.approx(losses[k], rel=1e-5)
 
 
 def test_level_0_leaves_the_description_of_the_data_as_it_was() -> None:
-    assert World.of(SMOKE).data.origin == {"grammar_seed": 0, "sample_seed": 0}
-    assert World.of(of_level(1)).data.origin == {"grammar_seed": 0, "sample_seed": 0, "factorised": 1}
+    assert HierarchicalWorld.of(SMOKE).data.origin == {"grammar_seed": 0, "sample_seed": 0}
+    assert HierarchicalWorld.of(of_level(1)).data.origin == {"grammar_seed": 0, "sample_seed": 0, "factorised": 1}
 
 
 def test_a_prepared_folder_keeps_its_level(tmp_path: Path) -> None:
@@ -79,9 +79,9 @@ def test_a_prepared_folder_keeps_its_level(tmp_path: Path) -> None:
     SequenceData.drawn(grammar, 500, 0, 1, {}).save(tmp_path / "data")
     assert load_sequences(tmp_path / "data").factorised == 1
     recipe = replace(SMOKE, data=replace(SMOKE.data, path=str(tmp_path / "data")))
-    assert World.of(recipe).oracle().truncation == 1
+    assert HierarchicalWorld.of(recipe).oracle().truncation == 1
     with pytest.raises(InputError, match="level 1; leave the key out"):
-        World.of(replace(recipe, data=replace(recipe.data, factorised=2)))
+        HierarchicalWorld.of(replace(recipe, data=replace(recipe.data, factorised=2)))
 
 
 @pytest.mark.parametrize("k", [-1, 3])
@@ -97,7 +97,7 @@ def test_a_whole_run_of_another_world(tmp_path: Path, name: str) -> None:
     session = pipeline.begin(tmp_path / "run", recipe, Inline())
     pipeline.train_stage(session)
     pipeline.measure_stage(session)
-    pipeline.neighbours_stage(session, pipeline.moments(session.run, pipeline.decide(session.run)))
+    pipeline.sampling_stage(session, pipeline.moments(session.run, pipeline.decide(session.run)))
     run = session.run
     assert all(len(run.measured(measure)) == len(run.steps()) for measure in STANDARD)
     bayes = run.read_json("measurements/bayes.json")

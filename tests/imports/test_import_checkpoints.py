@@ -15,8 +15,8 @@ from torch.torch_version import TorchVersion
 from authors import GRAMMAR, PARAMS, plain_network, write_member
 from twinsplit.data.sequences import SequenceData
 from twinsplit.errors import InputError
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.imported import import_run
-from twinsplit.experiments.world import World
 from twinsplit.imports.checkpoints import batches, epoch_of, gather
 from twinsplit.imports.names import NameMap, feedforward_of, parameters_of
 from twinsplit.imports.reader import read_weights
@@ -45,7 +45,7 @@ def same_logits(parameters: dict[str, torch.Tensor], network: Any, transformer: 
     t = torch.tensor([1, 2, 7, 25, 50]).repeat(4)
     with torch.no_grad():
         expected = network(x_t, t)
-        found = transformer.logits({name: value[None] for name, value in parameters.items()}, x_t[None], t[None])[0]
+        found = transformer.outputs({name: value[None] for name, value in parameters.items()}, x_t[None], t[None])[0]
     assert torch.allclose(found, expected, rtol=1e-5, atol=2e-5)
 
 
@@ -79,14 +79,14 @@ def test_an_imported_run_is_the_networks_that_were_given(tmp_path: Path, data: P
     run = Run.open(tmp_path / "run")
     assert run.steps() == (4, 20, 60)  # 6 sequences in batches of 4: two steps an epoch
     assert (run.recipe.data.published_splits, run.recipe.members) == ((1, 3), ((0, 0), (1, 1)))
-    world = World.of(run.recipe)
+    world = HierarchicalWorld.of(run.recipe)
     assert world.splits.rows.tolist() == [list(range(6, 12)), list(range(18, 24))]
     for i, step in enumerate(run.steps()):
         ensemble = load_ensemble(run, world.network, step)
         for k, split in enumerate((1, 3)):
             same_logits({name: value[k] for name, value in ensemble.parameters.items()}, given[split][i], world.network)
     held = {tuple(row) for row in world.held_out().tolist()}
-    assert not held & {tuple(row) for split in world.split_tokens().tolist() for row in split}
+    assert not held & {tuple(row) for split in world.split_samples().tolist() for row in split}
     assert [source["split"] for source in story["sources"]] == [1, 3]
     assert run.read_json("status.json")["stage"] == "imported"
     assert not list(tmp_path.glob(".*"))

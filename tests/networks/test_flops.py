@@ -21,7 +21,7 @@ def counted(network: Transformer, drop: Drop, rows: int) -> tuple[int, int]:
     parameters = {name: value.requires_grad_() for name, value in Ensemble.initial(network, MEMBERS, Noise(0)).parameters.items()}
     x_t, t = torch.randn(2, rows, network.length, network.vocab_size), torch.ones(2, rows, dtype=torch.int64)
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        logits = network.logits(parameters, x_t, t, drop)
+        logits = network.outputs(parameters, x_t, t, drop)
         forward = counter.get_total_flops()
         logits.sum().backward()
     return forward, counter.get_total_flops()

@@ -69,7 +69,7 @@ def inputs(members: int, n: int = 7) -> tuple[torch.Tensor, torch.Tensor, torch.
 
 def test_logits_equal_pytorchs_encoder(stacked: dict[str, torch.Tensor]) -> None:
     x_t, t, _ = inputs(3)
-    ours = SMALL.logits(stacked, x_t, t)
+    ours = SMALL.outputs(stacked, x_t, t)
     for k in range(3):
         plain = plain_with(SMALL, {name: value[k] for name, value in stacked.items()})
         torch.testing.assert_close(ours[k], plain(x_t[k], t[k]), rtol=1e-11, atol=1e-11)
@@ -78,7 +78,7 @@ def test_logits_equal_pytorchs_encoder(stacked: dict[str, torch.Tensor]) -> None
 def test_a_members_gradient_is_that_of_the_network_alone(stacked: dict[str, torch.Tensor]) -> None:
     x_t, t, tokens = inputs(3)
     leaves = {name: value.clone().requires_grad_() for name, value in stacked.items()}
-    losses = torch.stack([_loss64(SMALL.logits(leaves, x_t, t)[k], tokens[k]) for k in range(3)])
+    losses = torch.stack([_loss64(SMALL.outputs(leaves, x_t, t)[k], tokens[k]) for k in range(3)])
     losses.sum().backward()
     for k in range(3):
         plain = plain_with(SMALL, {name: value[k] for name, value in stacked.items()})

@@ -8,7 +8,8 @@ import pytest
 
 from twinsplit.experiments import pipeline
 from twinsplit.recipes import SMOKE
-from twinsplit.report.from_run import decision_of, nearest_step, report_of
+from twinsplit.report.common import nearest_step
+from twinsplit.report.from_run import decision_of, report_of
 from twinsplit.report.page import render
 from twinsplit.report.stored import Table
 from twinsplit.store import Run
@@ -23,7 +24,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     session = pipeline.begin(tmp_path_factory.mktemp("report") / "run", recipe, Inline())
     pipeline.train_stage(session)
     pipeline.measure_stage(session)
-    pipeline.neighbours_stage(session, pipeline.moments(session.run, pipeline.decide(session.run)))
+    pipeline.sampling_stage(session, pipeline.moments(session.run, pipeline.decide(session.run)))
     return session.run
 
 

@@ -48,7 +48,7 @@ def test_loss_and_gradient_are_autograds(spec: Transformer, scale: float) -> Non
     own = Stack.zeros(spec, 1)
     value = fused.FusedLoss(spec, stack.views, own.views)(tokens, x_t, t)
     leaves = {name: view.clone().requires_grad_() for name, view in stack.views.items()}
-    token_cross_entropy(spec.logits(leaves, x_t[None], t[None]), tokens[None]).sum().backward()
+    token_cross_entropy(spec.outputs(leaves, x_t[None], t[None]), tokens[None]).sum().backward()
     assert float(value) == pytest.approx(float(loss.detach()), rel=1e-5)
     for name, parameter in exact.items():
         size = float(parameter.grad.abs().max())
@@ -59,7 +59,7 @@ def test_loss_and_gradient_are_autograds(spec: Transformer, scale: float) -> Non
 
 def token_cross_entropy_double(spec: Transformer, parameters: dict[str, torch.Tensor], *data: torch.Tensor) -> torch.Tensor:
     tokens, x_t, t = data
-    logits = spec.logits(parameters, x_t.double()[None], t[None])
+    logits = spec.outputs(parameters, x_t.double()[None], t[None])
     return torch.nn.functional.cross_entropy(logits.flatten(0, 2), tokens.flatten())
 
 
@@ -79,7 +79,7 @@ def test_a_batch_of_another_size_and_a_second_call_give_the_same_bits() -> None:
 def test_evaluation_is_the_networks_own(n: int) -> None:
     spec = SPECS[0]
     stack, (_, x_t, t) = weights(spec, 1.0), batch(spec, n)
-    exact = spec.logits({name: value.double() for name, value in stack.views.items()}, x_t.double()[None], t[None])[0]
+    exact = spec.outputs({name: value.double() for name, value in stack.views.items()}, x_t.double()[None], t[None])[0]
     torch.testing.assert_close(fused.evaluate(spec, stack.views, x_t, t).double(), exact, rtol=1e-5, atol=1e-5)
 
 

@@ -13,12 +13,13 @@ import pytest
 import torch
 
 from twinsplit.errors import InputError
-from twinsplit.experiments.world import World
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.noise import Noise
 from twinsplit.recipes import SMOKE, Recipe
 from twinsplit.store import Run
-from twinsplit.training.batches import batch_rows, draw_times, noised_one_hot, steps_per_epoch
+from twinsplit.training.batches import batch_rows, draw_times, steps_per_epoch
 from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.goals import noised_one_hot
 from twinsplit.training.loop import deal, load_ensemble, milestones, train
 from twinsplit.training.rates import constant, published
 from twinsplit.workers import Inline, crew
@@ -27,8 +28,8 @@ SHORT = replace(SMOKE, training=replace(SMOKE.training, steps=24, save_every=9))
 
 
 def finish(path: Path, recipe: Recipe = SHORT) -> Run:
-    world, run = World.of(recipe), Run.create(path, recipe)
-    for _ in train(world.ensemble(), world.split_tokens(), world.task(), run, Inline()):
+    world, run = HierarchicalWorld.of(recipe), Run.create(path, recipe)
+    for _ in train(world.ensemble(), world.split_samples(), world.task(), run, Inline()):
         pass
     return run
 
@@ -44,8 +45,8 @@ def test_the_same_recipe_gives_the_same_bits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stop", [1, 3, 6])
 def test_a_stopped_run_resumes_to_the_same_bits(tmp_path: Path, stop: int) -> None:
     whole = finish(tmp_path / "whole")
-    world, run = World.of(SHORT), Run.create(tmp_path / "stopped", SHORT)
-    events = train(world.ensemble(), world.split_tokens(), world.task(), run, Inline())
+    world, run = HierarchicalWorld.of(SHORT), Run.create(tmp_path / "stopped", SHORT)
+    events = train(world.ensemble(), world.split_samples(), world.task(), run, Inline())
     for _ in range(stop):
         next(events)
     events.close()
@@ -54,46 +55,46 @@ def test_a_stopped_run_resumes_to_the_same_bits(tmp_path: Path, stop: int) -> No
 
 
 def test_worker_processes_change_nothing(tmp_path: Path) -> None:
-    world, run = World.of(SHORT), Run.create(tmp_path / "two", SHORT)
+    world, run = HierarchicalWorld.of(SHORT), Run.create(tmp_path / "two", SHORT)
     with crew(2) as hands:
-        list(train(world.ensemble(), world.split_tokens(), world.task(), run, hands))
+        list(train(world.ensemble(), world.split_samples(), world.task(), run, hands))
     assert contents(run) == contents(finish(tmp_path / "one"))
 
 
 def test_a_member_does_not_depend_on_the_others(tmp_path: Path) -> None:
     both = finish(tmp_path / "both")
-    world = World.of(SHORT)
+    world = HierarchicalWorld.of(SHORT)
     more = replace(SHORT, data=replace(SHORT.data, splits=3))
     three = finish(tmp_path / "three", more)
-    assert World.of(more).splits.rows[:2].tolist() == world.splits.rows.tolist()
+    assert HierarchicalWorld.of(more).splits.rows[:2].tolist() == world.splits.rows.tolist()
     for name, value in both.load(24).items():
         assert torch.equal(value, three.load(24)[name][:2])
 
 
 def test_every_member_has_its_own_seed_and_one_seed_shares_everything_but_data() -> None:
     recipe = replace(SHORT, training=replace(SHORT.training, seeds_per_split=2))
-    world = World.of(recipe)
+    world = HierarchicalWorld.of(recipe)
     assert [m.seed for m in world.members] == [0, 1, 2, 3]
     start = world.ensemble().parameters["input.weight"]
     assert not torch.equal(start[0], start[2])
     shared = Ensemble.initial(world.network, (Member(0, 7), Member(1, 7)), world.root)
     assert torch.equal(shared.parameters["input.weight"][0], shared.parameters["input.weight"][1])
-    first, second = deal(shared, world.split_tokens(), world.task())
+    first, second = deal(shared, world.split_samples(), world.task())
     assert first.noises() == second.noises()
-    assert not torch.equal(first.tokens, second.tokens)
+    assert not torch.equal(first.samples, second.samples)
 
 
 def test_one_step_is_adam_on_the_batchs_cross_entropy(tmp_path: Path) -> None:
     """The first step written out with torch.nn.functional and torch.optim.Adam."""
     recipe = replace(SHORT, training=replace(SHORT.training, steps=6, first_checkpoint=1, checkpoints=4, ema_decay=0.0))
-    world = World.of(recipe)
-    task, noise, tokens = world.task(), world.members[0].noise(world.root), world.split_tokens()[0]
+    world = HierarchicalWorld.of(recipe)
+    task, noise, tokens = world.task(), world.members[0].noise(world.root), world.split_samples()[0]
     rows = batch_rows(noise, 1, 6, 6, torch.device("cpu"))
     t = draw_times(noise, 1, len(rows), task.schedule, torch.device("cpu"))
     eps = noise.child("eps").normal(1, torch.arange(len(rows)), (world.grammar.length, 4), torch.float32)
     signal_, sigma = (s.float() for s in task.schedule.scales(t))
     leaves = {n: v[:1].clone().requires_grad_() for n, v in world.ensemble().parameters.items()}
-    logits = world.network.logits(leaves, noised_one_hot(tokens[rows], eps, signal_, sigma)[None], t[None])
+    logits = world.network.outputs(leaves, noised_one_hot(tokens[rows], eps, signal_, sigma)[None], t[None])
     torch.nn.functional.cross_entropy(logits.flatten(0, 2), tokens[rows].flatten()).backward()
     torch.optim.Adam(leaves.values(), lr=recipe.training.learning_rate).step()
     run = finish(tmp_path / "run", recipe)
@@ -105,7 +106,7 @@ def test_one_step_is_adam_on_the_batchs_cross_entropy(tmp_path: Path) -> None:
 def test_the_average_follows_the_weights(tmp_path: Path) -> None:
     recipe = replace(SHORT, training=replace(SHORT.training, steps=4, first_checkpoint=1, checkpoints=9, ema_decay=0.9, save_every=1))
     run = finish(tmp_path / "run", recipe)
-    average = World.of(recipe).ensemble().parameters["input.bias"].clone()
+    average = HierarchicalWorld.of(recipe).ensemble().parameters["input.bias"].clone()
     for step in (1, 2, 3, 4):
         average.lerp_(run.load(step)["weights.input.bias"], 1 - min(0.9, step / (step + 9)))
         torch.testing.assert_close(run.load(step)["average.input.bias"], average)
@@ -116,7 +117,7 @@ def test_without_an_average_the_weights_are_evaluated(tmp_path: Path) -> None:
     run = finish(tmp_path / "run", recipe)
     names = run.load(24)
     assert all(name.startswith("weights.") for name in names)
-    assert torch.equal(load_ensemble(run, World.of(recipe).network, 24).parameters["input.bias"], names["weights.input.bias"])
+    assert torch.equal(load_ensemble(run, HierarchicalWorld.of(recipe).network, 24).parameters["input.bias"], names["weights.input.bias"])
 
 
 def test_divergence_is_said_and_earlier_checkpoints_stay(tmp_path: Path) -> None:
@@ -130,8 +131,8 @@ def test_divergence_is_said_and_earlier_checkpoints_stay(tmp_path: Path) -> None
 
 def test_an_altered_resume_point_is_refused_then_remade(tmp_path: Path) -> None:
     whole = contents(finish(tmp_path / "whole"))
-    world, run = World.of(SHORT), Run.create(tmp_path / "run", SHORT)
-    events = train(world.ensemble(), world.split_tokens(), world.task(), run, Inline())
+    world, run = HierarchicalWorld.of(SHORT), Run.create(tmp_path / "run", SHORT)
+    events = train(world.ensemble(), world.split_samples(), world.task(), run, Inline())
     for _ in range(5):
         step = next(events).step
     path = run.checkpoint(step, ".optimizer")
@@ -153,7 +154,7 @@ def test_bfloat16_training_stays_near_float32(tmp_path: Path) -> None:
     half = finish(tmp_path / "half", replace(SHORT, training=replace(SHORT.training, precision="bfloat16")))
     full = finish(tmp_path / "full")
     difference = half.load(24)["weights.output.weight"] - full.load(24)["weights.output.weight"]
-    moved = full.load(24)["weights.output.weight"] - World.of(SHORT).ensemble().parameters["output.weight"]
+    moved = full.load(24)["weights.output.weight"] - HierarchicalWorld.of(SHORT).ensemble().parameters["output.weight"]
     assert 0 < float(difference.norm()) < 0.2 * float(moved.norm())
 
 
@@ -176,8 +177,8 @@ def test_published_rates() -> None:
 
 
 def test_shards_on_the_processor_are_single_members() -> None:
-    world = World.of(SHORT)
-    assert [len(shard.members) for shard in deal(world.ensemble(), world.split_tokens(), world.task())] == [1, 1]
+    world = HierarchicalWorld.of(SHORT)
+    assert [len(shard.members) for shard in deal(world.ensemble(), world.split_samples(), world.task())] == [1, 1]
 
 
 @pytest.fixture(scope="module")

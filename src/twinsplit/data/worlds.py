@@ -39,17 +39,17 @@ class DigitsSource(Source):
         return {"kind": "digits", "order": "rows of sklearn.datasets.load_digits"}
 
     def listing(self) -> Listing:
-        return Listing(tuple(Entry(f"row {row}") for row in range(len(_digits()[0]))))
+        return Listing(tuple(Entry(f"row {row}") for row in range(len(digits_and_labels()[0]))))
 
     def decode(self, entry: Entry, frame: Frame) -> Decoded:
-        pixels = _digits()[0][int(entry.name.removeprefix("row "))]
+        pixels = digits_and_labels()[0][int(entry.name.removeprefix("row "))]
         content = pixels.tobytes()
         return Decoded(pixels, len(content), hashlib.sha256(content).hexdigest())
 
     def labels(self, names: Sequence[str]) -> "pd.DataFrame":
         import pandas as pd
 
-        return pd.DataFrame({"digit": _digits()[1]})
+        return pd.DataFrame({"digit": digits_and_labels()[1]})
 
 
 def write_faces(out: Path, count: int, album: "Album", hands: Crew) -> None:
@@ -120,7 +120,7 @@ def _write_lines(path: Path, lines: list[str]) -> None:
 
 
 @lru_cache(maxsize=1)
-def _digits() -> tuple[Bytes, Bytes]:
+def digits_and_labels() -> tuple[Bytes, Bytes]:
     """Images (1797, 1, 8, 8) and digits (1797,)."""
     from sklearn.datasets import load_digits
 

@@ -19,7 +19,7 @@ def base_stage(session: Session) -> None:
 
 def samples_stage(session: Session) -> None:
     """Samples of every checkpoint and their nearest training sequences."""
-    pipeline.neighbours_stage(session, session.run.steps())
+    pipeline.sampling_stage(session, session.run.steps())
 
 
 def uturn_stage(session: Session) -> None:

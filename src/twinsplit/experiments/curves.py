@@ -25,13 +25,13 @@ class PairTable:
     draws: int
 
     @classmethod
-    def read(cls, run: Run) -> "PairTable":
+    def read(cls, run: Run[Any]) -> "PairTable":
         """All steps."""
         table = run.table("sample_split_divergence")
         names = zip(*(table.column(name).to_pylist() for name in ("step", "member_a", "member_b")), strict=True)
         return cls(values(table), {name: i for i, name in enumerate(names)}, run.recipe.measuring.noise_draws)
 
-    def pairs(self, run: Run, same_split: bool) -> list[tuple[int, int]]:
+    def pairs(self, run: Run[Any], same_split: bool) -> list[tuple[int, int]]:
         """Unordered pairs of members, on one split or on two."""
         split = [split for split, _ in run.recipe.members]
         return sorted({(a, b) for _, a, b in self.index if a < b and (split[a] == split[b]) == same_split})
@@ -48,7 +48,7 @@ def per_sequence(rows: Floats, draws: int) -> Floats:
     return averaged
 
 
-def curves_of(run: Run) -> Curves:
+def curves_of(run: Run[Any]) -> Curves:
     """The curves of a run at the steps where both are measured; pairs are of members on different splits."""
     table = PairTable.read(run)
     loss = run.table("test_loss")
@@ -64,7 +64,7 @@ def curves_of(run: Run) -> Curves:
     )
 
 
-def data_shares(run: Run) -> list[dict[str, Any]]:
+def data_shares(run: Run[Any]) -> list[dict[str, Any]]:
     """With two seeds per split, at each step: the part of the disagreement due to the data and not to the seed; else empty."""
     if run.recipe.training.seeds_per_split < 2:
         return []

@@ -13,7 +13,7 @@ from torch import Tensor
 from twinsplit.experiments.pipeline import disk_needed
 from twinsplit.experiments.world import World
 from twinsplit.networks.flops import forward_flops, training_flops
-from twinsplit.recipes import Recipe
+from twinsplit.recipes import RunRecipe
 from twinsplit.training.batches import steps_per_epoch
 from twinsplit.training.ensemble import Ensemble
 from twinsplit.training.loop import deal
@@ -51,7 +51,7 @@ class Costs:
 def costs_of(world: World) -> Costs:
     """Of a whole run."""
     recipe, network, members = world.recipe, world.network, len(world.members)
-    n, training, measuring = recipe.data.split_size, recipe.training, recipe.measuring
+    n, training, measuring = recipe.shares.split_size, recipe.training, recipe.repeats
     seen = sequences_seen(training.steps, n, training.batch)
     evaluations = members * len(recipe.checkpoint_steps()) * measuring.generated * min(measuring.sampling_steps, world.schedule.T)
     return Costs(
@@ -113,14 +113,14 @@ def speed_of(world: World, crew: Crew, device: str = "cpu") -> Speed:
     memory = memory_needed(world, kept_bytes(shards[0]) * len(shards), at_once)
     speed = Speed(device, tuple(crew.map(pace_of, shards)), full_batch(shards[0]), at_once, 0.0, memory)
     training, rounds = world.recipe.training, math.ceil(len(world.members) / at_once)
-    full_steps = sequences_seen(training.steps, world.recipe.data.split_size, training.batch) / speed.batch
+    full_steps = sequences_seen(training.steps, world.recipe.shares.split_size, training.batch) / speed.batch
     return replace(speed, hours=rounds * full_steps * speed.seconds / 3600)
 
 
 def _shards(world: World, members: int, device: str) -> list[Shard]:
     """As training deals them, with their initial weights."""
     ensemble = Ensemble.initial(world.network, world.members[:members], world.root)
-    shards = deal(ensemble, world.split_tokens(device), world.task())
+    shards = deal(ensemble, world.split_samples(device), world.task())
     weights = {f"weights.{name}": value for name, value in ensemble.parameters.items()}
     for k, shard in enumerate(shards):
         shard.load(weights, slice(k, k + len(shard.members)))
@@ -129,7 +129,7 @@ def _shards(world: World, members: int, device: str) -> list[Shard]:
 
 def full_batch(shard: Shard) -> int:
     """Sequences of a member's step: a split smaller than the batch is one batch."""
-    return min(shard.task.training.batch, shard.tokens.shape[1])
+    return min(shard.task.training.batch, shard.samples.shape[1])
 
 
 def with_rows(shard: Shard, rows: int) -> Shard:
@@ -186,22 +186,22 @@ def _counting(kept: dict[int, int]) -> Callable[[Tensor], Tensor]:
 
 def memory_needed(world: World, kept: int, at_once: int) -> int:
     """Bytes at the peak, roughly. Per member: weights, two moments, average, the initial weights, and two kinds copied twice while a
-    checkpoint is written; per member being stepped: gradient and what the backward pass needs (`kept`, for all of them); the data: bytes,
-    and the splits twice as int64. Python and PyTorch themselves come on top, about 0.3 GiB a process.
+    checkpoint is written; per member being stepped: gradient and what the backward pass needs (`kept`, for all of them); the splits twice,
+    and all the data once. Python and PyTorch themselves come on top, about 0.3 GiB a process.
     """
     stack = 4 * world.network.parameter_count()
-    tokens = 2 * world.splits.rows.size * world.grammar.length * 8
-    return 9 * stack * len(world.members) + stack * at_once + kept + world.data.sequences.nbytes + tokens
+    samples = 2 * world.split_samples().untyped_storage().nbytes()
+    return 9 * stack * len(world.members) + stack * at_once + kept + samples + world.data_bytes
 
 
-def render(recipe: Recipe, costs: Costs, speed: Speed) -> str:
+def render(recipe: RunRecipe, costs: Costs, speed: Speed) -> str:
     """The plan in lines for a terminal."""
     steps, kept = recipe.training.steps, len(recipe.checkpoint_steps())
     lines = {
-        "networks": f"{costs.members} ({recipe.data.splits} splits of {recipe.data.split_size:,}), {costs.parameters:,} parameters each",
-        "training": f"{steps:,} steps of {speed.batch} sequences = {costs.epochs:,.0f} epochs; {kept} checkpoints",
+        "networks": f"{costs.members} ({recipe.shares.splits} splits of {recipe.shares.split_size:,}), {costs.parameters:,} parameters each",
+        "training": f"{steps:,} steps of {speed.batch} samples = {costs.epochs:,.0f} epochs; {kept} checkpoints",
         "work": f"{costs.training_flops:.2e} FLOP, forward and backward, all networks",
-        "sampling": f"{costs.sampling_flops:.2e} FLOP more, if samples are drawn at every checkpoint (measure RUN nearest_neighbours)",
+        "sampling": f"{costs.sampling_flops:.2e} FLOP more, if samples are drawn at every checkpoint (twinsplit measure RUN ...)",
         "disk": f"{_size(costs.disk)} of checkpoints",
         "memory": f"about {_size(speed.memory)}",
         speed.device: _measured(speed),
@@ -212,12 +212,12 @@ def render(recipe: Recipe, costs: Costs, speed: Speed) -> str:
 
 def _measured(speed: Speed) -> str:
     pace = speed.paces[0]
-    how = "" if pace.rows == speed.batch else f" (measured on {pace.few} and {pace.rows} of {speed.batch} sequences and extrapolated)"
+    how = "" if pace.rows == speed.batch else f" (measured on {pace.few} and {pace.rows} of {speed.batch} samples and extrapolated)"
     side_by_side = f"networks at once: {speed.at_once}" + (", one thread each" if speed.device == "cpu" else "")
     return f"{_duration(speed.hours)}: {speed.seconds:.3g} s a step{how}, {side_by_side}"
 
 
-def _assumed(recipe: Recipe, costs: Costs) -> str:
+def _assumed(recipe: RunRecipe, costs: Costs) -> str:
     precision = recipe.training.precision
     hours = costs.training_flops / (SHARE * PEAK[precision]) / 3600
     peak = f"{PEAK[precision] / 1e12:.0f} TFLOP/s ({precision})"

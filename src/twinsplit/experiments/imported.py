@@ -11,8 +11,8 @@ from twinsplit import environment
 from twinsplit.data.sequences import load_sequences
 from twinsplit.data.splits import shared_contents
 from twinsplit.errors import InputError
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.pipeline import disk_needed, set_status
-from twinsplit.experiments.world import World
 from twinsplit.imports.checkpoints import Series, recipe_of, stacked
 from twinsplit.imports.names import NameMap
 from twinsplit.progress import progress
@@ -30,7 +30,7 @@ def import_run(series: Series, data: Path, out: Path, held_out: int, names: Name
         raise InputError(f"{out} exists", "choose another --out, or remove it")
     sequences = load_sequences(data)
     _check_grammar(series, data, sequences.grammar.vocab_size, sequences.grammar.depth)
-    world = World.of(recipe_of(series, data, len(sequences.sequences), held_out, names))
+    world = HierarchicalWorld.of(recipe_of(series, data, len(sequences.sequences), held_out, names))
     story = {"sources": series.describe(), "shared_contents": _shared(world)}
     with _whole(out) as part:
         _fill(part, series, world, names, story)
@@ -53,7 +53,7 @@ def _whole(out: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _fill(part: Path, series: Series, world: World, names: NameMap, story: dict[str, Any]) -> None:
+def _fill(part: Path, series: Series, world: HierarchicalWorld, names: NameMap, story: dict[str, Any]) -> None:
     run = Run.create(part, world.recipe)
     run.check_space(disk_needed(world))
     write_json(part / IMPORT, story)
@@ -74,7 +74,7 @@ def _check_grammar(series: Series, data: Path, vocab_size: int, depth: int) -> N
             )
 
 
-def _shared(world: World) -> list[dict[str, int]]:
+def _shared(world: HierarchicalWorld) -> list[dict[str, int]]:
     numbers = world.recipe.data.published_splits
     counts = shared_contents(world.data.sequences, world.splits)
     return [{"split_a": numbers[i], "split_b": numbers[j], "contents": count} for (i, j), count in counts.items()]

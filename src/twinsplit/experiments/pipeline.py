@@ -5,22 +5,22 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, final
+from typing import IO, Any, Generic, final
 
 import numpy as np
 import torch
+from typing_extensions import TypeVar
 
 from twinsplit import environment
 from twinsplit.errors import InputError
 from twinsplit.experiments.curves import curves_of, data_shares
-from twinsplit.experiments.examination import STANDARD
-from twinsplit.experiments.generation import NAME as NEIGHBOURS
-from twinsplit.experiments.generation import measure_neighbours
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.measuring import measure
 from twinsplit.experiments.world import World
+from twinsplit.experiments.worlds import world_of
 from twinsplit.onset import Onset, find_onset
 from twinsplit.progress import progress
-from twinsplit.recipes import Recipe
+from twinsplit.recipes import RunRecipe
 from twinsplit.store import Run
 from twinsplit.training.loop import train
 from twinsplit.workers import Crew
@@ -29,21 +29,24 @@ ONSET = "measurements/onset.json"
 DATA_SHARE = "measurements/data_share.json"
 
 
+AnyWorld = TypeVar("AnyWorld", bound=World, default=HierarchicalWorld)
+
+
 @final
 @dataclass(frozen=True)
-class Session:
+class Session(Generic[AnyWorld]):
     """A run with its world, rebuilt once. While it lives, no other process may work on the folder."""
 
-    run: Run
-    world: World
+    run: Run[Any]
+    world: AnyWorld
     crew: Crew
     lock: IO[bytes]
     device: torch.device
 
 
-def begin(path: Path, recipe: Recipe, crew: Crew, device: str = "cpu") -> Session:
+def begin(path: Path, recipe: RunRecipe, crew: Crew, device: str = "cpu") -> Session[Any]:
     """Open or create a run; the world is built first, so that a recipe that does not fit writes nothing."""
-    world = World.of(recipe)
+    world = world_of(recipe)
     run = Run.create(path, recipe)
     lock = run.hold()
     run.check_space(disk_needed(world))
@@ -55,7 +58,7 @@ def begin(path: Path, recipe: Recipe, crew: Crew, device: str = "cpu") -> Sessio
     return Session(run, world, crew, lock, torch.device(device))
 
 
-def resume(path: Path, crew: Crew) -> Session:
+def resume(path: Path, crew: Crew) -> Session[Any]:
     """An existing run."""
     run = Run.open(path)
     return begin(path, run.recipe, crew)
@@ -69,19 +72,19 @@ def disk_needed(world: World) -> int:
     return stack * (kinds * len(recipe.checkpoint_steps()) + 3 * (kinds + 2)) + (16 << 20)
 
 
-def train_stage(session: Session) -> None:
+def train_stage(session: Session[Any]) -> None:
     """Train to the end."""
     run, world = session.run, session.world
     total = run.recipe.training.steps
     with progress("train", total) as report:
-        ensemble, splits = world.ensemble(), world.split_tokens(session.device)
+        ensemble, splits = world.ensemble(), world.split_samples(session.device)
         for checkpoint in train(ensemble, splits, world.task(), run, session.crew):
             set_status(run, "training", checkpoint.step)
             report(checkpoint.step, f"training loss {float(checkpoint.loss.mean()):.4f}")
     set_status(run, "trained", total)
 
 
-def set_status(run: Run, stage: str, step: int) -> None:
+def set_status(run: Run[Any], stage: str, step: int) -> None:
     """status.json: how far the run is and what made it."""
     run.write_json(
         "status.json",
@@ -89,20 +92,21 @@ def set_status(run: Run, stage: str, step: int) -> None:
     )
 
 
-def measure_stage(session: Session, names: tuple[str, ...] = STANDARD) -> None:
-    """Measure the named curves at every checkpoint."""
-    along = tuple(name for name in names if name != NEIGHBOURS)
-    follow(session, "measure", measure(session.run, session.world, along, session.crew))
-    if NEIGHBOURS in names:
-        neighbours_stage(session, session.run.steps())
+def measure_stage(session: Session[Any], names: tuple[str, ...] = ()) -> None:
+    """Measure the named curves at every checkpoint; by default those that the onset and the report need."""
+    world = session.world
+    along = tuple(name for name in names or world.standard if name != world.sampled)
+    follow(session, "measure", measure(session.run, world, along, session.crew))
+    if world.sampled in names:
+        sampling_stage(session, session.run.steps())
 
 
-def neighbours_stage(session: Session, steps: tuple[int, ...]) -> None:
-    """Draw samples and measure nearest neighbours at some checkpoints."""
-    follow(session, "generate", measure_neighbours(session.run, session.world, steps, session.crew))
+def sampling_stage(session: Session[Any], steps: tuple[int, ...]) -> None:
+    """Draw samples at some checkpoints and measure how near they come to training data."""
+    follow(session, "generate", session.world.sample_stage(session.run, steps, session.crew))
 
 
-def follow(session: Session, label: str, events: Iterator[Any]) -> None:
+def follow(session: Session[Any], label: str, events: Iterator[Any]) -> None:
     """Run a stage to its end and show how far it is."""
     total = session.run.recipe.training.steps
     with progress(label, total) as report:
@@ -110,7 +114,7 @@ def follow(session: Session, label: str, events: Iterator[Any]) -> None:
             report(event.step)
 
 
-def decide(run: Run) -> Onset:
+def decide(run: Run[Any]) -> Onset:
     """Find the onset from stored measurements and store it."""
     onset = find_onset(curves_of(run))
     shares = data_shares(run)
@@ -120,7 +124,7 @@ def decide(run: Run) -> Onset:
     return onset
 
 
-def moments(run: Run, onset: Onset) -> tuple[int, ...]:
+def moments(run: Run[Any], onset: Onset) -> tuple[int, ...]:
     """The checkpoints nearest to the onset and to the test-loss minimum; the last one stands in for a step that is not reached."""
     steps = run.steps()
     wanted = [float(steps[-1]) if step is None else step for step in (onset.onset.step, onset.test_loss_minimum.step)]

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Categorical
 from twinsplit.exact.belief import TreeOracle
-from twinsplit.experiments.examination import Rows, answer
-from twinsplit.experiments.measuring import Measured, as_table
-from twinsplit.experiments.probes import probe_at, probe_over_times
-from twinsplit.experiments.world import World
+from twinsplit.experiments.hierarchical.examination import answer
+from twinsplit.experiments.hierarchical.probes import probe_at, probe_over_times
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.experiments.measuring import as_table
+from twinsplit.experiments.world import Measured, Rows
 from twinsplit.measures.decomposition import decompose
 from twinsplit.measures.divergence import oracle_divergence
 from twinsplit.noise import Noise
@@ -40,13 +41,13 @@ class Sequences:
     noise: Noise
 
 
-def profile_times(world: World) -> tuple[int, ...]:
+def profile_times(world: HierarchicalWorld) -> tuple[int, ...]:
     """Evenly spaced times from 1 to T."""
     T, count = world.schedule.T, world.recipe.measuring.profile_times
     return tuple(sorted({round(t) for t in np.linspace(1, T, min(count, T))}))
 
 
-def measure_profile(run: Run, world: World, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+def measure_profile(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
     """KL(BP_k || network) at every profile time and member: rows hold the mean over sequences and its standard error."""
     rows = world.splits.held_out[: world.recipe.measuring.profile_sequences]
     shown = sorted({world.data.factorised, *range(min(COARSEST, world.grammar.depth) + 1)})
@@ -77,7 +78,7 @@ def _summary(values: Tensor) -> dict[str, Any]:
     return {"standard_error": error, "values": np.array([float(values.mean())], dtype=np.float32)}
 
 
-def measure_fresh(run: Run, world: World, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+def measure_fresh(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
     """The excess term on sequences drawn afresh from the grammar, repeats and all: there its expectation is 0 (claim C4).
 
     The held-out set leaves out what the splits contain, so it is a little rarer than fresh data and its excess is above 0.

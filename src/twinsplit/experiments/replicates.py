@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twinsplit.experiments.generation import NAME as NEIGHBOURS
+from twinsplit.experiments.hierarchical.generation import NAME as NEIGHBOURS
 from twinsplit.measures.minima import LeftOut
 from twinsplit.measures.neighbours import nearest_neighbour_divergence
 from twinsplit.onset import usable_from

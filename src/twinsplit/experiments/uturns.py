@@ -21,9 +21,9 @@ from twinsplit.diffusion.sampler import Ancestral
 from twinsplit.diffusion.uturn import overlap, uturn
 from twinsplit.exact.belief import TreeOracle
 from twinsplit.exact.empirical import EmpiricalDenoiser
-from twinsplit.experiments.examination import Rows
-from twinsplit.experiments.measuring import Measured, as_table
-from twinsplit.experiments.world import World
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.experiments.measuring import as_table
+from twinsplit.experiments.world import Measured, Rows
 from twinsplit.noise import Noise
 from twinsplit.store import Run
 from twinsplit.training.loop import load_ensemble
@@ -48,7 +48,7 @@ class Course:
     noise: Noise
 
     @classmethod
-    def of(cls, world: World) -> "Course":
+    def of(cls, world: HierarchicalWorld) -> "Course":
         """Every time of the schedule is a step, as published."""
         return cls(Ancestral(world.schedule), world.grammar.vocab_size, world.recipe.measuring.uturn_repetitions, world.root.child("uturn"))
 
@@ -76,25 +76,25 @@ def _found(course: Course, denoiser: Denoiser[Any], tokens: Tensor, ids: Tensor,
     return overlap(tokens, end.argmax(-1))
 
 
-def times_of(world: World, fractions: tuple[float, ...]) -> tuple[int, ...]:
+def times_of(world: HierarchicalWorld, fractions: tuple[float, ...]) -> tuple[int, ...]:
     """Distinct times nearest to the fractions of T, at least 1."""
     return tuple(sorted({max(1, round(fraction * world.schedule.T)) for fraction in fractions}))
 
 
-def starts_of(world: World, split: int) -> Starts:
+def starts_of(world: HierarchicalWorld, split: int) -> Starts:
     """The first sequences of a split."""
     rows = world.splits.rows[split][: world.recipe.measuring.uturn_starts]
     return Starts(torch.from_numpy(world.data.sequences[rows].astype(np.int64)), torch.from_numpy(rows))
 
 
-def random_starts(world: World) -> Starts:
+def random_starts(world: HierarchicalWorld) -> Starts:
     """Uniformly random sequences; most are forbidden by the grammar."""
     ids = torch.arange(RANDOM_STARTS)
     tokens = [world.root.child("random starts").integers(i, ids, 0, world.grammar.vocab_size - 1) for i in range(world.grammar.length)]
     return Starts(torch.stack(tokens, 1), ids)
 
 
-def measure_uturns(run: Run, world: World, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+def measure_uturns(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
     """U-turns of every network from its own split and from the next one at the given checkpoints, and the oracle's, once."""
     times, count = times_of(world, FRACTIONS), world.recipe.data.splits
     own = [starts_of(world, split) for split in range(count)]
@@ -116,11 +116,11 @@ def measure_uturns(run: Run, world: World, steps: tuple[int, ...], crew: Crew) -
         yield Measured(step, (NAME,))
 
 
-def measure_random_uturns(run: Run, world: World, step: int, crew: Crew) -> Iterator[Measured]:
+def measure_random_uturns(run: Run, world: HierarchicalWorld, step: int, crew: Crew) -> Iterator[Measured]:
     """U-turns from random sequences by the networks at one checkpoint, the empirical denoiser, and BP_k for every k ([BG] fig. 11)."""
     times, starts = times_of(world, RANDOM_FRACTIONS), random_starts(world)
     if 0 not in run.measured(EXACT_RANDOM):
-        points = world.split_tokens()[0][:MEMORIZED]
+        points = world.split_samples()[0][:MEMORIZED]
         cases: list[Case] = [({"model": "empirical"}, EmpiricalDenoiser(points, world.schedule, world.grammar.vocab_size), starts)]
         cases += [({"model": f"BP_{k}"}, TreeOracle(world.grammar, world.schedule, k), starts) for k in range(world.grammar.depth + 1)]
         run.write_table(EXACT_RANDOM, 0, as_table(0, _rows(world, cases, times, crew)))
@@ -132,7 +132,7 @@ def measure_random_uturns(run: Run, world: World, step: int, crew: Crew) -> Iter
         yield Measured(step, (RANDOM,))
 
 
-def _rows(world: World, cases: list[Case], times: tuple[int, ...], crew: Crew) -> Rows:
+def _rows(world: HierarchicalWorld, cases: list[Case], times: tuple[int, ...], crew: Crew) -> Rows:
     tasks = [(name | {"t": t}, denoiser, starts, t) for name, denoiser, starts in cases for t in times]
     return list(crew.map(partial(_row, Course.of(world)), tasks))
 

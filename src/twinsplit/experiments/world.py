@@ -1,56 +1,54 @@
-"""The hierarchical world of a recipe: grammar, sequences, splits, schedule and network, rebuilt from the recipe alone."""
+"""The world of a recipe: what its networks learn from and are judged by. The stages of a run know no more than this."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from twinsplit.data.grammar import TreeGrammar
-from twinsplit.data.sequences import SequenceData, load_sequences
-from twinsplit.data.splits import Splits, disjoint_splits, published_splits
 from twinsplit.diffusion.schedule import Schedule
-from twinsplit.errors import InputError
-from twinsplit.exact.belief import TreeOracle
-from twinsplit.networks.transformer import Transformer
+from twinsplit.networks.network import Network
 from twinsplit.noise import Noise
-from twinsplit.recipes import Data, Diffusion, Recipe
-from twinsplit.store import fingerprint
-from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.recipes import Diffusion, RunRecipe
+from twinsplit.store import Run
+from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser, Reading
+from twinsplit.training.goals import Goal
+from twinsplit.training.loop import load_ensemble
 from twinsplit.training.shard import Task
+from twinsplit.workers import Crew
+
+Rows = list[dict[str, Any]]
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class World:
-    """Everything a run learns from and is judged by."""
+@dataclass(frozen=True)
+class Measured:
+    """One checkpoint measured and on disk."""
 
-    recipe: Recipe
-    data: SequenceData
-    splits: Splits
+    step: int
+    names: tuple[str, ...]
+
+
+class Examiner(ABC):
+    """Asks every checkpoint the same questions. It travels to worker processes."""
+
+    @abstractmethod
+    def rows(self, ensemble: Ensemble, name: str) -> Rows:
+        """The measure `name` of one checkpoint: naming columns, and `values`, the replicates."""
+
+    @abstractmethod
+    def lowest_losses(self) -> dict[str, float]:
+        """Name of a loss -> what the exact posterior pays, where there is one: no model can be expected to do better."""
+
+
+class World(ABC):
+    """Rebuilt from the recipe alone."""
+
+    recipe: RunRecipe
     schedule: Schedule
-    network: Transformer
-
-    @classmethod
-    def of(cls, recipe: Recipe) -> "World":
-        """Build it; InputError where the recipe's sizes do not fit the data."""
-        data = sequences_of(recipe.data, recipe.seed)
-        splits = splits_of(recipe.data, data)
-        net = recipe.network
-        network = Transformer(data.grammar.vocab_size, data.grammar.length, net.width, net.layers, net.heads, net.feedforward, net.dropout)
-        return cls(recipe, data, splits, schedule_of(recipe.diffusion), network)
-
-    @property
-    def grammar(self) -> TreeGrammar:
-        """The rules the sequences were drawn from."""
-        return self.data.grammar
-
-    def oracle(self, truncation: int | None = None) -> TreeOracle:
-        """BP_k for k = truncation; without one, the exact denoiser of the data: k is their level."""
-        return TreeOracle(self.grammar, self.schedule, self.data.factorised if truncation is None else truncation)
+    network: Network
 
     @property
     def root(self) -> Noise:
@@ -62,52 +60,63 @@ class World:
         """Names of the networks, in storage order."""
         return tuple(Member(*names) for names in self.recipe.members)
 
+    @property
+    def reading(self) -> Reading:
+        """How outputs are read as posteriors."""
+        return NetworkDenoiser
+
+    @property
+    @abstractmethod
+    def goal(self) -> Goal:
+        """What the networks are asked."""
+
     def task(self) -> Task:
         """What the members train on, less the data."""
-        return Task(self.recipe.training, self.schedule, self.grammar.vocab_size, self.root)
+        return Task(self.recipe.training, self.schedule, self.goal, self.root)
 
     def ensemble(self) -> Ensemble:
         """The untrained members."""
-        return Ensemble.initial(self.network, self.members, self.root)
+        return Ensemble.initial(self.network, self.members, self.root, self.reading)
 
-    def split_tokens(self, device: torch.device | str = "cpu") -> Tensor:
-        """(splits, n, L) int64."""
-        return torch.from_numpy(self.data.sequences[self.splits.rows].astype(np.int64)).to(device)
+    def load(self, run: Run[Any], step: int) -> Ensemble:
+        """The members at a kept checkpoint."""
+        return load_ensemble(run, self.network, step, reading=self.reading)
 
-    def held_out(self) -> NDArray[np.int8]:
-        """(m, L) int8, disjoint by content from every split."""
-        held_out: NDArray[np.int8] = self.data.sequences[self.splits.held_out]
-        return held_out
+    @abstractmethod
+    def split_samples(self, device: torch.device | str = "cpu") -> Tensor:
+        """(splits, n, ...) what each split's networks train on."""
 
+    @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """data.json: where the sequences come from, their fingerprint, the rows of each split."""
-        rows = {"splits": self.splits.rows.tolist(), "held_out": self.splits.held_out.tolist()}
-        return self.data.describe() | {"rows": rows, "rows_sha256": fingerprint(repr(rows).encode())}
+        """data.json: where the data come from, their fingerprint, the rows of each split."""
 
+    @property
+    @abstractmethod
+    def data_bytes(self) -> int:
+        """Memory that all the data take."""
 
-def sequences_of(data: Data, seed: int) -> SequenceData:
-    """The prepared folder `data.path`, or `data.samples` sequences drawn from the recipe's grammar."""
-    if data.path:
-        return _of_level(load_sequences(Path(data.path)), data)
-    grammar = TreeGrammar.random(data.vocab_size, data.depth, data.rules_per_symbol, data.sigma, data.grammar_seed)
-    return SequenceData.drawn(grammar, data.samples, seed, data.factorised, {"grammar_seed": data.grammar_seed})
+    @property
+    @abstractmethod
+    def measures(self) -> tuple[str, ...]:
+        """Every measure of a checkpoint that there is."""
 
+    @property
+    @abstractmethod
+    def standard(self) -> tuple[str, ...]:
+        """Those that the onset and the report need."""
 
-def _of_level(found: SequenceData, data: Data) -> SequenceData:
-    """A folder says itself of which level it is; a recipe that asks for another one is refused."""
-    if data.factorised not in (0, found.factorised):
-        raise InputError(
-            f"data.factorised = {data.factorised}, but the sequences of {data.path} are of level {found.factorised}",
-            "leave the key out, or draw others with `twinsplit data grammar --factorised`",
-        )
-    return found
+    @property
+    @abstractmethod
+    def sampled(self) -> str:
+        """The measure that draws samples; the report wants it at a few checkpoints only."""
 
+    @abstractmethod
+    def examiner(self) -> Examiner:
+        """The questions, made ready."""
 
-def splits_of(data: Data, source: SequenceData) -> Splits:
-    """Disjoint by content; for imported networks the rows that they were trained on."""
-    if data.published_splits:
-        return published_splits(source.sequences, data.published_splits, data.split_size, data.held_out)
-    return disjoint_splits(source.sequences, data.splits, data.split_size, data.held_out, data.apart)
+    @abstractmethod
+    def sample_stage(self, run: Run[Any], steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+        """Draw samples at some checkpoints and measure them; what stands is not made again."""
 
 
 def schedule_of(diffusion: Diffusion) -> Schedule:

@@ -110,7 +110,7 @@ class Transformer(Network):
         xavier = "qkv" in name
         return math.sqrt(6 / (fan_in + fan_out)) if xavier else 1 / math.sqrt(fan_in)
 
-    def logits(self, parameters: Parameters, x_t: Tensor, t: Tensor, drop: Drop = keep) -> Tensor:
+    def outputs(self, parameters: Parameters, x_t: Tensor, t: Tensor, drop: Drop = keep) -> Tensor:
         """(K, n, L, q) for x_t (K, n, L, q) and t (K, n)."""
         members, n, length, q = x_t.shape
         x = self._embedded(parameters, x_t, t)

@@ -68,3 +68,51 @@ DEFINITIONS = (
         BG + ", fig. 4a",
     ),
 )
+
+
+_SHARED = {definition.name: definition for definition in DEFINITIONS}
+
+OF_IMAGES = (
+    Definition(
+        "Sample-split divergence",
+        "How far two networks are apart that learned from disjoint splits: half the squared distance of their noise predictions on the same "
+        "noised held-out image, summed over pixels, averaged over images and pairs. Read as Gaussian posteriors of the clean image, that is "
+        "their Kullback-Leibler divergence.",
+        "D(s) = mean over pairs i≠j, images x of |ε_i(x_t) − ε_j(x_t)|² / 2",
+        BG,
+    ),
+    Definition(
+        "Test loss",
+        "Squared error of the predicted noise, on held-out images that share no content with any split, each at its own time, uniform on "
+        "1..T; averaged over pixels. Every network meets all images with the normalisation of its own split.",
+        "L(s) = mean |ε(x_t, t) − ε|² / pixels",
+        BG,
+    ),
+    Definition(
+        "Cosine similarity of noise predictions",
+        "Cosine of the angle between two networks' noise predictions on the same noised image at a fixed time, averaged over images and pairs.",
+        "mean ε_i·ε_j / (|ε_i| |ε_j|)",
+        BG + ", fig. 2",
+    ),
+    Definition(
+        "Cosine similarity of samples",
+        "The same between images that two networks draw from the same x_T and the same step noise, each centred by its own split.",
+        "mean x_i·x_j / (|x_i| |x_j|)",
+        BG + ", fig. 1a",
+    ),
+    Definition(
+        "Memorized fraction",
+        "The share of a network's samples whose distance to the nearest image of its own split is less than a third of that to the second "
+        "nearest.",
+        "d₁ / d₂ < 1/3",
+        "Bonnaire et al., Why Diffusion Models Don't Memorize, arXiv 2505.17638",
+    ),
+    *(_SHARED[name] for name in ("Onset", "Test-loss minimum")),
+    Definition(
+        "Interval",
+        _SHARED["Interval"].text.replace("sequences", "images"),
+        _SHARED["Interval"].formula.replace("sequences", "images"),
+        _SHARED["Interval"].source,
+    ),
+)
+"""Of the image world."""

@@ -113,6 +113,16 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class Gallery:
+    """Pictures as one PNG. title: what; note: how to read it, also for those who cannot see it; width: pixels at which it is shown."""
+
+    title: str
+    note: str
+    png: bytes
+    width: int
+
+
+@dataclass(frozen=True)
 class Decision:
     """What `find_onset` concluded. Steps are optimizer steps; None means not reached.
 
@@ -162,6 +172,7 @@ class Report:
     command: str
     caveats: tuple[str, ...]
     created: str
+    galleries: tuple[Gallery, ...] = ()
 
     @property
     def main(self) -> tuple[Panel, ...]:

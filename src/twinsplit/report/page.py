@@ -12,7 +12,7 @@ from twinsplit.report import words
 from twinsplit.report.charts import Chart, Key, detail_chart, histogram_chart, main_chart
 from twinsplit.report.colours import dark_by_light, style_variables
 from twinsplit.report.markup import embedded, escaped, folded, paragraphs, settings, table
-from twinsplit.report.model import Decision, Definition, Histogram, Panel, Report, Series
+from twinsplit.report.model import Decision, Definition, Gallery, Histogram, Panel, Report, Series
 
 BADGES = {"bias_precedes_test_minimum": "alarm", "no_bias_before_test_minimum": "calm", "not_enough_power": "open"}
 
@@ -38,6 +38,7 @@ def render(report: Report) -> str:
         caveats=_caveats(report.caveats),
         details=_section("curves", "More along training", _CURVES, [_detail(*one) for one in details]),
         distances=_section("distances", "How close samples come to training data", _DISTANCES, [_distance(*one) for one in distances]),
+        galleries=_section("samples", "What the twins draw", _SAMPLES, [_gallery(one) for one in report.galleries]),
         definitions="".join(_definition(definition) for definition in report.definitions),
         configuration=settings(report.configuration),
         data=settings(report.data),
@@ -56,6 +57,8 @@ _DISTANCES = (
     "Bars: sequences the models generate. Dotted line: held-out data, which no model has seen. "
     "Where the bars stand to the left of the line, samples lie closer to training data than unseen data do."
 )
+
+_SAMPLES = "Both twins start from the same noise and meet the same noise at every step: what differs is due to their data and their seeds."
 
 
 @cache
@@ -135,6 +138,12 @@ def _distance(histogram: Histogram, chart: Chart) -> str:
     title = f"<h3>{escaped(histogram.moment[:1].upper() + histogram.moment[1:])}: step {words.step(histogram.step)}</h3>"
     note = f"<figcaption>{escaped(histogram.note)} {histogram.samples:,} generated sequences.</figcaption>"
     return f'<figure class="card">{title}{_drawing(chart)}{note}{_numbers_of(chart, _histogram_table(histogram))}</figure>'
+
+
+def _gallery(gallery: Gallery) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(gallery.png).decode()}"
+    picture = f'<img class="pictures" src="{source}" alt="{escaped(gallery.note)}" width="{gallery.width}">'
+    return f'<figure class="card"><h3>{escaped(gallery.title)}</h3>{picture}<figcaption>{escaped(gallery.note)}</figcaption></figure>'
 
 
 _MISSING = "<noscript><p class='missing'>The chart needs JavaScript; its numbers are in the table below.</p></noscript>"

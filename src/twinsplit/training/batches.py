@@ -1,13 +1,15 @@
 """What each step trains on: the epoch's order, the noised batch, its times. All keyed by (seed, step), nothing drawn from a state."""
 
 import math
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
 
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.noise import Noise
+from twinsplit.recipes import Training
 
 CRITICAL = 0.15
 
@@ -26,13 +28,6 @@ def batch_rows(noise: Noise, step: int, n: int, batch: int, device: torch.device
     """(b,) positions in the split of step 1, 2, ...; each epoch is a fresh permutation and its last batch is kept."""
     epoch, i = divmod(step - 1, steps_per_epoch(n, batch))
     return _order(noise, epoch, n, device)[i * batch : (i + 1) * batch]
-
-
-def noised_one_hot(tokens: Tensor, eps: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
-    """x_t (..., L, q) from tokens (..., L) int64, eps (..., L, q) and scales (...,): signal at the token, noise everywhere."""
-    x_t = eps * sigma[..., None, None]
-    at_token = signal[..., None, None].expand(*tokens.shape, 1)
-    return x_t.scatter_add_(-1, tokens[..., None], at_token.to(x_t.dtype))
 
 
 def draw_times(noise: Noise, step: int, count: int, schedule: Schedule, device: torch.device) -> Tensor:
@@ -62,7 +57,24 @@ def draw_critical_times(noise: Noise, step: int, count: int, schedule: Schedule,
     return 1 + torch.searchsorted(_critical_cumulative(schedule.T, device), u, right=True)
 
 
-TIMES = {"uniform": draw_times, "critical": draw_critical_times}
+def draw_fixed_times(noise: Noise, step: int, count: int, schedule: Schedule, device: torch.device, t: int = 1) -> Tensor:
+    """(count,) int64, all t: the loss of one time alone."""
+    return torch.full((count,), t, device=device)
+
+
+Draw = Callable[[Noise, int, int, Schedule, torch.device], Tensor]
+
+
+TIMES: dict[str, Callable[[Training], Draw]] = {
+    "uniform": lambda training: draw_times,
+    "critical": lambda training: draw_critical_times,
+    "fixed": lambda training: partial(draw_fixed_times, t=training.fixed_time),
+}
+
+
+def times_of(training: Training) -> Draw:
+    """How the recipe draws times."""
+    return TIMES[training.times](training)
 
 
 def draw_eps(noise: Noise, step: int, count: int, shape: tuple[int, ...], device: torch.device) -> Tensor:

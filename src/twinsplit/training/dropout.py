@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from twinsplit.networks.network import Drop
 from twinsplit.noise import Noise, philox_key
 
 RANGE = 1 << 16
@@ -13,7 +14,7 @@ RANGE = 1 << 16
 
 @final
 @dataclass(frozen=True, eq=False)
-class Dropout:
+class Dropout(Drop):
     """Drop entries of (K * n, ...) or (K, ...) activations at `rate`; member k's masks come from generators[k], in order of use."""
 
     rate: float
@@ -32,6 +33,10 @@ class Dropout:
         rows = [self._kept(x.numel() // len(self.generators), generator) for generator in self.generators]
         mask = torch.stack(rows).to(x.dtype).div_(1 - self.dropped / RANGE)
         return x * mask.view_as(x)
+
+    def member(self, k: int) -> "Dropout":
+        """The same masks, of member k alone."""
+        return Dropout(self.rate, (self.generators[k],))
 
     @property
     def dropped(self) -> int:

@@ -1,6 +1,6 @@
 """Loss and gradient of one small transformer on the CPU, written out: no graph, no allocation, compiled loops between the products.
 
-The same function as `Transformer.logits`, `token_cross_entropy` and autograd, to float32 rounding (the tests compare them). It serves one
+The same function as `Transformer.outputs`, `token_cross_entropy` and autograd, to float32 rounding (the tests compare them). It serves one
 member in float32 without dropout where the kernels do; everything else takes the general path.
 """
 

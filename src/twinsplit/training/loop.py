@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from twinsplit.networks.network import Network
-from twinsplit.recipes import Recipe
+from twinsplit.recipes import RunRecipe
 from twinsplit.store import Run
-from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser, Reading
 from twinsplit.training.shard import Shard, Task, advance, allocate
 from twinsplit.training.stack import concatenated
 from twinsplit.workers import Crew, Inline
@@ -27,16 +27,16 @@ class Checkpoint:
     kept: bool
 
 
-def milestones(recipe: Recipe) -> tuple[int, ...]:
+def milestones(recipe: RunRecipe) -> tuple[int, ...]:
     """Steps at which training pauses to save: the kept checkpoints and every `save_every` steps."""
     regular = range(recipe.training.save_every, recipe.training.steps, recipe.training.save_every)
     return tuple(sorted({*recipe.checkpoint_steps(), *regular}))
 
 
-def train(ensemble: Ensemble, splits: Tensor, task: Task, run: Run, crew: Crew | None = None) -> Iterator[Checkpoint]:
+def train(ensemble: Ensemble, splits: Tensor, task: Task, run: Run[Any], crew: Crew | None = None) -> Iterator[Checkpoint]:
     """Train every member on its split to the end, resuming where the run's folder stands; yields after each save.
 
-    ensemble: untrained members; splits: (S, n, L) int64 tokens. The same run continues to the same bits on the same machine: noise is
+    ensemble: untrained members; splits: (S, n, ...) samples of the task's goal. The same run continues to the same bits on the same machine: noise is
     keyed by step, so weights, moments, average and step are the whole state. Raises InputError where the loss is not finite or
     the disk refuses.
     """
@@ -53,7 +53,7 @@ def train(ensemble: Ensemble, splits: Tensor, task: Task, run: Run, crew: Crew |
             yield Checkpoint(step, loss, step in run.recipe.checkpoint_steps())
 
 
-def save(shards: list[Shard], run: Run, step: int) -> None:
+def save(shards: list[Shard], run: Run[Any], step: int) -> None:
     """Weights (and their average) in the checkpoint, Adam's moments beside it; then drop older resume points."""
     kinds = ("weights", "average") if run.recipe.training.ema_decay else ("weights",)
     run.save(step, _gathered(shards, kinds))
@@ -69,7 +69,7 @@ def _first_state(ensemble: Ensemble) -> dict[str, Tensor]:
     return {f"{kind}.{name}": value for kind in ("weights", "average") for name, value in ensemble.parameters.items()}
 
 
-def _saved_state(run: Run, step: int) -> dict[str, Tensor]:
+def _saved_state(run: Run[Any], step: int) -> dict[str, Tensor]:
     tensors = run.load(step)
     if not run.recipe.training.ema_decay:
         tensors |= {name.replace("weights.", "average.", 1): value for name, value in tensors.items()}
@@ -94,13 +94,15 @@ def deal(ensemble: Ensemble, splits: Tensor, task: Task) -> list[Shard]:
 
 def _shard(ensemble: Ensemble, splits: Tensor, task: Task, part: slice) -> Shard:
     members = ensemble.members[part]
-    tokens = splits[[member.split for member in members]]
-    return Shard(ensemble.network, task, members, tokens, allocate(ensemble.network, len(members), splits.device))
+    samples = splits[[member.split for member in members]]
+    return Shard(ensemble.network, task, members, samples, allocate(ensemble.network, len(members), splits.device))
 
 
-def load_ensemble(run: Run, network: Network, step: int, device: torch.device | str = "cpu") -> Ensemble:
+def load_ensemble(
+    run: Run[Any], network: Network, step: int, device: torch.device | str = "cpu", reading: Reading = NetworkDenoiser
+) -> Ensemble:
     """The members at a kept checkpoint, as evaluated: the average where the recipe keeps one, else the weights."""
     prefix = "average." if run.recipe.training.ema_decay else "weights."
     tensors = run.load(step)
     parameters = {name: tensors[prefix + name].to(device) for name in network.shapes()}
-    return Ensemble(network, tuple(Member(*names) for names in run.recipe.members), parameters)
+    return Ensemble(network, tuple(Member(*names) for names in run.recipe.members), parameters, reading)

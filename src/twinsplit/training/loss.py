@@ -22,6 +22,11 @@ def squared_errors(logits: Tensor, tokens: Tensor) -> Tensor:
     return (posterior_mean - F.one_hot(tokens, logits.shape[-1])).square()
 
 
+def noise_errors(predicted: Tensor, eps: Tensor) -> Tensor:
+    """(K, n, C, H, W): squared difference of the predicted noise and the noise, entry by entry."""
+    return (predicted.float() - eps).square()
+
+
 def uniform(errors: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
     """As they are."""
     return errors
@@ -38,7 +43,11 @@ def _vlb_weights(schedule: Schedule, device: torch.device) -> Tensor:
     return schedule.vlb_weight().float().to(device)
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cross_entropy": cross_entropies, "squared_error": squared_errors}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": cross_entropies,
+    "squared_error": squared_errors,
+    "noise": noise_errors,
+}
 WEIGHTINGS: dict[str, Callable[[Tensor, Tensor, Schedule], Tensor]] = {"uniform": uniform, "vlb": vlb}
 
 
@@ -47,10 +56,10 @@ def token_cross_entropy(logits: Tensor, tokens: Tensor) -> Tensor:
     return cross_entropies(logits, tokens).flatten(1).mean(1)
 
 
-def member_losses(training: Training, logits: Tensor, tokens: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
-    """(K,) the recipe's loss: a plain mean over samples and tokens (squared error: and symbols, as published), after the weights.
+def member_losses(training: Training, outputs: Tensor, target: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
+    """(K,) the recipe's loss: a plain mean over samples and tokens (squared error: and symbols, as published) or pixels, after the weights.
 
-    logits (K, n, L, q), tokens (K, n, L) int64, t (K, n) int64 in 1..T.
+    outputs (K, n, ...) and target (K, n, ...) of a `Goal`, t (K, n) int64 in 1..T.
     """
-    errors = LOSSES[training.loss](logits, tokens)
+    errors = LOSSES[training.loss](outputs, target)
     return WEIGHTINGS[training.weighting](errors, t, schedule).flatten(1).mean(1)

@@ -13,9 +13,10 @@ from twinsplit.networks.network import Drop, Network, keep
 from twinsplit.noise import Noise
 from twinsplit.recipes import Training
 from twinsplit.training import fused
-from twinsplit.training.batches import TIMES, batch_rows, draw_eps, noised_one_hot
+from twinsplit.training.batches import batch_rows, draw_eps, times_of
 from twinsplit.training.dropout import Dropout
 from twinsplit.training.ensemble import Member
+from twinsplit.training.goals import Goal
 from twinsplit.training.loss import member_losses
 from twinsplit.training.rates import rate_factor
 from twinsplit.training.stack import Stack
@@ -27,23 +28,23 @@ BUFFERS = ("weights", "exp_avg", "exp_avg_sq", "average")
 @final
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What all members share: how to train, the noising process, the vocabulary, and the root of all randomness."""
+    """What all members share: how to train, the noising process, what is asked, and the root of all randomness."""
 
     training: Training
     schedule: Schedule
-    vocab_size: int
+    goal: Goal
     root: Noise
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """Members on one device. tokens: (K, n, L) int64, member k's split; buffers: flat float32, one of each kind in BUFFERS."""
+    """Members on one device. samples: (K, n, ...), member k's split; buffers: flat float32, one of each kind in BUFFERS."""
 
     network: Network
     task: Task
     members: tuple[Member, ...]
-    tokens: Tensor
+    samples: Tensor
     buffers: dict[str, Tensor]
 
     def stack(self, kind: str) -> Stack:
@@ -133,43 +134,44 @@ class Stepper:
         """The same for a shard of one small member."""
 
         def backward(step: int) -> Tensor:
-            tokens, x_t, t = self._batch(step)
-            return loss(tokens[0], x_t[0], t[0])[None]
+            target, x_t, t = self._batch(step)
+            return loss(target[0], x_t[0], t[0])[None]
 
         return backward
 
     def _losses(self, step: int) -> Tensor:
         return self.forward(*self._batch(step), self._drop(step))
 
-    def forward(self, tokens: Tensor, x_t: Tensor, t: Tensor, drop: Drop) -> Tensor:
+    def forward(self, target: Tensor, x_t: Tensor, t: Tensor, drop: Drop) -> Tensor:
         """(K,) losses of a batch of every member; the part of a step that an accelerator gains from compiling."""
         task = self.shard.task
         dtype = PRECISIONS[task.training.precision]
         with torch.autocast(x_t.device.type, dtype, enabled=dtype != torch.float32):
-            logits = self.shard.network.logits(self.leaves, x_t, t, drop)
-        return member_losses(task.training, logits, tokens, t, task.schedule)
+            outputs = self.shard.network.outputs(self.leaves, x_t, t, drop)
+        return member_losses(task.training, outputs, target, t, task.schedule)
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens (K, b, L), x_t (K, b, L, q) and times (K, b); members of one seed share order, times and noise."""
-        shard, device = self.shard, self.grad.device
-        n, length = shard.tokens.shape[1:]
-        draw_times = TIMES[shard.task.training.times]
+        """The goal's target, x_t (K, b, ...) and times (K, b); members of one seed share order, times and noise."""
+        shard, device, task = self.shard, self.grad.device, self.shard.task
+        n, state = shard.samples.shape[1], task.goal.state(tuple(shard.samples.shape[2:]))
+        draw_times = times_of(task.training)
         drawn = {}
         for noise in dict.fromkeys(shard.noises()):
-            rows = batch_rows(noise, step, n, shard.task.training.batch, device)
-            t = draw_times(noise, step, len(rows), shard.task.schedule, device)
-            drawn[noise] = rows, t, draw_eps(noise, step, len(rows), (length, shard.task.vocab_size), device)
+            rows = batch_rows(noise, step, n, task.training.batch, device)
+            t = draw_times(noise, step, len(rows), task.schedule, device)
+            drawn[noise] = rows, t, draw_eps(noise, step, len(rows), state, device)
         rows, t, eps = (torch.stack(parts) for parts in zip(*(drawn[noise] for noise in shard.noises()), strict=True))
-        tokens = shard.tokens.gather(1, rows[..., None].expand(-1, -1, length))
-        signal, sigma = (scale.float() for scale in shard.task.schedule.scales(t))
-        return tokens, noised_one_hot(tokens, eps, signal, sigma), t
+        samples = shard.samples[torch.arange(len(rows), device=device)[:, None], rows]
+        signal, sigma = (scale.float() for scale in task.schedule.scales(t))
+        target = task.goal.target(samples, eps)
+        return target, task.goal.noised(samples, eps, signal, sigma), t
 
     def _drop(self, step: int) -> Drop:
         rate = getattr(self.shard.network, "dropout", 0.0)
         return Dropout.keyed(rate, self.shard.noises(), step, self.grad.device) if rate else keep
 
     def _set_rate(self, step: int) -> None:
-        training, n = self.shard.task.training, self.shard.tokens.shape[1]
+        training, n = self.shard.task.training, self.shard.samples.shape[1]
         factor = rate_factor(training.schedule, step, training.steps, n, training.batch)
         self.optimizer.param_groups[0]["lr"] = training.learning_rate * factor
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from twinsplit.diffusion.sampler import Ancestral, strided_times
-from twinsplit.experiments.examination import Rows
-from twinsplit.experiments.measuring import Measured, as_table
-from twinsplit.experiments.world import World
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.experiments.measuring import as_table
+from twinsplit.experiments.world import Measured, Rows
 from twinsplit.measures.neighbours import nearest_hamming
 from twinsplit.noise import Noise
 from twinsplit.store import Run
@@ -40,7 +40,7 @@ class Generation:
     dtype: torch.dtype = torch.float32
 
     @classmethod
-    def of(cls, world: World) -> "Generation":
+    def of(cls, world: HierarchicalWorld) -> "Generation":
         """As the recipe says."""
         measuring = world.recipe.measuring
         times = strided_times(world.schedule.T, min(measuring.sampling_steps, world.schedule.T))
@@ -59,9 +59,9 @@ def generate(generation: Generation, denoiser: NetworkDenoiser) -> Tensor:
     return torch.cat(parts)
 
 
-def measure_neighbours(run: Run, world: World, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+def measure_neighbours(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
     """Nearest-neighbour distances at the given checkpoints, those that are not on disk yet."""
-    splits = world.split_tokens().to(torch.int8)
+    splits = world.split_samples().to(torch.int8)
     fresh = held_out_rows(world, splits)
     for step in (s for s in steps if s not in run.measured(NAME)):
         ensemble = load_ensemble(run, world.network, step)
@@ -75,7 +75,7 @@ def measure_neighbours(run: Run, world: World, steps: tuple[int, ...], crew: Cre
         yield Measured(step, (NAME,))
 
 
-def held_out_rows(world: World, splits: Tensor) -> Rows:
+def held_out_rows(world: HierarchicalWorld, splits: Tensor) -> Rows:
     """A row per split: distances of the held-out sequences to it (member -1: no network made them)."""
     held_out = torch.from_numpy(world.held_out())
     return [

@@ -8,14 +8,14 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from twinsplit.diffusion.denoiser import Categorical
-from twinsplit.experiments.probes import Probe
+from twinsplit.diffusion.denoiser import Categorical, Denoiser
+from twinsplit.experiments.hierarchical.probes import Probe
+from twinsplit.experiments.world import Examiner, Rows
 from twinsplit.measures.decomposition import decompose, token_loss
 from twinsplit.measures.divergence import oracle_divergence, ordered_pairs, sample_split_divergence
-from twinsplit.training.ensemble import Ensemble, NetworkDenoiser
+from twinsplit.training.ensemble import Ensemble
 
 CHUNK = 1024
-Rows = list[dict[str, Any]]
 
 
 @final
@@ -58,7 +58,7 @@ class Later:
 
 
 @torch.no_grad()
-def answer(denoiser: NetworkDenoiser, probe: Probe) -> Categorical:
+def answer(denoiser: Denoiser[Any], probe: Probe) -> Categorical:
     """One member's posterior on a probe, in bounded memory."""
     parts = [denoiser(x_t, t).log_probs for x_t, t in zip(torch.split(probe.x_t, CHUNK), torch.split(probe.t, CHUNK), strict=True)]
     return Categorical(torch.cat(parts))
@@ -218,3 +218,23 @@ STANDARD = (
     "loss_decomposition",
 )
 """What the onset and the report need; the others are measured when they are asked for."""
+
+
+@final
+class SequenceExaminer(Examiner):
+    """The measures of sequences; one checkpoint's answers serve all of them."""
+
+    def __init__(self, questions: Questions) -> None:
+        self.questions = questions
+        self.exam: Examination | None = None
+
+    def rows(self, ensemble: Ensemble, name: str) -> Rows:
+        if self.exam is None or self.exam.ensemble is not ensemble:
+            self.exam = Examination(ensemble, self.questions)
+        return MEASURES[name](self.exam)
+
+    def lowest_losses(self) -> dict[str, float]:
+        """Nats per token."""
+        q = self.questions
+        exact = {"test_loss": (q.exact_held_out, q.held_out), "fixed_time_loss": (q.exact_held_out_fixed, q.held_out_fixed)}
+        return {name: float(token_loss(Categorical(log_probs), probe.tokens).mean()) for name, (log_probs, probe) in exact.items()}

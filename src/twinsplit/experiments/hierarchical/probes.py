@@ -8,7 +8,7 @@ from torch import Tensor
 
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.noise import Noise
-from twinsplit.training.batches import noised_one_hot
+from twinsplit.training.goals import noised_one_hot
 
 
 @final

@@ -1,0 +1,54 @@
+"""What every checkpoint of the hierarchical world is asked: fixed noised sequences and the exact posteriors on them."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twinsplit.exact.belief import TreeOracle
+from twinsplit.experiments.hierarchical.examination import Later, Questions
+from twinsplit.experiments.hierarchical.probes import Probe, probe_at, probe_over_times
+from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+
+
+def questions_of(world: HierarchicalWorld) -> Questions:
+    """The probes of a world and the exact posteriors on them."""
+    recipe, t = world.recipe, world.recipe.measured_time
+    draws = recipe.measuring.noise_draws
+    held_ids, held = _ids_tokens(world, world.splits.held_out)
+    noise = world.root.child("measuring")
+    common = (world.schedule, world.grammar.vocab_size)
+    held_fixed = probe_at(held, held_ids, t, draws, *common, noise.child("fixed"))
+    held_out = probe_over_times(held, held_ids, draws, *common, noise.child("averaged"))
+    # a small split is noised several times, so that all of them together weigh about as much as the held-out set
+    repeats = max(1, len(held) * draws // (recipe.data.splits * recipe.data.split_size))
+    own = [_ids_tokens(world, rows[: recipe.data.held_out]) for rows in world.splits.rows]
+    splits = tuple(probe_over_times(tokens, ids, repeats, *common, noise.child("averaged")) for ids, tokens in own)
+    splits_fixed = tuple(probe_at(tokens, ids, t, repeats, *common, noise.child("fixed")) for ids, tokens in own)
+    t_later, noise_later = recipe.decomposed_time, noise.child("later")
+    held_later = probe_at(held, held_ids, t_later, draws, *common, noise_later)
+    splits_later = tuple(probe_at(tokens, ids, t_later, repeats, *common, noise_later) for ids, tokens in own)
+    return Questions(
+        held_fixed,
+        held_out,
+        splits_fixed,
+        splits,
+        tuple(_posterior(world.oracle(k), held_fixed) for k in range(world.grammar.depth + 1)),
+        _posterior(world.oracle(), held_out),
+        tuple(_posterior(world.oracle(), probe) for probe in splits),
+        tuple(_posterior(world.oracle(), probe) for probe in splits_fixed),
+        tuple(tuple(_posterior(world.oracle(k), probe) for k in range(world.grammar.depth + 1)) for probe in splits_fixed),
+        Later(held_later, splits_later, *_exact_later(world, held_later, splits_later)),
+        world.data.factorised,
+    )
+
+
+def _ids_tokens(world: HierarchicalWorld, rows: "np.typing.NDArray[np.int64]") -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(rows), torch.from_numpy(world.data.sequences[rows].astype(np.int64))
+
+
+def _exact_later(world: HierarchicalWorld, held_out: Probe, splits: tuple[Probe, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    return _posterior(world.oracle(), held_out), tuple(_posterior(world.oracle(), probe) for probe in splits)
+
+
+def _posterior(oracle: TreeOracle, probe: Probe) -> Tensor:
+    return oracle(probe.x_t.double(), probe.t).log_probs.float()

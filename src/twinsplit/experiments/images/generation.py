@@ -1,0 +1,132 @@
+"""Images drawn by every member from the same x_T and the same step noise ([BG] fig. 1a), and how near they come to its training images.
+
+At each checkpoint: `sample_similarity`, a row per ordered pair of members; `memorization`, rows per member with the distance of every
+sample to its nearest training image and the gap ratio, and the same of the held-out images; and the samples themselves.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from twinsplit.diffusion.denoiser import Denoiser
+from twinsplit.diffusion.sampler import DDIM, Ancestral, Sampler, strided_times
+from twinsplit.experiments.images.world import ImageWorld
+from twinsplit.experiments.measuring import as_table
+from twinsplit.experiments.world import Measured, Rows
+from twinsplit.measures.divergence import ordered_pairs
+from twinsplit.measures.similarity import blockwise_nearest, cosine_similarity
+from twinsplit.noise import Noise
+from twinsplit.recipes import ImageRecipe
+from twinsplit.store import Run
+from twinsplit.training.ensemble import Ensemble
+from twinsplit.workers import Crew
+
+SIMILARITY, MEMORIZATION = "sample_similarity", "memorization"
+NAMES = (MEMORIZATION, SIMILARITY)  # the one that says the stage is done stands last
+CHUNK = 128
+SAMPLERS: dict[str, type[Ancestral] | type[DDIM]] = {"ancestral": Ancestral, "ddim": DDIM}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """How images are drawn: the sampler, their number, shape (C, H, W) and noise."""
+
+    sampler: Sampler
+    count: int
+    shape: tuple[int, ...]
+    noise: Noise
+
+    @classmethod
+    def of(cls, world: ImageWorld) -> "Drawing":
+        """As the recipe says."""
+        recipe: ImageRecipe = world.recipe
+        times = strided_times(world.schedule.T, min(recipe.measuring.sampling_steps, world.schedule.T))
+        sampler = SAMPLERS[recipe.measuring.sampler](world.schedule, times)
+        return cls(sampler, recipe.measuring.generated, tuple(world.album.pixels.shape[1:]), world.root.child("generation"))
+
+
+def draw(drawing: Drawing, denoiser: Denoiser[Any]) -> Tensor:
+    """(count, C, H, W) float32 samples of one member, as it knows images: normalised. The same whatever the chunk."""
+    parts = []
+    for ids in torch.split(torch.arange(drawing.count), CHUNK):
+        x_T = drawing.noise.child("x_T").normal(0, ids, drawing.shape, torch.float32)
+        parts.append(drawing.sampler(denoiser, x_T, drawing.noise.child("steps"), sample_ids=ids))
+    return torch.cat(parts)
+
+
+def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+    """Samples at the given checkpoints and what is measured on them, where it is not on disk yet."""
+    training = [own.apply(images) for own, images in zip(world.normalisations, world.pictures[0], strict=True)]
+    fresh = _held_out_rows(world, training)
+    for step in (s for s in steps if s not in run.measured(SIMILARITY)):
+        ensemble = world.load(run, step)
+        tasks = [(ensemble.member(k), training[member.split]) for k, member in enumerate(ensemble.members)]
+        drawn = list(crew.map(partial(_drawn, Drawing.of(world)), tasks))
+        _store(run, step, world, ensemble, drawn)
+        near = [row for k, (_, nearest) in enumerate(drawn) for row in _near_rows(_name(ensemble, k), "generated", nearest)]
+        run.write_table(MEMORIZATION, step, as_table(step, near + fresh))
+        run.write_table(SIMILARITY, step, as_table(step, _similarity_rows(ensemble, [found[0] for found in drawn])))
+        yield Measured(step, NAMES)
+
+
+Nearest = tuple[Tensor, Tensor]
+
+
+def _drawn(drawing: Drawing, task: tuple[Denoiser[Any], Tensor]) -> tuple[Tensor, Nearest]:
+    """The samples (g, C, H, W) of a member; distances (g, 2) and rows (g, 2) of their nearest two images among its own."""
+    denoiser, training = task
+    samples = draw(drawing, denoiser)
+    return samples, _nearest(samples, training)
+
+
+def _nearest(images: Tensor, training: Tensor) -> Nearest:
+    distances, rows = blockwise_nearest(images, training, 2)
+    return torch.as_tensor(distances), torch.as_tensor(rows)
+
+
+def _name(ensemble: Ensemble, k: int, suffix: str = "") -> dict[str, int]:
+    member = ensemble.members[k]
+    return {f"member{suffix}": k, f"split{suffix}": member.split, f"seed{suffix}": member.seed}
+
+
+def _near_rows(name: dict[str, int], source: str, nearest: Nearest) -> Rows:
+    """Euclidean distance to the nearest training image (of normalised images), its ratio to the next, and which image it is."""
+    distances, rows = nearest
+    ratio = torch.where(distances[:, 1] > 0, distances[:, 0] / distances[:, 1], 0.0)
+    found = (("distance", distances[:, 0]), ("gap_ratio", ratio), ("row", rows[:, 0]))
+    return [name | {"source": source, "quantity": quantity, "values": values.float().numpy()} for quantity, values in found]
+
+
+def _held_out_rows(world: ImageWorld, training: list[Tensor]) -> Rows:
+    """The same of the held-out images, for every split (member -1: no network made them)."""
+    held_out, rows = world.pictures[1], []
+    for split, (own, images) in enumerate(zip(world.normalisations, training, strict=True)):
+        name = {"member": -1, "split": split, "seed": -1}
+        rows += _near_rows(name, "held_out", _nearest(own.apply(held_out), images))
+    return rows
+
+
+def _similarity_rows(ensemble: Ensemble, samples: list[Tensor]) -> Rows:
+    """Cosine similarity of what two members draw from the same noise, each as it knows images (centred by its own split)."""
+    return [
+        _name(ensemble, a, "_a") | _name(ensemble, b, "_b") | {"values": cosine_similarity(samples[a], samples[b]).float().numpy()}
+        for a, b in ordered_pairs(len(samples))
+    ]
+
+
+def _store(run: Run[Any], step: int, world: ImageWorld, ensemble: Ensemble, drawn: list[tuple[Tensor, Nearest]]) -> None:
+    """The samples and their nearest training images, as levels 0 to 255, clipped."""
+    made, near = [], []
+    for member, (samples, (_, rows)) in zip(ensemble.members, drawn, strict=True):
+        made.append(world.normalisations[member.split].invert(samples))
+        near.append(world.pictures[0][member.split][rows[:, 0]])
+    run.write_samples(step, {"images": _levels(made), "nearest": _levels(near)})
+
+
+def _levels(images: list[Tensor]) -> Tensor:
+    return (torch.stack(images) * 255).round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,169 @@
+"""The image world: pictures, splits with their normalisations, schedule and U-Net."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from twinsplit.data import filters
+from twinsplit.data.frame import Bytes
+from twinsplit.data.images import load_images
+from twinsplit.data.normalisation import Normalisation
+from twinsplit.data.splits import Splits, content_ids, disjoint_splits
+from twinsplit.data.worlds import digits_and_labels
+from twinsplit.diffusion.schedule import Schedule
+from twinsplit.errors import InputError
+from twinsplit.experiments.images.examination import MEASURES, STANDARD, ImageExaminer, ImageQuestions, Pictures
+from twinsplit.experiments.world import Examiner, Measured, World, schedule_of
+from twinsplit.networks.unet import UNet
+from twinsplit.noise import Noise
+from twinsplit.recipes import ImageRecipe, Images, UNetSizes
+from twinsplit.store import Run, fingerprint
+from twinsplit.training.ensemble import Reading
+from twinsplit.training.goals import NoisePrediction
+from twinsplit.training.unet_denoiser import UNetDenoiser
+from twinsplit.workers import Crew
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Album:
+    """All images there are. pixels: (N, C, H, W) uint8, perhaps a memory map; level `white` is 1.0."""
+
+    pixels: Bytes
+    white: int
+    about: dict[str, Any]
+
+    @classmethod
+    def of(cls, data: Images) -> "Album":
+        """The prepared folder, or the built-in digits."""
+        if data.path:
+            found = load_images(Path(data.path))
+            return cls(found.pixels, int(found.description["white"]), found.description)
+        pixels, _ = digits_and_labels()
+        about = {"kind": "images", "source": {"kind": "digits", "order": "rows of sklearn.datasets.load_digits"}}
+        return cls(pixels, 16, about | {"shape": list(pixels.shape), "sha256": fingerprint(pixels.tobytes())})
+
+    def pictures(self, rows: NDArray[np.int64]) -> Tensor:
+        """(m, C, H, W) float32 in [0, 1]."""
+        return torch.from_numpy(np.ascontiguousarray(self.pixels[rows])).float() / self.white
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ImageWorld(World):
+    """Everything a run on images learns from and is judged by."""
+
+    recipe: ImageRecipe
+    album: Album
+    splits: Splits
+    schedule: Schedule
+    network: UNet
+
+    @classmethod
+    def of(cls, recipe: ImageRecipe) -> "ImageWorld":
+        """Build it; InputError where the recipe's sizes do not fit the data."""
+        album = Album.of(recipe.data)
+        network = network_of(recipe.network, album.pixels.shape[1:])
+        return cls(recipe, album, image_splits(album.pixels, recipe.data, Noise(recipe.seed)), schedule_of(recipe.diffusion), network)
+
+    @property
+    def goal(self) -> NoisePrediction:
+        return NoisePrediction()
+
+    @property
+    def reading(self) -> Reading:
+        return partial(UNetDenoiser, schedule=self.schedule)
+
+    @cached_property
+    def pictures(self) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Training images of each split (n, C, H, W), and the held-out ones (m, C, H, W), in [0, 1] before any filter; filtered."""
+        sets = [self.album.pictures(rows) for rows in (*self.splits.rows, self.splits.held_out)]
+        filtered = [_filtered(images, self.recipe.data, torch.cat(sets[:-1])) for images in sets]
+        return tuple(filtered[:-1]), filtered[-1]
+
+    @cached_property
+    def normalisations(self) -> tuple[Normalisation, ...]:
+        """Of each split, by its own images alone."""
+        data = self.recipe.data
+        return tuple(Normalisation.fit(images, data.normalisation, data.scale) for images in self.pictures[0])
+
+    def split_samples(self, device: torch.device | str = "cpu") -> Tensor:
+        """(splits, n, C, H, W) float32, normalised."""
+        return torch.stack([own.apply(images) for own, images in zip(self.normalisations, self.pictures[0], strict=True)]).to(device)
+
+    def describe(self) -> dict[str, Any]:
+        rows = {"splits": self.splits.rows.tolist(), "held_out": self.splits.held_out.tolist()}
+        own = [normalisation.to_json() for normalisation in self.normalisations]
+        return self.album.about | {"rows": rows, "rows_sha256": fingerprint(repr(rows).encode()), "normalisations": own}
+
+    @property
+    def data_bytes(self) -> int:
+        held_out, splits = self.splits.held_out.size, self.splits.rows.size
+        return 4 * (held_out + splits) * int(np.prod(self.album.pixels.shape[1:]))
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return tuple(MEASURES)
+
+    @property
+    def standard(self) -> tuple[str, ...]:
+        return STANDARD
+
+    @property
+    def sampled(self) -> str:
+        return "sample_similarity"
+
+    def examiner(self) -> Examiner:
+        return ImageExaminer(self.questions())
+
+    def questions(self) -> ImageQuestions:
+        """What every checkpoint is asked."""
+        training, held_out = self.pictures
+        kept = self.recipe.measuring.train_images
+        own = tuple(Pictures(images[:kept], torch.from_numpy(rows[:kept])) for images, rows in zip(training, self.splits.rows, strict=True))
+        fresh = Pictures(held_out, torch.from_numpy(self.splits.held_out))
+        return ImageQuestions(self.recipe, self.schedule, fresh, own, self.normalisations, self.root.child("measuring"))
+
+    def sample_stage(self, run: Run[Any], steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+        from twinsplit.experiments.images.generation import measure_samples
+
+        return measure_samples(run, self, steps, crew)
+
+
+def _filtered(images: Tensor, data: Images, fit_on: Tensor) -> Tensor:
+    """The copy that is learned from and measured on: coarse to fine ([BG] fig. 7)."""
+    if data.filter == "pca":
+        return filters.pca(images, data.components, fit_on)
+    if data.filter == "haar":
+        coarse, medium, fine = data.gains
+        return filters.haar(images, gains=(coarse, medium, fine))
+    return images
+
+
+def network_of(sizes: UNetSizes, shape: tuple[int, ...]) -> UNet:
+    """The U-Net for images of one shape (C, H, W)."""
+    channels, height, width = shape
+    if height != width:
+        raise InputError(f"images of {height} x {width} pixels", "prepare square ones with `twinsplit data ... --size`")
+    return UNet(channels, height, sizes.channels, sizes.layers_per_block, sizes.attention, sizes.norm_groups, sizes.dropout)
+
+
+def image_splits(pixels: Bytes, data: Images, root: Noise) -> Splits:
+    """Splits from the front of the order, the held-out images from its end, all disjoint by content."""
+    total = len(pixels)
+    order = root.child("images").permutation(0, total).numpy() if data.order == "shuffled" else np.arange(total)
+    content = content_ids(pixels)[order]
+    found = disjoint_splits(content[:, None], data.splits, data.split_size, 0)
+    free = np.flatnonzero(~np.isin(content, content[found.rows]))
+    if data.held_out > len(free):
+        raise InputError(
+            f"data.held_out = {data.held_out}, {len(free)} of {total} images are left", "use smaller or fewer splits, or more data"
+        )
+    return Splits(order[found.rows], order[free[-data.held_out :]])

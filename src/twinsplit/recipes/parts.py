@@ -1,0 +1,181 @@
+"""What all recipes share: the noising process, the optimisation, and which networks there are."""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, final
+
+from twinsplit.errors import InputError
+
+
+def require(condition: bool, what: str, remedy: str) -> None:
+    """Refuse a value with a reason and a remedy."""
+    if not condition:
+        raise InputError(what, remedy)
+
+
+@final
+@dataclass(frozen=True)
+class Diffusion:
+    """The noising process: T steps of the named schedule."""
+
+    schedule: Literal["diffusion_lm", "one_minus_sqrt"] = "diffusion_lm"
+    T: int = 500
+
+
+@final
+@dataclass(frozen=True)
+class Training:
+    """Optimisation: Adam on a loss of the posterior of noised samples.
+
+    loss: cross-entropy of the tokens, or squared error of the posterior mean; for images, squared error of the predicted noise. Each is
+    averaged over all its entries.
+    weighting: of each sample's loss by its time: uniform, or vlb (diffusion.schedule.Schedule.vlb_weight).
+    times: t uniform on 1..T; critical: Gaussian of mean and deviation 0.15 T, conditioned on 1..T; or fixed: always `fixed_time`.
+    seeds_per_split: networks per split that differ only in the seed of their weights, order and noise.
+    schedule: constant; published (factor 1 to 0.5 over 50 epochs, then cosine to 0.1 at the end); or warmup (up to 1 over 500 epochs,
+    then cosine to 0.1 at the end; a shorter run ends while it still rises).
+    ema_decay: moving average of the weights used for evaluation; 0 evaluates the raw weights, as published.
+    checkpoints: kept at steps from first_checkpoint to steps, evenly spaced in log step or, with spacing = linear, in step. save_every: steps between resume points.
+    checkpoint_list: these steps instead, ascending, the last one `steps`.
+    """
+
+    steps: int = 200_000
+    batch: int = 512
+    learning_rate: float = 3e-4
+    schedule: Literal["constant", "published", "warmup"] = "published"
+    loss: Literal["cross_entropy", "squared_error", "noise"] = "cross_entropy"
+    weighting: Literal["uniform", "vlb"] = "uniform"
+    times: Literal["uniform", "critical", "fixed"] = "uniform"
+    ema_decay: float = 0.0
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    seeds_per_split: int = 1
+    checkpoints: int = 25
+    first_checkpoint: int = 1_000
+    save_every: int = 2_000
+    checkpoint_list: tuple[int, ...] = ()
+    fixed_time: int = 0
+    spacing: Literal["log", "linear"] = "log"
+
+    def __post_init__(self) -> None:
+        sizes = (self.steps, self.batch, self.seeds_per_split, self.checkpoints, self.first_checkpoint, self.save_every)
+        require(min(sizes) >= 1, "a training size is below 1", "give positive steps, batch, seeds_per_split, checkpoints, save_every")
+        require(
+            self.first_checkpoint <= self.steps, f"training.first_checkpoint {self.first_checkpoint} lies after the last step", "lower it"
+        )
+        require(0 <= self.ema_decay < 1, f"training.ema_decay {self.ema_decay} is no decay", "choose one in [0, 1); 0 turns it off")
+        listed = self.checkpoint_list
+        ascending = listed == tuple(sorted({*listed, self.steps})) and listed[0] >= 1 if listed else True
+        require(ascending, f"training.checkpoint_list = {list(listed)}", f"list steps from 1 in ascending order, the last {self.steps}")
+        fixed = self.times == "fixed"
+        require(
+            (self.fixed_time > 0) == fixed, f"training.fixed_time = {self.fixed_time}", 'with times = "fixed" give a time from 1, else 0'
+        )
+        fixed = self.times == "fixed"
+        require(
+            (self.fixed_time > 0) == fixed, f"training.fixed_time = {self.fixed_time}", 'with times = "fixed" give a time from 1, else 0'
+        )
+        require(self.learning_rate > 0, f"training.learning_rate {self.learning_rate}", "give a positive one")
+
+
+class Shares(Protocol):
+    """What the data of every world say of their splits."""
+
+    @property
+    def splits(self) -> int:
+        """Number of disjoint splits."""
+        ...
+
+    @property
+    def split_size(self) -> int:
+        """Samples in each (n)."""
+        ...
+
+    @property
+    def held_out(self) -> int:
+        """Samples that are measured on."""
+        ...
+
+
+class Repeats(Protocol):
+    """What the measuring of every world says of its replicates."""
+
+    @property
+    def time_fraction(self) -> float:
+        """The fixed time of the divergences, as t/T."""
+        ...
+
+    @property
+    def noise_draws(self) -> int:
+        """Noised copies of each sample."""
+        ...
+
+    @property
+    def generated(self) -> int:
+        """Samples drawn per network."""
+        ...
+
+    @property
+    def sampling_steps(self) -> int:
+        """Reverse steps used for them."""
+        ...
+
+
+def _log(first: int, last: int, intervals: int) -> list[float]:
+    ratio = (last / first) ** (1 / intervals)
+    return [first * ratio**i for i in range(intervals)]
+
+
+def _linear(first: int, last: int, intervals: int) -> list[float]:
+    return [first + (last - first) * i / intervals for i in range(intervals)]
+
+
+SPACINGS = {"log": _log, "linear": _linear}
+
+
+@dataclass(frozen=True)
+class RunRecipe(ABC):
+    """A whole run, whatever its world. seed: of data, weights, order and noise."""
+
+    name: str = "paper"
+    seed: int = 0
+    diffusion: Diffusion = field(default_factory=Diffusion)
+    training: Training = field(default_factory=Training)
+
+    @property
+    @abstractmethod
+    def shares(self) -> Shares:
+        """How the data are split."""
+
+    @property
+    @abstractmethod
+    def repeats(self) -> Repeats:
+        """How often things are measured."""
+
+    @abstractmethod
+    def on_folder(self, folder: Path) -> "RunRecipe":
+        """The same, learning from a prepared data folder."""
+
+    @property
+    def members(self) -> tuple[tuple[int, int], ...]:
+        """(split, seed) of every network, in storage order; every network has a seed of its own, as in [BG]."""
+        repeats = self.training.seeds_per_split
+        return tuple((split, split * repeats + i) for split in range(self.shares.splits) for i in range(repeats))
+
+    @property
+    def measured_time(self) -> int:
+        """The fixed time of the divergences, in 1..T."""
+        return max(1, round(self.repeats.time_fraction * self.diffusion.T))
+
+    def checkpoint_steps(self) -> tuple[int, ...]:
+        """The listed steps, or spaced integers, distinct; the last one is `training.steps`."""
+        if self.training.checkpoint_list:
+            return self.training.checkpoint_list
+        first, last, count = self.training.first_checkpoint, self.training.steps, self.training.checkpoints
+        between = SPACINGS[self.training.spacing](first, last, max(count - 1, 1))
+        return tuple(sorted({round(step) for step in between[: count - 1]} | {last}))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain nested data."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,99 @@
+"""Recipes from files and by name, checked key by key."""
+
+import dataclasses
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from twinsplit.errors import InputError
+from twinsplit.recipes.images import DIGITS, DIGITS_SMOKE, ImageRecipe
+from twinsplit.recipes.parts import RunRecipe, require
+from twinsplit.recipes.sequences import QUICKSTART, SMOKE, Recipe
+
+SHIPPED = Path(__file__).parent / "published"
+PUBLISHED = ("paper-5000.toml", "paper-12000.toml", "paper-70000.toml")
+PRESETS: dict[str, Recipe] = {"smoke": SMOKE, "laptop": QUICKSTART, "paper": Recipe()}
+IMAGE_PRESETS: dict[str, ImageRecipe] = {"smoke": DIGITS_SMOKE, "laptop": DIGITS, "paper": ImageRecipe()}
+WORLDS: dict[str, Mapping[str, RunRecipe]] = {"hierarchical": PRESETS, "digits": IMAGE_PRESETS}
+
+
+def preset(name: str) -> Recipe:
+    """The recipe of a scale, in the hierarchical world."""
+    require(name in PRESETS, f"no scale named {name!r}", f"choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def preset_of(world: str, name: str) -> RunRecipe:
+    """The recipe of a scale in one of the built-in worlds."""
+    require(world in WORLDS, f"no world named {world!r}", f"choose one of {', '.join(WORLDS)}")
+    require(name in WORLDS[world], f"no scale named {name!r}", f"choose one of {', '.join(WORLDS[world])}")
+    return WORLDS[world][name]
+
+
+def read_recipe(path: Path) -> RunRecipe:
+    """A recipe from a .toml or .json file; keys that are left out keep the `paper` values.
+
+    `world = "images"` makes it one of images. A bare name that is no file here may be one of the recipes that come with the package, `PUBLISHED`.
+    """
+    if path.name == str(path) and not path.exists() and path.name in PUBLISHED:
+        path = SHIPPED / path.name
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except OSError as error:
+        raise InputError(
+            f"cannot read the recipe {path}: {error.strerror}", f"check the path, or name one of {', '.join(PUBLISHED)}"
+        ) from error
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid {path.suffix or 'JSON'}: {error}", "correct the file") from error
+    return recipe_from(values, str(path))
+
+
+def recipe_from(values: Any, where: str) -> RunRecipe:
+    """A recipe from plain nested data; unknown keys and wrong types are refused."""
+    of_images = isinstance(values, dict) and values.get("world") == "images"
+    built = _changed(ImageRecipe() if of_images else Recipe(), values, where)
+    assert isinstance(built, RunRecipe)
+    return built
+
+
+def _changed(base: Any, values: Any, where: str) -> object:
+    """`base` with these values, each checked against the type of its field."""
+    require(isinstance(values, dict), f"{where} is not a table of settings", "write key = value pairs")
+    fields = {f.name: f for f in dataclasses.fields(base)}
+    for key in values:
+        close = difflib.get_close_matches(key, fields, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(fields)}"
+        require(key in fields, f"{where}: unknown key {key!r}", hint)
+    given = {key: _value(fields[key].type, getattr(base, key), value, f"{where}: {key}") for key, value in values.items()}
+    return dataclasses.replace(base, **given)
+
+
+def _value(annotation: Any, before: Any, value: Any, where: str) -> object:
+    if dataclasses.is_dataclass(annotation):
+        return _changed(before, value, where)
+    if get_origin(annotation) is tuple:
+        return _numbers(get_args(annotation)[0], value, where)
+    choices = getattr(annotation, "__args__", None)
+    if choices:
+        require(value in choices, f"{where} = {value!r}", f"choose one of {', '.join(choices)}")
+        return value
+    return _plain(annotation, value, where)
+
+
+def _numbers(kind: type, value: Any, where: str) -> tuple[Any, ...]:
+    """A list of integers, or of numbers."""
+    name = "integers" if kind is int else "numbers"
+    listed = isinstance(value, list | tuple) and all(type(entry) in (int, kind) for entry in value)
+    require(listed, f"{where} = {value!r} is no list of {name}", f"give a list of {name}")
+    return tuple(kind(entry) for entry in value)
+
+
+def _plain(kind: Any, value: Any, where: str) -> object:
+    if kind is float and type(value) is int:
+        return float(value)
+    require(type(value) is kind, f"{where} = {value!r} is no {kind.__name__}", f"give a value of type {kind.__name__}")
+    return value
