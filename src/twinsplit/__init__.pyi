@@ -9,7 +9,9 @@ from .diffusion.uturn import uturn
 from .errors import InputError
 from .exact.belief import TreeOracle
 from .exact.empirical import EmpiricalDenoiser
+from .exact.empirical_images import EmpiricalImages
 from .exact.independent import IndependentLeaves
+from .exact.mixture import GaussianMixture, MixtureDenoiser
 from .measures.decomposition import decompose, token_loss
 from .measures.divergence import oracle_divergence, sample_split_divergence
 from .measures.features import LocalFeatures, fid, load_features
@@ -35,14 +37,17 @@ __all__ = [
     "DDIM",
     "Denoiser",
     "EmpiricalDenoiser",
+    "EmpiricalImages",
     "Ensemble",
     "Gaussian",
+    "GaussianMixture",
     "ImageData",
     "IndependentLeaves",
     "InputError",
     "LocalFeatures",
     "Member",
     "MemorizedFraction",
+    "MixtureDenoiser",
     "Noise",
     "Normalisation",
     "Onset",

@@ -37,11 +37,8 @@ def examine() -> list[Finding]:
         _package("plotly", "no report.html: pip install 'twinsplit[report]'"),
         _package("matplotlib", "no printed figures: pip install 'twinsplit[report]'"),
         _package("datasets", "no `twinsplit data hub`: pip install 'twinsplit[hub]'"),
-<<<<<<< HEAD
         _package("diffusers", "no U-Net for images: pip install 'twinsplit[images]'"),
-=======
         _package("torchmetrics", "no FID: pip install 'twinsplit[fid]'"),
->>>>>>> measures
         _disk(),
     ]
 

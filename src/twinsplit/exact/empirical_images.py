@@ -101,6 +101,10 @@ class EmpiricalImages(Denoiser[EmpiricalPosterior]):
         means, log_totals = self._sums(query, half)
         return EmpiricalPosterior(means[:, :-1].reshape(x_t.shape), means[:, -1], log_totals, query, half[:, 0], self.images)
 
+    def noise_prediction(self, x_t: Tensor, t: int | Tensor) -> Tensor:
+        """(n, *shape) E[eps | x_t], float64."""
+        return self.schedule.noise_prediction(x_t.double(), self(x_t, t).mean, t)
+
     def _sums(self, query: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
         """(n, D + 1) means of the images and of their squared norms; (n,) log of the sum of all weights."""
         means, totals = [query.new_zeros(0, query.shape[1] + 1)], [query.new_zeros(0)]

@@ -26,10 +26,14 @@ class Estimate(NamedTuple):
 
 
 def tiled(x: Tensor, components: int, part: Callable[[slice, slice], Tensor]) -> Tensor:
-    """(n, components) from part(rows, columns), for x (n, D): tiles of about 2^15 numbers, which stay in a core's cache."""
+    """(n, components) from part(rows, columns), for x (n, D): tiles of about CELLS numbers, which stay in a core's cache.
+
+    An accelerator takes tiles a thousand times as large (256 MiB), since each costs it a launch.
+    """
     n, sites = x.shape
-    rows = min(max(n, 1), max(1, CELLS // sites))
-    columns = max(1, CELLS // (rows * sites))
+    cells = CELLS if x.device.type == "cpu" else CELLS << 10
+    rows = min(max(n, 1), max(1, cells // sites))
+    columns = max(1, cells // (rows * sites))
     strips = [
         torch.cat([part(slice(row, row + rows), slice(k, k + columns)) for k in range(0, components, columns)], dim=1)
         for row in range(0, max(n, 1), rows)
