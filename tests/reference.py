@@ -31,6 +31,13 @@ def images_small() -> dict[str, np.ndarray]:
         return dict(file)
 
 
+@cache
+def ddpm_small() -> dict[str, np.ndarray]:
+    """The `ddpm_*` arrays of reference/images.npz that every checkout carries: the first of the 8 samples."""
+    with np.load(TESTS / "fixtures" / "ddpm_small.npz") as file:
+        return dict(file)
+
+
 def shared(name: str) -> dict[str, np.ndarray]:
     """All arrays of a file in ../shared/reference; where the folder is absent the test is skipped and says so."""
     if not SHARED.is_dir():

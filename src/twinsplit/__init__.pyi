@@ -3,13 +3,15 @@ from .data.images import ImageData, load_images
 from .data.normalisation import Normalisation
 from .data.splits import Splits, consecutive_splits, disjoint_splits
 from .diffusion.denoiser import Categorical, Denoiser, Gaussian, Posterior
-from .diffusion.sampler import DDIM, Ancestral, Sampler
+from .diffusion.sampler import DDIM, Ancestral, PublishedAncestral, Sampler
 from .diffusion.schedule import Schedule
 from .diffusion.uturn import uturn
 from .errors import InputError
 from .exact.belief import TreeOracle
 from .exact.empirical import EmpiricalDenoiser
+from .exact.empirical_images import EmpiricalImages
 from .exact.independent import IndependentLeaves
+from .exact.mixture import GaussianMixture, MixtureDenoiser
 from .measures.decomposition import decompose, token_loss
 from .measures.divergence import oracle_divergence, sample_split_divergence
 from .measures.features import LocalFeatures, fid, load_features
@@ -35,18 +37,22 @@ __all__ = [
     "DDIM",
     "Denoiser",
     "EmpiricalDenoiser",
+    "EmpiricalImages",
     "Ensemble",
     "Gaussian",
+    "GaussianMixture",
     "ImageData",
     "IndependentLeaves",
     "InputError",
     "LocalFeatures",
     "Member",
     "MemorizedFraction",
+    "MixtureDenoiser",
     "Noise",
     "Normalisation",
     "Onset",
     "Posterior",
+    "PublishedAncestral",
     "Recipe",
     "Run",
     "Sampler",

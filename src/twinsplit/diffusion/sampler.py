@@ -83,3 +83,22 @@ class DDIM(Sampler):
         spread = self.eta * sigma_s / sigma_t * (1 - (signal_t / signal_s) ** 2).clamp(min=0).sqrt()
         eps = (x_t - signal_t * x_0) / sigma_t
         return signal_s * x_0 + (sigma_s**2 - spread**2).clamp(min=0).sqrt() * eps + spread * z
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class PublishedAncestral(Sampler):
+    """The reverse process of [BG]'s released code, for parity with its numbers only: our figures use `Ancestral`.
+
+    Two things differ. The noise has variance beta_t, the upper of the two that Ho et al. give (section 3.2): right for data that are
+    themselves N(0, 1), too wide for anything narrower, by the factor (1 - ab_t) / (1 - ab_{t-1}), which is largest in the last steps.
+    And the steps from t = 2 and t = 1 both add no noise, where only the last should, so samples lack the finest scale of the model's
+    own law. It goes down one time at a time; a larger step is refused, because the code has none to compare with.
+    """
+
+    def step(self, x_t: Tensor, x_0: Tensor, t: int, s: int, z: Tensor) -> Tensor:
+        if s != t - 1:
+            raise InputError(f"a step from {t} to {s} of the published sampler", "leave `times` empty, or use Ancestral")
+        mean, _ = self.schedule.reverse(x_t, x_0, t, s)
+        beta = 1.0 - self.schedule.at(t) / self.schedule.at(s)
+        return mean + expand_like(beta.sqrt(), x_t) * z if t > 2 else mean

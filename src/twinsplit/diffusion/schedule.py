@@ -95,3 +95,12 @@ class Schedule:
         from_x_t = ratio.sqrt() * (1.0 - ab_s) / (1.0 - ab_t)
         mean = expand_like(from_x_0, x_t) * x_0 + expand_like(from_x_t, x_t) * x_t
         return mean, (1.0 - ratio) * (1.0 - ab_s) / (1.0 - ab_t)
+
+    def noise_prediction(self, x_t: Tensor, mean: Tensor, t: int | Tensor) -> Tensor:
+        """E[eps | x_t] = (x_t - signal mean) / sigma, like x_t, from the posterior mean of x_0 (both (n, ...)); t in 1..T."""
+        signal, sigma = (expand_like(v, x_t) for v in self.scales(t))
+        return (x_t - signal * mean) / sigma
+
+    def score(self, x_t: Tensor, mean: Tensor, t: int | Tensor) -> Tensor:
+        """grad log p(x_t) = (signal mean - x_t) / sigma^2, like x_t (Tweedie's formula); t in 1..T."""
+        return -self.noise_prediction(x_t, mean, t) / expand_like(self.scales(t)[1], x_t)

@@ -11,6 +11,7 @@ from twinsplit.diffusion.denoiser import Categorical, Denoiser
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
 from twinsplit.exact.belief import leaf_log_likelihood
+from twinsplit.exact.streaming import streamed_softmax
 
 QUERIES = 1024
 
@@ -52,14 +53,8 @@ class EmpiricalDenoiser(Denoiser[Categorical]):
     def _posterior(self, h: Tensor) -> Tensor:
         """The squared distances differ between points by -2 (1 - ab) sum_i h[i, x_i] only: one-hot rows have one norm."""
         evidence = (h - h.amax(-1, keepdim=True)).flatten(1)
-        top = torch.full_like(evidence[:, :1], -torch.inf)
-        weight = torch.zeros_like(evidence)
-        for points in self._one_hot_chunks(h):
-            logits = evidence @ points.T
-            higher = torch.maximum(top, logits.amax(1, keepdim=True))
-            weight = weight * (top - higher).exp() + (logits - higher).exp() @ points
-            top = higher
-        weight = weight.reshape(h.shape)
+        blocks = ((evidence @ points.T, points) for points in self._one_hot_chunks(h))
+        weight = streamed_softmax(evidence, blocks).weighted.reshape(h.shape)
         return weight.log() - weight.sum(-1, keepdim=True).log()
 
     def _one_hot_chunks(self, like: Tensor) -> Iterator[Tensor]:
