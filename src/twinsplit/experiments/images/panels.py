@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 
 from twinsplit.experiments.images.levels import NAME as LEVELS
-from twinsplit.experiments.images.turns import ALIKE, LOWEST, minima_at
+from twinsplit.experiments.images.turns import ALIKE, LOWEST, SAMPLES, minima_at, samples_curve
 from twinsplit.experiments.landmarks import LOSS, SPLIT, checkpoint_at
 from twinsplit.experiments.lines import EPOCH, epochs, landmarks, mark, member_line, pair_line
-from twinsplit.experiments.replicates import splits_of
+from twinsplit.experiments.replicates import loss_curve, splits_of
+from twinsplit.measures.minima import find_minima
 from twinsplit.report.from_images import typical
 from twinsplit.report.model import as_floats
 from twinsplit.report.pictures import Samples, sheet
@@ -36,9 +37,9 @@ def drawn(run: Run[Any]) -> Axes:
     """Similarity of what twins draw from the same noise, mean and median over pairs ([BG] fig. 1a, left)."""
     table = apart(run, "sample_similarity")
     lines = (pair_line(run, table, "mean over pairs", "blue"), _median(run, table))
-    return Axes(
-        f"{size(run)}: samples of twins from the same noise", EPOCH, COSINE, lines, landmarks(run, SPLIT, LOSS), y_range=_late(lines)
-    )
+    minima = find_minima([samples_curve(run), loss_curve(run)])
+    marks = mark(run, minima, SAMPLES, "samples most alike", "blue"), mark(run, minima, LOSS, "test-loss minimum", "red")
+    return Axes(f"{size(run)}: samples of twins from the same noise", EPOCH, COSINE, lines, marks, y_range=_late(lines))
 
 
 def _median(run: Run[Any], table: Table) -> Line:
