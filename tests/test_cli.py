@@ -200,7 +200,7 @@ def test_a_figure_from_the_command_line(tmp_path: Path) -> None:
     files = twinsplit("figure", "gtv1", "--scale", "smoke", "--out", tmp_path).stdout.split()
     assert all(Path(file).is_file() for file in files)
     assert {Path(file).suffix for file in files} == {".png", ".pdf", ".parquet", ".json"}
-    assert "choose one of fig1b" in refusal("figure", "fig99", "--out", tmp_path)
+    assert "choose one of fig1a, fig2" in refusal("figure", "fig99", "--out", tmp_path)
 
 
 def test_doctor_names_what_there_is() -> None:

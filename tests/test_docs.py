@@ -41,10 +41,24 @@ def test_examples_run(page: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{example}\n{done.stderr}"
 
 
+def paths_in_the_tree(readme: str) -> set[str]:
+    """The files of the README's tree under src/twinsplit, from their indentation."""
+    tree = readme.split("```text\nsrc/twinsplit/\n")[1].split("\ntests/")[0]
+    found, above = set(), []
+    for line in tree.splitlines():
+        if entry := re.match(r"( +)(\S+)", line):
+            above[len(entry[1]) // 2 - 1 :] = [entry[2].rstrip("/")]
+            found.add("/".join(above))
+    return {path for path in found if path.endswith(".py")}
+
+
 def test_the_readme_prints_the_tree() -> None:
-    readme = (ROOT / "README.md").read_text()
-    files = [path.name for path in (ROOT / "src" / "twinsplit").rglob("*.py") if path.name != "__init__.py"]
-    assert not [name for name in files if f"{name} " not in readme]
+    """Every file in its folder, and none that is not there; an `__init__.py` only where it holds something."""
+    source = ROOT / "src" / "twinsplit"
+    files = {str(path.relative_to(source)) for path in source.rglob("*.py")}
+    printed = paths_in_the_tree((ROOT / "README.md").read_text())
+    assert printed <= files
+    assert {path for path in files - printed if not path.endswith("__init__.py")} == set()
 
 
 def test_the_readme_names_the_two_commands() -> None:

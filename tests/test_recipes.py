@@ -9,12 +9,25 @@ import pytest
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.data.splits import disjoint_splits
 from twinsplit.errors import InputError
-from twinsplit.recipes import PRESETS, QUICKSTART, Recipe, Training, preset, read_recipe, recipe_from
+from twinsplit.recipes import (
+    IMAGE_PRESETS,
+    PRESETS,
+    QUICKSTART,
+    WORLDS,
+    ImageRecipe,
+    Recipe,
+    RunRecipe,
+    Training,
+    preset_of,
+    read_recipe,
+    recipe_from,
+)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets_survive_json(name: str) -> None:
-    recipe = preset(name)
+@pytest.mark.parametrize("world", WORLDS)
+def test_presets_survive_json(world: str, name: str) -> None:
+    recipe = preset_of(world, name)
     assert recipe_from(json.loads(json.dumps(recipe.to_json())), "here") == recipe
 
 
@@ -31,6 +44,9 @@ def test_checkpoints_are_log_spaced_and_end_at_the_last_step() -> None:
     assert steps[-1] == QUICKSTART.training.steps
     ratios = [b / a for a, b in pairwise(steps)]
     assert max(ratios) / min(ratios) < 1.1
+
+
+OF_IMAGES = 'world = "images"\n'
 
 
 @pytest.mark.parametrize(
@@ -52,6 +68,23 @@ def test_checkpoints_are_log_spaced_and_end_at_the_last_step() -> None:
         ("[training]\nsteps = 2000\ncheckpoint_list = [4, 20]", "in ascending order, the last 2000"),
         ("[training]\nsteps = 2000\ncheckpoint_list = [0, 2000]", "list steps from 1"),
         ("training = 3", "is not a table"),
+        ('[training]\ntimes = "fixed"', 'with times = "fixed" give a time from 1'),
+        ("[training]\nfixed_time = 5", 'with times = "fixed" give a time from 1'),
+        ('[training]\nloss = "noise"', 'choose "cross_entropy" or "squared_error"'),
+        ('world = "words"', 'world = "images", or leave it out'),
+        ("world = 3", 'world = "images", or leave it out'),
+        (OF_IMAGES + '[training]\nloss = "squared_error"', 'choose "noise"'),
+        (OF_IMAGES + '[training]\nweighting = "vlb"', 'choose "uniform"'),
+        (OF_IMAGES + '[training]\ntimes = "fixed"\nfixed_time = 1001', "time 1001 lies after T = 1000"),
+        (OF_IMAGES + "[measuring]\ntimes = [50, 2000]", "time 2000 lies after T = 1000"),
+        (OF_IMAGES + "[measuring]\ntimes = [50, 20]", "in ascending order"),
+        (OF_IMAGES + "[measuring]\ntimes = []", "list times from 1"),
+        (OF_IMAGES + "[data]\ncomponents = 3", 'with filter = "pca", and only then'),
+        (OF_IMAGES + '[data]\nfilter = "pca"', 'with filter = "pca", and only then'),
+        (OF_IMAGES + "[data]\ngains = [1, 1]", "give three: coarse, medium, fine"),
+        (OF_IMAGES + "[data]\ngains = [1, true, 1]", "no list of numbers"),
+        (OF_IMAGES + "[data]\nscale = 0.0", "give a positive one"),
+        (OF_IMAGES + "[data]\ndepth = 3", "unknown key 'depth'"),
         ("steps = = 3", "is not valid"),
     ],
 )
@@ -68,23 +101,44 @@ def flat(value: object, prefix: str = "") -> dict[str, object]:
     return {k: v for key, inner in value.items() for k, v in flat(inner, f"{prefix}.{key}" if prefix else key).items()}
 
 
-def test_the_documented_table_is_the_presets() -> None:
+SEQUENCES, IMAGES = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text().split("\n## Images\n")
+
+
+@pytest.mark.parametrize(("page", "presets"), [(SEQUENCES, PRESETS), (IMAGES, IMAGE_PRESETS)], ids=["sequences", "images"])
+def test_the_documented_table_is_the_presets(page: str, presets: dict[str, RunRecipe]) -> None:
     """Every key has a line, and every line the values of the presets."""
-    page = Path(__file__).parent.parent / "docs" / "recipes.md"
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().splitlines() if line.startswith("| `")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| `")]
     documented = {key.strip("`"): cells for key, *cells, _ in rows}
-    presets = [flat(preset(name).to_json()) for name in ("paper", "laptop", "smoke")]
-    assert set(documented) == set(presets[0])
+    values = [flat(presets[name].to_json()) for name in ("paper", "laptop", "smoke")]
+    assert set(documented) == set(values[0])
     for key, cells in documented.items():
-        for cell, values in zip(cells, presets, strict=True):
-            expected = values[key]
-            assert read_as(cell, expected) == expected, key
+        for cell, known in zip(cells, values, strict=True):
+            assert read_as(cell, known[key]) == known[key], key
 
 
 def read_as(cell: str, like: object) -> object:
     if isinstance(like, tuple):
         return tuple(json.loads(cell))
     return cell.strip('"') if isinstance(like, str) else type(like)(cell.replace(" ", ""))
+
+
+def test_the_published_checkpoints_of_images_are_evenly_spaced() -> None:
+    """[BG]: 50 checkpoints at epochs linspace(10, 4999), two steps each."""
+    recipe = ImageRecipe()
+    expected = [round(2 * (10 + i * (4_999 - 10) / 49)) for i in range(50)]
+    assert list(recipe.checkpoint_steps()) == expected
+    assert (expected[0], expected[-1], len(set(expected))) == (20, 9_998, 50)
+
+
+def test_the_image_recipe_is_the_published_setting(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(OF_IMAGES)
+    recipe = read_recipe(tmp_path / "recipe.toml")
+    assert recipe == ImageRecipe()
+    training, network, data = recipe.training, recipe.network, recipe.data
+    assert (data.split_size, data.held_out, data.splits, data.order, data.normalisation) == (1_024, 2_048, 15, "listed", "channel")
+    assert (recipe.diffusion.T, training.batch, training.learning_rate, training.ema_decay) == (1_000, 512, 1e-4, 0.0)
+    assert (network.channels, network.layers_per_block, network.attention, network.dropout) == ((32, 64, 128), 2, (1, 2), 0.1)
+    assert (recipe.measuring.times, recipe.measuring.sampling_steps) == ((50, 100, 150, 200), 1_000)
 
 
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:

@@ -197,8 +197,9 @@ def memory_needed(world: World, kept: int, at_once: int) -> int:
 def render(recipe: RunRecipe, costs: Costs, speed: Speed) -> str:
     """The plan in lines for a terminal."""
     steps, kept = recipe.training.steps, len(recipe.checkpoint_steps())
+    splits = f"{recipe.shares.splits} splits of {recipe.shares.split_size:,}"
     lines = {
-        "networks": f"{costs.members} ({recipe.shares.splits} splits of {recipe.shares.split_size:,}), {costs.parameters:,} parameters each",
+        "networks": f"{costs.members} ({splits}), {costs.parameters:,} parameters each",
         "training": f"{steps:,} steps of {speed.batch} samples = {costs.epochs:,.0f} epochs; {kept} checkpoints",
         "work": f"{costs.training_flops:.2e} FLOP, forward and backward, all networks",
         "sampling": f"{costs.sampling_flops:.2e} FLOP more, if samples are drawn at every checkpoint (twinsplit measure RUN ...)",

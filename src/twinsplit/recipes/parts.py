@@ -73,10 +73,6 @@ class Training:
         require(
             (self.fixed_time > 0) == fixed, f"training.fixed_time = {self.fixed_time}", 'with times = "fixed" give a time from 1, else 0'
         )
-        fixed = self.times == "fixed"
-        require(
-            (self.fixed_time > 0) == fixed, f"training.fixed_time = {self.fixed_time}", 'with times = "fixed" give a time from 1, else 0'
-        )
         require(self.learning_rate > 0, f"training.learning_rate {self.learning_rate}", "give a positive one")
 
 

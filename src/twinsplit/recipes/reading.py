@@ -36,7 +36,8 @@ def preset_of(world: str, name: str) -> RunRecipe:
 def read_recipe(path: Path) -> RunRecipe:
     """A recipe from a .toml or .json file; keys that are left out keep the `paper` values.
 
-    `world = "images"` makes it one of images. A bare name that is no file here may be one of the recipes that come with the package, `PUBLISHED`.
+    `world = "images"` makes it one of images. A bare name that is no file here may be one of the recipes that come with the package,
+    `PUBLISHED`.
     """
     if path.name == str(path) and not path.exists() and path.name in PUBLISHED:
         path = SHIPPED / path.name
@@ -54,8 +55,9 @@ def read_recipe(path: Path) -> RunRecipe:
 
 def recipe_from(values: Any, where: str) -> RunRecipe:
     """A recipe from plain nested data; unknown keys and wrong types are refused."""
-    of_images = isinstance(values, dict) and values.get("world") == "images"
-    built = _changed(ImageRecipe() if of_images else Recipe(), values, where)
+    world = values.get("world") if isinstance(values, dict) else None
+    require(world in (None, "images"), f"{where}: world = {world!r}", 'write world = "images", or leave it out for sequences')
+    built = _changed(ImageRecipe() if world else Recipe(), values, where)
     assert isinstance(built, RunRecipe)
     return built
 

@@ -75,9 +75,9 @@ _SHARED = {definition.name: definition for definition in DEFINITIONS}
 OF_IMAGES = (
     Definition(
         "Sample-split divergence",
-        "How far two networks are apart that learned from disjoint splits: half the squared distance of their noise predictions on the same "
-        "noised held-out image, summed over pixels, averaged over images and pairs. Read as Gaussian posteriors of the clean image, that is "
-        "their Kullback-Leibler divergence.",
+        "How far two networks are apart that learned from disjoint splits: half the squared distance of their noise predictions on the "
+        "same noised held-out image, summed over pixels, averaged over images and pairs. Read as Gaussian posteriors of the clean image, "
+        "that is their Kullback-Leibler divergence.",
         "D(s) = mean over pairs i≠j, images x of |ε_i(x_t) − ε_j(x_t)|² / 2",
         BG,
     ),
@@ -90,7 +90,8 @@ OF_IMAGES = (
     ),
     Definition(
         "Cosine similarity of noise predictions",
-        "Cosine of the angle between two networks' noise predictions on the same noised image at a fixed time, averaged over images and pairs.",
+        "Cosine of the angle between two networks' noise predictions on the same noised image at a fixed time, averaged over images and "
+        "pairs.",
         "mean ε_i·ε_j / (|ε_i| |ε_j|)",
         BG + ", fig. 2",
     ),

@@ -97,7 +97,8 @@ def _gallery_note(run: Run[Any], first: int, second: int) -> str:
     a, b = (_splits(run)[k] for k in (first, second))
     return (
         f"Rows from above: the nearest training image of split {a}; the sample of its network; the sample of the network of split {b} "
-        f"from the same noise; the nearest training image of split {b}. The {SHOWN} pairs nearest to the mean similarity, not picked by eye."
+        f"from the same noise; the nearest training image of split {b}. The {SHOWN} pairs nearest to the mean similarity, not picked by "
+        "eye."
     )
 
 

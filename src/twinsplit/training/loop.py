@@ -36,10 +36,9 @@ def milestones(recipe: RunRecipe) -> tuple[int, ...]:
 def train(ensemble: Ensemble, splits: Tensor, task: Task, run: Run[Any], crew: Crew | None = None) -> Iterator[Checkpoint]:
     """Train every member on its split to the end, resuming where the run's folder stands; yields after each save.
 
-    ensemble: untrained members; splits: (S, n, ...) samples of the task's goal. The same run continues to the same bits on the same machine:
-    noise is
-    keyed by step, so weights, moments, average and step are the whole state. Raises InputError where the loss is not finite or
-    the disk refuses.
+    ensemble: untrained members; splits: (S, n, ...) samples of the task's goal. The same run continues to the same bits on the same
+    machine: noise is keyed by step, so weights, moments, average and step are the whole state. Raises InputError where the loss is not
+    finite or the disk refuses.
     """
     crew = crew or Inline()
     shards = deal(ensemble, splits, task)
