@@ -43,7 +43,7 @@ def test_examples_run(page: Path, tmp_path: Path) -> None:
 
 def paths_in_the_tree(readme: str) -> set[str]:
     """The files of the README's tree under src/twinsplit, from their indentation."""
-    tree = readme.split("```text\nsrc/twinsplit/\n")[1].split("\ntests/")[0]
+    tree = readme.split("```text\nsrc/twinsplit/\n")[1].split("\ntests/", maxsplit=1)[0]
     found, above = set(), []
     for line in tree.splitlines():
         if entry := re.match(r"( +)(\S+)", line):
