@@ -119,4 +119,4 @@ def test_the_plan_says_everything_and_writes_nothing(world: HierarchicalWorld, t
     assert "not measured; assumes 20%" in text
     assert "extrapolated" not in text
     partial = render(world.recipe, costs, replace(speed, paces=(Pace(1, 1.0, 4, 2.0),)))
-    assert "measured on 1 and 4 of 6 sequences and extrapolated" in partial
+    assert "measured on 1 and 4 of 6 samples and extrapolated" in partial

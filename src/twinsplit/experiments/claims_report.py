@@ -52,7 +52,14 @@ def planned(scale: str, repeats: int, splits: int | None, out: Path) -> list[tup
 def runs_of(paths: Sequence[Path]) -> list[tuple[Path, Recipe]]:
     """Run folders, and the runs that figures were made from."""
     found = {run: None for path in paths for run in _runs_behind(path)}
-    return [(run, Run.open(run).recipe) for run in found]
+    return [(run, _of_sequences(run)) for run in found]
+
+
+def _of_sequences(path: Path) -> Recipe:
+    recipe = Run.open(path).recipe
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"{path} is a run on images", "the claims need the exact posterior: give a run on sequences")
+    return recipe
 
 
 def _runs_behind(path: Path) -> list[Path]:

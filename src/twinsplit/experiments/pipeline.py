@@ -47,10 +47,10 @@ class Session(Generic[AnyWorld]):
 def begin(path: Path, recipe: RunRecipe, crew: Crew, device: str = "cpu") -> Session[Any]:
     """Open or create a run; the world is built first, so that a recipe that does not fit writes nothing."""
     world = world_of(recipe)
+    description = world.describe()
     run = Run.create(path, recipe)
     lock = run.hold()
     run.check_space(disk_needed(world))
-    description = world.describe()
     if (path / "data.json").exists() and run.read_json("data.json") != description:
         raise InputError(f"the data of {path} changed since the run began (data.json differs)", "restore the data, or choose another --out")
     run.write_json("data.json", description)
