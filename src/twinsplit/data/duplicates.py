@@ -1,4 +1,4 @@
-"""Near-duplicates: images that correlate with an earlier one, sought block by block and decided exactly ([GAHB], [RP]; PROTOCOL section 4)."""
+"""Near-duplicates: images that correlate with an earlier one, sought block by block, decided exactly ([GAHB]; PROTOCOL section 4)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,7 +78,8 @@ def correlations(images: Images, first: Rows, second: Rows, pool: int) -> Reals:
 
     NumPy adds up a row in an order of its own length alone, so a pair's value does not depend on the others.
     """
-    return np.clip((unit_images(images[first], pool) * unit_images(images[second], pool)).sum(1), -1.0, 1.0)
+    found: Reals = (unit_images(images[first], pool) * unit_images(images[second], pool)).sum(1).clip(-1.0, 1.0)
+    return found
 
 
 def unit_images(images: Images, pool: int) -> Reals:
@@ -200,8 +201,8 @@ def _product_type() -> "torch.dtype":
 
 
 def _rounding(size: int) -> float:
-    """By how much a product of two unit vectors of `size` entries may be off (Higham, *Accuracy and Stability of Numerical Algorithms*, 3.1):
-    (size + 2) u, u half of eps, with the rounding of the entries; and as much again of float64 for `correlations`.
+    """By how much a product of two unit vectors of `size` entries may be off: (size + 2) u, u half of eps, with the rounding of the entries
+    (Higham, *Accuracy and Stability of Numerical Algorithms*, section 3.1); and as much again of float64 for `correlations`.
     """
     import torch
 
