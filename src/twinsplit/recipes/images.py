@@ -15,6 +15,7 @@ class Images:
     """The images and how they are split.
 
     path: a prepared folder (`twinsplit data celeba`, `folder`, `arrays`, `hub`, `digits`); empty for the built-in digits.
+    manifest: a split manifest of that folder (`twinsplit data split`): the two splits are then the first images of its two groups.
     splits: number of disjoint splits; split_size: images in each (n); held_out: images measured on, the last ones that share no content
     with any split.
     order: as listed in the data (published: split i is images [i n, (i+1) n)), or shuffled by the recipe's seed.
@@ -34,10 +35,13 @@ class Images:
     filter: Literal["none", "pca", "haar"] = "none"
     components: int = 0
     gains: tuple[float, ...] = (1.0, 1.0, 1.0)
+    manifest: str = ""
 
     def __post_init__(self) -> None:
         require(self.splits >= 2, f"data.splits = {self.splits}", "twins need at least 2 disjoint splits")
         require(min(self.split_size, self.held_out) >= 1, "a data size is below 1", "give positive sizes")
+        grouped = not self.manifest or (self.splits, self.order) == (2, "listed")
+        require(grouped, f"data.splits = {self.splits}, {self.order}, with a manifest", 'give splits = 2 and order = "listed"')
         require(self.scale > 0, f"data.scale = {self.scale}", "give a positive one")
         require(len(self.gains) == 3, f"data.gains = {list(self.gains)}", "give three: coarse, medium, fine")
         chosen = (self.components > 0) == (self.filter == "pca")

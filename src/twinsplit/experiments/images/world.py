@@ -15,6 +15,7 @@ from twinsplit.data import filters
 from twinsplit.data.frame import Bytes
 from twinsplit.data.images import load_images
 from twinsplit.data.normalisation import Normalisation
+from twinsplit.data.split_manifests import cut, load_split
 from twinsplit.data.splits import Splits, content_ids, disjoint_splits
 from twinsplit.data.worlds import digits_and_labels
 from twinsplit.diffusion.schedule import Schedule
@@ -157,6 +158,8 @@ def network_of(sizes: UNetSizes, shape: tuple[int, ...]) -> UNet:
 
 def image_splits(pixels: Bytes, data: Images, root: Noise) -> Splits:
     """Splits from the front of the order, the held-out images from its end, all disjoint by content."""
+    if data.manifest:
+        return _manifest_splits(pixels, data)
     total = len(pixels)
     order = root.child("images").permutation(0, total).numpy() if data.order == "shuffled" else np.arange(total)
     content = content_ids(pixels)[order]
@@ -167,3 +170,10 @@ def image_splits(pixels: Bytes, data: Images, root: Noise) -> Splits:
             f"data.held_out = {data.held_out}, {len(free)} of {total} images are left", "use smaller or fewer splits, or more data"
         )
     return Splits(order[found.rows], order[free[-data.held_out :]])
+
+
+def _manifest_splits(pixels: Bytes, data: Images) -> Splits:
+    """The splits of a manifest (`twinsplit data split`), whose data the recipe must name."""
+    if not data.path:
+        raise InputError("data.manifest without data.path", "name the folder that the manifest splits, in the recipe or with --data")
+    return cut(load_split(Path(data.manifest), load_images(Path(data.path))), pixels, data.split_size, data.held_out)
