@@ -82,9 +82,13 @@ def test_negatives_are_duplicates_and_constants_are_not() -> None:
 def test_pearson_of_numpy() -> None:
     images = np.random.default_rng(2).normal(size=(9, 7, 5)) * 10.0 ** np.arange(-4, 5)[:, None, None]
     first, second = np.triu_indices(9, 1)
-    np.testing.assert_allclose(correlations(images, first, second, 1), np.corrcoef(images.reshape(9, -1))[first, second], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(
+        correlations(images, first, second, 1), np.corrcoef(images.reshape(9, -1))[first, second], rtol=0, atol=1e-14
+    )
     pooled = images[:, :6, :4].reshape(9, 3, 2, 2, 2).mean((2, 4))
-    np.testing.assert_allclose(correlations(images, first, second, 2), np.corrcoef(pooled.reshape(9, -1))[first, second], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(
+        correlations(images, first, second, 2), np.corrcoef(pooled.reshape(9, -1))[first, second], rtol=0, atol=1e-14
+    )
 
 
 def test_each_channel_loses_its_own_mean() -> None:

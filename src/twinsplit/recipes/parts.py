@@ -18,9 +18,13 @@ def require(condition: bool, what: str, remedy: str) -> None:
 @final
 @dataclass(frozen=True)
 class Diffusion:
-    """The noising process: T steps of the named schedule."""
+    """The noising process: T steps of the named schedule.
 
-    schedule: Literal["diffusion_lm", "one_minus_sqrt"] = "diffusion_lm"
+    diffusion_lm, one_minus_sqrt: variance preserving. sqrt_sigma, uniform_sigma: noise is only added, up to deviation 1, with sqrt(sigma)
+    or sigma evenly spaced, for blind networks.
+    """
+
+    schedule: Literal["diffusion_lm", "one_minus_sqrt", "sqrt_sigma", "uniform_sigma"] = "diffusion_lm"
     T: int = 500
 
 

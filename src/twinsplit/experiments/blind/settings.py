@@ -9,7 +9,7 @@ from twinsplit.errors import InputError
 from twinsplit.experiments.gtv_settings import Scale, preset
 from twinsplit.recipes import BlindSizes, Diffusion, ImageMeasuring, ImageRecipe, Images, Training
 
-FEWEST_SPLITS = 3  # below, no interval can be given
+FEWEST_SPLITS = 2  # two networks show no spread, but twins
 
 
 @final
@@ -32,7 +32,7 @@ class Ladder:
             raise InputError("this scale needs CelebA", "prepare it (`twinsplit data celeba DIR --out FOLDER`) and give --data FOLDER")
         count = self.splits if splits is None else splits
         if count < FEWEST_SPLITS:
-            raise InputError(f"{count} splits show no spread", f"use --seeds {FEWEST_SPLITS} or more")
+            raise InputError(f"{count} splits are no twins", f"use --seeds {FEWEST_SPLITS} or more")
         base = self.base if data is None else self.base.on_folder(data.resolve())
         return {n: self._rung(base, n, seed, count) for n in self.sizes}
 
