@@ -244,24 +244,25 @@ class Run(Generic[AnyRecipe]):
             raise InputError(f"{name} is not measured in {self.path}", f"run: twinsplit measure {self.path}")
         return pa.concat_tables([pq.read_table(part) for part in parts])
 
-    def write_samples(self, step: int, tensors: Mapping[str, "Tensor"]) -> None:
-        """What was drawn at a checkpoint."""
-        write_bytes(self._samples(step), encode_tensors(tensors, {"step": step}))
+    def write_tensors(self, name: str, step: int, tensors: Mapping[str, "Tensor"]) -> None:
+        """Tensors that belong to the measurement `name` of a checkpoint, such as its samples."""
+        write_bytes(self._tensors(name, step), encode_tensors(tensors, {"step": step}))
 
-    def samples(self, step: int) -> dict[str, "Tensor"]:
-        """What was drawn at a checkpoint."""
+    def tensors(self, name: str, step: int) -> dict[str, "Tensor"]:
+        """What `write_tensors` wrote."""
         from safetensors.torch import load
 
+        path = self._tensors(name, step)
         try:
-            tensors: dict[str, Tensor] = load(self._samples(step).read_bytes())
-        except (OSError, ValueError) as error:
+            found: dict[str, Tensor] = load(path.read_bytes())
+        except Exception as error:  # the library's errors have no common base
             raise InputError(
-                f"cannot read the samples of step {step} in {self.path}: {error}", f"delete {self._samples(step)}, measure again"
+                f"cannot read the {name} of step {step} in {self.path}: {error}", f"delete {path} and measure again"
             ) from error
-        return tensors
+        return found
 
-    def _samples(self, step: int) -> Path:
-        return self.path / "measurements" / "samples" / f"step_{step:08d}.safetensors"
+    def _tensors(self, name: str, step: int) -> Path:
+        return self.path / "measurements" / name / f"step_{step:08d}.safetensors"
 
     def write_json(self, name: str, value: Any) -> None:
         """A JSON file of the run, such as "measurements/onset.json"."""

@@ -24,7 +24,7 @@ class Samples:
     @classmethod
     def read(cls, run: Run[Any], step: int) -> "Samples":
         """Those of one checkpoint."""
-        found = run.samples(step)
+        found = run.tensors("samples", step)
         return cls(found["images"].numpy(), found["nearest"].numpy())
 
 

@@ -158,7 +158,7 @@ def _store(run: Run[Any], step: int, world: ImageWorld, ensemble: Ensemble, draw
     for member, (samples, (_, rows)) in zip(ensemble.members, drawn, strict=True):
         made.append(world.normalisations[member.split].invert(samples))
         near.append(world.pictures[0][member.split][rows[:, 0]])
-    run.write_samples(step, {"images": _levels(made), "nearest": _levels(near)})
+    run.write_tensors("samples", step, {"images": _levels(made), "nearest": _levels(near)})
 
 
 def _levels(images: list[Tensor]) -> Tensor:

@@ -84,7 +84,8 @@ class ImageWorld(World):
     @property
     def reading(self) -> Reading:
         told: Any = partial(UNetDenoiser, schedule=self.schedule)  # type: ignore[arg-type]  # a U-Net that is told t has a Schedule
-        reading: Reading = BlindDenoiser if isinstance(self.network, BlindUNet) else told
+        blind: Any = BlindDenoiser
+        reading: Reading = blind if isinstance(self.network, BlindUNet) else told
         return reading
 
     @property
