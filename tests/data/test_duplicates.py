@@ -27,11 +27,12 @@ def by_pairs(images: np.ndarray, threshold: float, pool: int) -> list[int]:
     return sorted(set(second[np.abs(correlations(images, first, second, pool)) > threshold].tolist()))
 
 
-def chain(noise: float, count: int, seed: int = 0) -> np.ndarray:
-    """Images that each differ a little from the one before, so that neighbours in the list correlate and distant ones do not."""
-    generator = np.random.default_rng(seed)
-    walk = np.cumsum(generator.normal(0, noise, (count, 12, 12)) + 0, axis=0) + generator.normal(0, 1, (12, 12))
-    return walk.astype(np.float32)
+def families(count: int) -> np.ndarray:
+    """Threes of images that share most of themselves, so that their correlations lie around 0.95."""
+    generator = np.random.default_rng(0)
+    shared_part = generator.normal(size=(-(-count // 3), 12, 12)).repeat(3, 0)[:count]
+    own = generator.normal(size=(count, 12, 12)) * generator.uniform(0, 0.35, (count, 1, 1))
+    return (shared_part + own).astype(np.float32)
 
 
 def test_the_published_images_are_removed() -> None:
@@ -43,12 +44,12 @@ def test_the_published_images_are_removed() -> None:
 @pytest.mark.parametrize("pool", [None, 1])
 def test_all_the_published_images_and_correlations(pool: int | None) -> None:
     """The reference keeps the same images pooled to 20 x 20 and not, so it does not tell which; the published code pools."""
-    given_ = shared("images.npz")
-    images = given_["dedup_images"]
+    published = shared("images.npz")
+    images = published["dedup_images"]
     kept = np.delete(np.arange(len(images)), near_duplicates(images, pool=pool))
-    assert kept.tolist() == given_["dedup_keep"].tolist()
+    assert kept.tolist() == published["dedup_keep"].tolist()
     units = unit_images(images, 1)
-    np.testing.assert_allclose(units[:8] @ units.T, given_["correlation_first8"], rtol=0, atol=3e-7)
+    np.testing.assert_allclose(units[:8] @ units.T, published["correlation_first8"], rtol=0, atol=3e-7)
 
 
 def test_the_published_correlations_are_of_whole_images() -> None:
@@ -82,9 +83,13 @@ def test_negatives_are_duplicates_and_constants_are_not() -> None:
 def test_pearson_of_numpy() -> None:
     images = np.random.default_rng(2).normal(size=(9, 7, 5)) * 10.0 ** np.arange(-4, 5)[:, None, None]
     first, second = np.triu_indices(9, 1)
-    np.testing.assert_allclose(correlations(images, first, second, 1), np.corrcoef(images.reshape(9, -1))[first, second], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(
+        correlations(images, first, second, 1), np.corrcoef(images.reshape(9, -1))[first, second], rtol=0, atol=1e-14
+    )
     pooled = images[:, :6, :4].reshape(9, 3, 2, 2, 2).mean((2, 4))
-    np.testing.assert_allclose(correlations(images, first, second, 2), np.corrcoef(pooled.reshape(9, -1))[first, second], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(
+        correlations(images, first, second, 2), np.corrcoef(pooled.reshape(9, -1))[first, second], rtol=0, atol=1e-14
+    )
 
 
 def test_each_channel_loses_its_own_mean() -> None:
@@ -108,7 +113,7 @@ def test_every_pair_is_decided_as_alone(images: np.ndarray, threshold: float, bl
 @pytest.mark.parametrize("block", [1, 5, 64, 1000])
 def test_pairs_at_the_threshold_are_decided_in_float64(block: int) -> None:
     """The threshold is set to the correlations themselves, which float32 cannot tell from it."""
-    images = chain(0.1, 40)
+    images = families(40)
     first, second = np.triu_indices(40, 1)
     values = np.abs(correlations(images, first, second, 1))
     for threshold in np.sort(values)[[100, 400, 700, -1]]:
@@ -121,9 +126,9 @@ def test_pairs_at_the_threshold_are_decided_in_float64(block: int) -> None:
 
 
 def test_strips_precision_and_type_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = chain(0.03, 150)
+    images = families(150)
     expected = near_duplicates(images).tolist()
-    assert 10 < len(expected) < 149
+    assert 20 < len(expected) < 95
     assert near_duplicates(images.astype(np.float64)).tolist() == expected
     assert near_duplicates(torch.from_numpy(images)).tolist() == expected
     torch.set_float32_matmul_precision("medium")
@@ -146,7 +151,7 @@ def test_all_alike_and_none() -> None:
 def test_progress_counts_every_pair_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "STRIP_BYTES", 1 << 12)
     told: list[int] = []
-    near_duplicates(chain(1, 50), block=8, report=lambda done, note="": told.append(done))
+    near_duplicates(families(50), block=8, report=lambda done, note="": told.append(done))
     assert told == sorted(told)
     assert told[-1] == duplicates.products(50, 8)
 

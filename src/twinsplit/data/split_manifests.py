@@ -5,6 +5,7 @@ the rows: they are made again whenever the file is read, and compared.
 """
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -35,8 +36,8 @@ class ControlledSplit:
     groups: Groups
 
     def describe(self, data: ImageData) -> dict[str, Any]:
-        """All that the manifest says."""
-        found = {
+        """All that the manifest says; its last line is a hash of the others."""
+        found: dict[str, Any] = {
             "kind": "split",
             "version": VERSION,
             "data": {"images": len(data)} | {name: data.description[name] for name in HASHES},
@@ -46,7 +47,7 @@ class ControlledSplit:
         }
         if isinstance(self.rule, Ladder):
             found["rungs"] = [{"images": n, "rows_sha256": [rows_sha256(rows[:n]) for rows in self.groups]} for n in self.rule.sizes]
-        return found
+        return found | {"sha256": fingerprint(json.dumps(found, sort_keys=True).encode())}
 
 
 def rows_sha256(rows: Rows) -> str:
