@@ -39,7 +39,7 @@ def draw(path: Path, images: int) -> int:
             if start + row:
                 source = int(generator.integers(start + row))
                 base = out[source, 0] if source < start else block[source - start]
-                block[row] = base + generator.normal(0, generator.uniform(0, 15), (SIDE, SIDE))
+                block[row] = base + generator.normal(0, generator.uniform(0, 60), (SIDE, SIDE))
                 copies += 1
         out[start : start + count, 0] = np.clip(block, 0, 255)
     out.flush()

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
+from prepared import COUNT, drawn, stored
 from twinsplit.data.celeba import SIZE, CelebaSource
 from twinsplit.data.controlled import ByAttribute, ByIdentity, Controlled, Ladder
 from twinsplit.data.duplicate_lists import DuplicateList, find_duplicates, read_duplicates, write_duplicates
 from twinsplit.data.faces import Album
 from twinsplit.data.frame import gahb
-from twinsplit.data.images import ImageData, load_images, store_images
+from twinsplit.data.images import ImageData, load_images
 from twinsplit.data.preparing import prepare
 from twinsplit.data.split_manifests import ControlledSplit, cut, load_split, make_split, rows_sha256, write_split
 from twinsplit.data.splits import content_ids
@@ -24,23 +24,7 @@ from twinsplit.experiments.images.world import ImageWorld
 from twinsplit.recipes.images import DIGITS_SMOKE, Images
 from twinsplit.workers import Inline
 
-COUNT = 60
 RULES = (ByAttribute("Male & !Young", 3), ByIdentity(2), Ladder((2, 5, 20)))
-
-
-def stored(folder: Path, pixels: np.ndarray, **columns: np.ndarray) -> ImageData:
-    files = pd.DataFrame({"name": [f"{i}.png" for i in range(len(pixels))], "bytes": 1, "sha256": "-"})
-    store_images(folder, [pixels], pixels.shape, (files, pd.DataFrame(columns) if columns else None), {"white": 255})
-    return load_images(folder)
-
-
-def drawn(seed: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Random images, of which row 7 repeats row 1, 30 row 7, and 55 row 20; two attributes and ten identities."""
-    generator = np.random.default_rng(seed)
-    pixels = generator.integers(0, 256, (COUNT, 1, 8, 8), dtype=np.uint8)
-    pixels[[7, 30, 55]] = pixels[[1, 1, 20]]
-    attributes = {name: generator.choice([-1, 1], COUNT) for name in ("Male", "Young")}
-    return pixels, attributes | {"identity": generator.integers(1, 11, COUNT)}
 
 
 @pytest.fixture
