@@ -33,6 +33,17 @@ def test_duplicates_are_listed_beside_the_folder(data: ImageData, tmp_path: Path
     assert (found["removed"], found["threshold"], found["sha256"]) == ([7, 30, 55], 0.95, data.description["sha256"])
     DataDuplicates(data.folder, tmp_path / "all.json", threshold=0.0).run()
     assert json.loads((tmp_path / "all.json").read_text())["removed"] == list(range(1, COUNT))
+    written = contents(tmp_path)
+    capsys.readouterr()
+    DataDuplicates(data.folder).run()
+    said = capsys.readouterr()
+    assert "3 of 60" in said.out
+    assert said.err == ""  # the list that stands is not made again
+    (tmp_path / "mine.txt").write_text("mine")
+    for out, threshold in ((path, 0.9), (tmp_path / "mine.txt", 0.95), (tmp_path, 0.95)):
+        with pytest.raises(InputError):
+            DataDuplicates(data.folder, out, threshold).run()
+    assert contents(tmp_path) == written | {"mine.txt": b"mine"}
     assert contents(data.folder) == before
 
 
