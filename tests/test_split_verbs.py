@@ -111,7 +111,13 @@ def test_nothing_is_written_into_the_data_or_over_other_files(data: ImageData, t
             DataDuplicates(data.folder, out).run()
     out = tmp_path / "split.json"
     DataSplit(data.folder, out, attribute="Male").run()
+    DataSplit(data.folder, tmp_path / "ladder.json", ladder="3").run()
     before = contents(tmp_path)
+    for options in ({"attribute": "!Male"}, {"identities": True}, {"attribute": "Male", "duplicates": tmp_path / "list.json"}):
+        with pytest.raises(InputError, match=r"holds something else|does not exist"):
+            DataSplit(data.folder, out, **options).run()
     with pytest.raises(InputError, match="holds something else"):
-        DataSplit(data.folder, out, attribute="!Male").run()
+        DataSplit(data.folder, tmp_path / "ladder.json", ladder="3", threshold=0.4).run()
+    with pytest.raises(InputError, match="holds something else"):
+        DataSplit(data.folder, tmp_path, ladder="3").run()
     assert contents(tmp_path) == before

@@ -27,10 +27,11 @@ def data_duplicates(asked: "data_cli.DataDuplicates") -> None:
 
 def data_split(asked: "data_cli.DataSplit") -> None:
     """Write the manifest of a controlled split."""
-    from twinsplit.data.split_manifests import make_split, write_split
+    from twinsplit.data.split_manifests import check_place, make_split, write_split
 
     rule = _rule(asked)
     _outside(asked.out, asked.folder)
+    check_place(asked.out, rule)
     data = load_images(asked.folder)
     make_split(data, rule)  # what cannot be split is refused before the duplicates are sought
     split = make_split(data, rule, _taken_out(asked, data))

@@ -130,7 +130,9 @@ def test_strips_precision_and_type_change_nothing(monkeypatch: pytest.MonkeyPatc
     expected = near_duplicates(images).tolist()
     assert 20 < len(expected) < 95
     assert near_duplicates(images.astype(np.float64)).tolist() == expected
-    assert near_duplicates(torch.from_numpy(images)).tolist() == expected
+    assert near_duplicates(torch.from_numpy(images).requires_grad_()).tolist() == expected
+    coarse = torch.from_numpy(images).bfloat16()
+    assert near_duplicates(coarse).tolist() == by_pairs(coarse.double().numpy(), 0.95, 1)
     torch.set_float32_matmul_precision("medium")
     try:
         assert near_duplicates(images).tolist() == expected
@@ -162,6 +164,7 @@ def test_progress_counts_every_pair_of_blocks(monkeypatch: pytest.MonkeyPatch) -
         (np.zeros((3, 4)), {}, "shape"),
         (np.zeros((3, 0, 4)), {}, "shape"),
         (np.full((3, 4, 4), np.nan), {}, "not finite"),
+        (np.full((3, 4, 4), 1e200), {}, "below 1e.150"),
         (np.zeros((3, 4, 4), complex), {}, "real"),
         (np.zeros((3, 4, 4)), {"threshold": 1.0}, "threshold 1.0"),
         (np.zeros((3, 4, 4)), {"threshold": float("nan")}, "threshold nan"),

@@ -24,6 +24,7 @@ Rows: TypeAlias = NDArray[np.int64]
 HASHES = ("sha256", "files_sha256", "labels_sha256")
 VERSION = 1
 AGAIN = "make it again with `twinsplit data split`"
+ELSEWHERE = "choose another --out, or remove it"
 
 
 @final
@@ -64,9 +65,21 @@ def make_split(data: ImageData, rule: Controlled, duplicates: DuplicateList | No
 def write_split(path: Path, split: ControlledSplit, data: ImageData) -> None:
     """The manifest; another file in its place is refused."""
     found = split.describe(data)
-    if path.exists() and (not path.is_file() or _read(path) != found):
-        raise InputError(f"{path} exists and holds something else", "choose another --out, or remove it")
+    if path.exists() and _standing(path) != found:
+        raise InputError(f"{path} exists and holds something else", ELSEWHERE)
     write_json(path, found)
+
+
+def check_place(path: Path, rule: Controlled) -> None:
+    """InputError where `write_split` would refuse every split by this rule: known before the duplicates are sought, which takes minutes."""
+    if path.exists() and _standing(path).get("split") != rule.to_json():
+        raise InputError(f"{path} exists and holds something else", ELSEWHERE)
+
+
+def _standing(path: Path) -> dict[str, Any]:
+    """What is in a manifest's place; empty where that is no manifest."""
+    found = _read(path) if path.is_file() else None
+    return found if isinstance(found, dict) else {}
 
 
 def load_split(path: Path, data: ImageData) -> ControlledSplit:
