@@ -143,6 +143,16 @@ def test_strips_precision_and_type_change_nothing(monkeypatch: pytest.MonkeyPatc
     assert near_duplicates(images, block=16).tolist() == expected
 
 
+def test_products_that_keep_few_digits_are_not_trusted() -> None:
+    """In a process of its own, because torch does not go back to the setting for all devices."""
+    if not hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        pytest.skip("this torch has one setting for all devices")
+    setting = "import torch; torch.backends.cuda.matmul.fp32_precision = 'tf32'"
+    code = f"{setting}; from twinsplit.data.duplicates import _product_type as chosen; print(chosen())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "torch.float64"
+
+
 def test_all_alike_and_none() -> None:
     image = np.random.default_rng(4).normal(size=(1, 8, 8))
     assert near_duplicates(np.repeat(image, 30, 0), block=7).tolist() == list(range(1, 30))

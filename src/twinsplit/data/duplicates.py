@@ -201,10 +201,14 @@ def _slices(start: int, stop: int, step: int) -> Iterator[slice]:
 
 
 def _product_type() -> "torch.dtype":
-    """float32, unless it is set to keep fewer digits than it has."""
+    """float32, unless it is set to keep fewer digits than it has, for all devices or (then torch refuses to give one answer) for some."""
     import torch
 
-    return torch.float32 if torch.get_float32_matmul_precision() == "highest" else torch.float64
+    try:
+        whole = torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:
+        whole = False
+    return torch.float32 if whole else torch.float64
 
 
 def _rounding(size: int) -> float:
