@@ -17,7 +17,7 @@ COUNT = 40
 
 def refused(*words: str | Path) -> str:
     """The line of a refusal, which comes after those of progress."""
-    lines = [line for line in twinsplit(*words, expect=2).stderr.splitlines() if not line.startswith(("decode:", "draw:"))]
+    lines = [line for line in twinsplit(*words, expect=2).stderr.splitlines() if not line.startswith(("decode:", "draw:", "compare:"))]
     assert len(lines) == 1
     assert lines[0].startswith("twinsplit: ")
     return lines[0]
@@ -92,6 +92,21 @@ def test_a_killed_command_goes_on_to_the_same_bytes(raw: Path, tmp_path: Path) -
     assert found == contents(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("kind", ["celeba", "folder", "arrays", "hub", "digits", "faces"])
+def test_duplicates_and_splits_leave_the_folder_as_it_is(raw: Path, tmp_path: Path) -> None:
+    """What else they do and refuse is tested without a process for each, in test_split_verbs.py."""
+    folder = tmp_path / "faces"
+    twinsplit("data", "celeba", raw, "--out", folder, "--workers", "1", "--framing", "gahb", "--colour", "mean", "--size", "40")
+    before = contents(folder)
+    assert f"of {COUNT} images correlate above 0.9" in twinsplit("data", "duplicates", folder, "--threshold", "0.9").stdout
+    listed = ["--duplicates", tmp_path / "faces-duplicates.json"]
+    said = twinsplit("data", "split", folder, "--attribute", "Male & !Eyeglasses", *listed, "--out", tmp_path / "split.json").stdout
+    assert "Male & !Eyeglasses, and the others" in said
+    line = refused("data", "split", folder, "--attribute", "Eyeglases", "--out", tmp_path / "other.json")
+    assert "did you mean Eyeglasses?" in line
+    assert contents(folder) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"faces", "faces-duplicates.json", "split.json"}
+
+
+@pytest.mark.parametrize("kind", ["celeba", "folder", "arrays", "hub", "digits", "faces", "duplicates", "split"])
 def test_every_kind_explains_itself(kind: str) -> None:
     assert "usage: twinsplit data" in twinsplit("data", kind, "--help").stdout

@@ -13,24 +13,25 @@ if TYPE_CHECKING:
 
 
 def data_duplicates(asked: "data_cli.DataDuplicates") -> None:
-    """Find the near-duplicates of a folder and list them in a file."""
+    """Find the near-duplicates of a folder and list them in a file; a list that stands is not made again."""
     from twinsplit.data.duplicate_lists import write_duplicates
 
     folder = asked.folder.resolve()
     out = asked.out or folder.with_name(f"{folder.name}-duplicates.json")
     _outside(out, asked.folder)
     data = load_images(asked.folder)
-    found = _found(data, asked)
+    found = _standing(out, data, asked.threshold) if out.exists() else _found(data, asked)
     write_duplicates(out, found, data)
     print(f"{out}: {len(found.removed)} of {len(data)} images correlate above {found.threshold:g} with an earlier one")
 
 
 def data_split(asked: "data_cli.DataSplit") -> None:
     """Write the manifest of a controlled split."""
-    from twinsplit.data.split_manifests import make_split, write_split
+    from twinsplit.data.split_manifests import check_place, make_split, write_split
 
     rule = _rule(asked)
     _outside(asked.out, asked.folder)
+    check_place(asked.out, rule)
     data = load_images(asked.folder)
     make_split(data, rule)  # what cannot be split is refused before the duplicates are sought
     split = make_split(data, rule, _taken_out(asked, data))
@@ -38,6 +39,17 @@ def data_split(asked: "data_cli.DataSplit") -> None:
     first, second = map(len, split.groups)
     removed = f"{len(split.duplicates.removed)} duplicates taken out" if split.duplicates else "duplicates not sought"
     print(f"{asked.out}: {first} and {second} images ({rule.title()}); {removed}")
+
+
+def _standing(out: Path, data: ImageData, threshold: float) -> "DuplicateList":
+    """The list in a file; refused where it is no such list, or another one."""
+    from twinsplit.data.duplicate_lists import read_duplicates
+
+    if out.is_file():
+        found = read_duplicates(out, data)
+        if found.threshold == threshold:
+            return found
+    raise InputError(f"{out} exists and holds something else", "choose another --out, or remove it")
 
 
 def _outside(out: Path, folder: Path) -> None:

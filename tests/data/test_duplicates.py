@@ -27,11 +27,12 @@ def by_pairs(images: np.ndarray, threshold: float, pool: int) -> list[int]:
     return sorted(set(second[np.abs(correlations(images, first, second, pool)) > threshold].tolist()))
 
 
-def chain(noise: float, count: int, seed: int = 0) -> np.ndarray:
-    """Images that each differ a little from the one before, so that neighbours in the list correlate and distant ones do not."""
-    generator = np.random.default_rng(seed)
-    walk = np.cumsum(generator.normal(0, noise, (count, 12, 12)) + 0, axis=0) + generator.normal(0, 1, (12, 12))
-    return walk.astype(np.float32)
+def families(count: int) -> np.ndarray:
+    """Threes of images that share most of themselves, so that their correlations lie around 0.95."""
+    generator = np.random.default_rng(0)
+    shared_part = generator.normal(size=(-(-count // 3), 12, 12)).repeat(3, 0)[:count]
+    own = generator.normal(size=(count, 12, 12)) * generator.uniform(0, 0.35, (count, 1, 1))
+    return (shared_part + own).astype(np.float32)
 
 
 def test_the_published_images_are_removed() -> None:
@@ -43,12 +44,12 @@ def test_the_published_images_are_removed() -> None:
 @pytest.mark.parametrize("pool", [None, 1])
 def test_all_the_published_images_and_correlations(pool: int | None) -> None:
     """The reference keeps the same images pooled to 20 x 20 and not, so it does not tell which; the published code pools."""
-    given_ = shared("images.npz")
-    images = given_["dedup_images"]
+    published = shared("images.npz")
+    images = published["dedup_images"]
     kept = np.delete(np.arange(len(images)), near_duplicates(images, pool=pool))
-    assert kept.tolist() == given_["dedup_keep"].tolist()
+    assert kept.tolist() == published["dedup_keep"].tolist()
     units = unit_images(images, 1)
-    np.testing.assert_allclose(units[:8] @ units.T, given_["correlation_first8"], rtol=0, atol=3e-7)
+    np.testing.assert_allclose(units[:8] @ units.T, published["correlation_first8"], rtol=0, atol=3e-7)
 
 
 def test_the_published_correlations_are_of_whole_images() -> None:
@@ -112,7 +113,7 @@ def test_every_pair_is_decided_as_alone(images: np.ndarray, threshold: float, bl
 @pytest.mark.parametrize("block", [1, 5, 64, 1000])
 def test_pairs_at_the_threshold_are_decided_in_float64(block: int) -> None:
     """The threshold is set to the correlations themselves, which float32 cannot tell from it."""
-    images = chain(0.1, 40)
+    images = families(40)
     first, second = np.triu_indices(40, 1)
     values = np.abs(correlations(images, first, second, 1))
     for threshold in np.sort(values)[[100, 400, 700, -1]]:
@@ -125,11 +126,13 @@ def test_pairs_at_the_threshold_are_decided_in_float64(block: int) -> None:
 
 
 def test_strips_precision_and_type_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = chain(0.03, 150)
+    images = families(150)
     expected = near_duplicates(images).tolist()
-    assert 10 < len(expected) < 149
+    assert 20 < len(expected) < 95
     assert near_duplicates(images.astype(np.float64)).tolist() == expected
-    assert near_duplicates(torch.from_numpy(images)).tolist() == expected
+    assert near_duplicates(torch.from_numpy(images).requires_grad_()).tolist() == expected
+    coarse = torch.from_numpy(images).bfloat16()
+    assert near_duplicates(coarse).tolist() == by_pairs(coarse.double().numpy(), 0.95, 1)
     torch.set_float32_matmul_precision("medium")
     try:
         assert near_duplicates(images).tolist() == expected
@@ -138,6 +141,16 @@ def test_strips_precision_and_type_change_nothing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(duplicates, "STRIP_BYTES", 1 << 14)
     monkeypatch.setattr(duplicates, "PAIR_BYTES", 1 << 12)
     assert near_duplicates(images, block=16).tolist() == expected
+
+
+def test_products_that_keep_few_digits_are_not_trusted() -> None:
+    """In a process of its own, because torch does not go back to the setting for all devices."""
+    if not hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        pytest.skip("this torch has one setting for all devices")
+    setting = "import torch; torch.backends.cuda.matmul.fp32_precision = 'tf32'"
+    code = f"{setting}; from twinsplit.data.duplicates import _product_type as chosen; print(chosen())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "torch.float64"
 
 
 def test_all_alike_and_none() -> None:
@@ -150,7 +163,7 @@ def test_all_alike_and_none() -> None:
 def test_progress_counts_every_pair_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "STRIP_BYTES", 1 << 12)
     told: list[int] = []
-    near_duplicates(chain(1, 50), block=8, report=lambda done, note="": told.append(done))
+    near_duplicates(families(50), block=8, report=lambda done, note="": told.append(done))
     assert told == sorted(told)
     assert told[-1] == duplicates.products(50, 8)
 
@@ -161,6 +174,7 @@ def test_progress_counts_every_pair_of_blocks(monkeypatch: pytest.MonkeyPatch) -
         (np.zeros((3, 4)), {}, "shape"),
         (np.zeros((3, 0, 4)), {}, "shape"),
         (np.full((3, 4, 4), np.nan), {}, "not finite"),
+        (np.full((3, 4, 4), 1e200), {}, "below 1e.150"),
         (np.zeros((3, 4, 4), complex), {}, "real"),
         (np.zeros((3, 4, 4)), {"threshold": 1.0}, "threshold 1.0"),
         (np.zeros((3, 4, 4)), {"threshold": float("nan")}, "threshold nan"),

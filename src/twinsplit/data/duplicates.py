@@ -19,6 +19,7 @@ Reals: TypeAlias = NDArray[np.float64]
 Images: TypeAlias = Union["Tensor", NDArray[Any]]
 
 THRESHOLD, SIDE = 0.95, 20
+LARGEST = 1e150  # the sum of larger numbers may not be a number
 STRIP_BYTES, PAIR_BYTES = 1 << 27, 1 << 24
 BLOCKS = {"cpu": 2048, "cuda": 8192}
 REMEDY = "give real, finite images (n, H, W) or (n, C, H, W)"
@@ -96,11 +97,17 @@ def _scaled(rows: Reals, by: Reals) -> Reals:
 
 
 def _channelled(images: Images) -> NDArray[Any]:
-    """(n, C, H, W), in memory."""
-    array = np.asarray(images) if isinstance(images, np.ndarray) else images.detach().cpu().numpy()
-    if array.dtype.kind not in "buif" or not np.isfinite(array).all():
-        raise InputError("images with values that are not finite real numbers", REMEDY)
+    """(n, C, H, W), in memory; InputError where a value is not a finite real number below LARGEST."""
+    array = np.asarray(images) if isinstance(images, np.ndarray) else _array(images)
+    if array.dtype.kind not in "buif" or not float(np.abs(array).max(initial=0)) < LARGEST:
+        raise InputError(f"images with values that are not finite real numbers below {LARGEST:g}", REMEDY)
     return array[:, None] if array.ndim == 3 else array
+
+
+def _array(images: "Tensor") -> NDArray[Any]:
+    """Floats of any type in float64: NumPy has fewer types than torch."""
+    found: NDArray[Any] = (images.double() if images.is_floating_point() else images).detach().cpu().numpy()
+    return found
 
 
 def _pooled(images: NDArray[Any], pool: int) -> Reals:
@@ -194,10 +201,14 @@ def _slices(start: int, stop: int, step: int) -> Iterator[slice]:
 
 
 def _product_type() -> "torch.dtype":
-    """float32, unless it is set to keep fewer digits than it has."""
+    """float32, unless it is set to keep fewer digits than it has, for all devices or (then torch refuses to give one answer) for some."""
     import torch
 
-    return torch.float32 if torch.get_float32_matmul_precision() == "highest" else torch.float64
+    try:
+        whole = torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:
+        whole = False
+    return torch.float32 if whole else torch.float64
 
 
 def _rounding(size: int) -> float:

@@ -5,6 +5,7 @@ the rows: they are made again whenever the file is read, and compared.
 """
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -23,6 +24,7 @@ Rows: TypeAlias = NDArray[np.int64]
 HASHES = ("sha256", "files_sha256", "labels_sha256")
 VERSION = 1
 AGAIN = "make it again with `twinsplit data split`"
+ELSEWHERE = "choose another --out, or remove it"
 
 
 @final
@@ -35,8 +37,8 @@ class ControlledSplit:
     groups: Groups
 
     def describe(self, data: ImageData) -> dict[str, Any]:
-        """All that the manifest says."""
-        found = {
+        """All that the manifest says; its last line is a hash of the others."""
+        found: dict[str, Any] = {
             "kind": "split",
             "version": VERSION,
             "data": {"images": len(data)} | {name: data.description[name] for name in HASHES},
@@ -46,7 +48,7 @@ class ControlledSplit:
         }
         if isinstance(self.rule, Ladder):
             found["rungs"] = [{"images": n, "rows_sha256": [rows_sha256(rows[:n]) for rows in self.groups]} for n in self.rule.sizes]
-        return found
+        return found | {"sha256": fingerprint(json.dumps(found, sort_keys=True).encode())}
 
 
 def rows_sha256(rows: Rows) -> str:
@@ -63,9 +65,21 @@ def make_split(data: ImageData, rule: Controlled, duplicates: DuplicateList | No
 def write_split(path: Path, split: ControlledSplit, data: ImageData) -> None:
     """The manifest; another file in its place is refused."""
     found = split.describe(data)
-    if path.exists() and (not path.is_file() or _read(path) != found):
-        raise InputError(f"{path} exists and holds something else", "choose another --out, or remove it")
+    if path.exists() and _standing(path) != found:
+        raise InputError(f"{path} exists and holds something else", ELSEWHERE)
     write_json(path, found)
+
+
+def check_place(path: Path, rule: Controlled) -> None:
+    """InputError where `write_split` would refuse every split by this rule: known before the duplicates are sought, which takes minutes."""
+    if path.exists() and _standing(path).get("split") != rule.to_json():
+        raise InputError(f"{path} exists and holds something else", ELSEWHERE)
+
+
+def _standing(path: Path) -> dict[str, Any]:
+    """What is in a manifest's place; empty where that is no manifest."""
+    found = _read(path) if path.is_file() else None
+    return found if isinstance(found, dict) else {}
 
 
 def load_split(path: Path, data: ImageData) -> ControlledSplit:
