@@ -15,7 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from simulated_curves import PHASE, WITHOUT_PHASE, Drawn, HierarchicalWorld, population_truth, simulate
+from simulated_curves import PHASE, WITHOUT_PHASE, Drawn, World, population_truth, simulate
 from twinsplit.onset import Onset, Turn, find_onset
 
 MEMBERS = (2, 3, 4, 6)
@@ -30,7 +30,7 @@ class Setting:
     sequences: int
     repeats: int
 
-    def run(self, world: HierarchicalWorld, members: int) -> list[tuple[Drawn, Onset]]:
+    def run(self, world: World, members: int) -> list[tuple[Drawn, Onset]]:
         """Simulate and decide, `repeats` times."""
         drawn = [simulate(world, members, self.sequences, FIRST_SEED + s) for s in range(self.repeats)]
         return [(d, find_onset(d.curves, draws=self.draws, seed=s)) for s, d in enumerate(drawn)]

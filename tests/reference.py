@@ -38,6 +38,13 @@ def ddpm_small() -> dict[str, np.ndarray]:
         return dict(file)
 
 
+@cache
+def dedup_small() -> dict[str, np.ndarray]:
+    """Ten of the `dedup_images` of reference/images.npz: rows, images, which are kept, and the correlations of rows 0, 2 and 5 with all."""
+    with np.load(TESTS / "fixtures" / "dedup_small.npz") as file:
+        return dict(file)
+
+
 def shared(name: str) -> dict[str, np.ndarray]:
     """All arrays of a file in ../shared/reference; where the folder is absent the test is skipped and says so."""
     if not SHARED.is_dir():

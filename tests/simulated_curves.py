@@ -18,7 +18,7 @@ FINE = np.linspace(np.log(20.0), np.log(5000.0), 4001)
 
 
 @dataclass(frozen=True)
-class HierarchicalWorld:
+class World:
     """The population that members are drawn from.
 
     divergence_turn, loss_turn: steps, None for a curve that never turns; flat: both curves are constant. The standard deviations are over
@@ -62,7 +62,7 @@ class Drawn:
     loss_minimum: float | None
 
 
-def draw_members(world: HierarchicalWorld, count: int, rng: np.random.Generator) -> Members:
+def draw_members(world: World, count: int, rng: np.random.Generator) -> Members:
     """Members of the world; in a world where the curves turn together a member has one turning step for both."""
     early = rng.normal(0.0, 1.0, count)
     late = early if world.together else rng.normal(0.0, 1.0, count)
@@ -86,7 +86,7 @@ def saturated(height: Array, u: Array, top: float) -> Array:
     return np.where(u < 0, top * -np.expm1(-height / top), height)
 
 
-def true_divergence(world: HierarchicalWorld, x: Array, turn: Array, level: Array, rate: Array) -> Array:
+def true_divergence(world: World, x: Array, turn: Array, level: Array, rate: Array) -> Array:
     """Noiseless nats (len(x), P) at log step x: small at the start, a peak near 1.1, 0.42 at the turn, 0.58 a factor 4.5 later."""
     if world.flat:
         return 0.42 * np.exp(np.broadcast_to(level, (len(x), len(level))))
@@ -97,7 +97,7 @@ def true_divergence(world: HierarchicalWorld, x: Array, turn: Array, level: Arra
     return ramp * 0.42 * np.exp(level + saturated(0.13 * valley(u, 1.4, 1.2 * rate), u, 1.6))
 
 
-def true_loss(world: HierarchicalWorld, x: Array, turn: Array, level: Array) -> Array:
+def true_loss(world: World, x: Array, turn: Array, level: Array) -> Array:
     """Noiseless nats (len(x), K): from about 1.79 down to 1.318, then overfitting."""
     if world.flat:
         return np.broadcast_to(1.32 + level, (len(x), len(level)))
@@ -113,26 +113,26 @@ def lowest(x: Array, curve: Array, turns: float | None) -> float | None:
     return None if turns is None else float(np.exp(x[late][np.argmin(curve[late])]))
 
 
-def noiseless(world: HierarchicalWorld, members: Members, x: Array, pairs: NDArray[np.intp]) -> tuple[Array, Array]:
+def noiseless(world: World, members: Members, x: Array, pairs: NDArray[np.intp]) -> tuple[Array, Array]:
     """(len(x), P) divergences and (len(x), K) losses without optimiser or sequence noise."""
     i, j = pairs.T
     mean = [(v[i] + v[j]) / 2 for v in (members.divergence_turn, members.level, members.rate)]
     return true_divergence(world, x, *mean), true_loss(world, x, members.loss_turn, members.loss_level)
 
 
-def truth(world: HierarchicalWorld, members: Members, pairs: NDArray[np.intp]) -> tuple[float | None, float | None]:
+def truth(world: World, members: Members, pairs: NDArray[np.intp]) -> tuple[float | None, float | None]:
     """The turning steps of the mean noiseless curves of these members."""
     divergence, loss = noiseless(world, members, FINE, pairs)
     return lowest(FINE, divergence.mean(1), world.divergence_turn), lowest(FINE, loss.mean(1), world.loss_turn)
 
 
-def population_truth(world: HierarchicalWorld) -> tuple[float | None, float | None]:
+def population_truth(world: World) -> tuple[float | None, float | None]:
     """The turning steps of the mean over 2,000 members."""
     members = draw_members(world, 2000, np.random.default_rng(0))
     return truth(world, members, np.arange(2000).reshape(-1, 2))
 
 
-def per_sequence(world: HierarchicalWorld, divergence: Array, loss: Array, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
+def per_sequence(world: World, divergence: Array, loss: Array, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Spread (S, P) and (S, K) over `count` sequences with mean-one factors that drift slowly along training."""
     clock = np.linspace(-1.0, 1.0, len(divergence))[:, None]
     easy, drift = rng.normal(size=(2, count))
@@ -142,7 +142,7 @@ def per_sequence(world: HierarchicalWorld, divergence: Array, loss: Array, count
     return divergence[:, :, None] * factor[:, None, :], loss[:, :, None] + shift[:, None, :]
 
 
-def simulate(world: HierarchicalWorld, members: int, sequences: int, seed: int) -> Drawn:
+def simulate(world: World, members: int, sequences: int, seed: int) -> Drawn:
     """One experiment: K members on K splits, all pairs, the same held-out sequences at every checkpoint."""
     rng = np.random.default_rng(seed)
     drawn = draw_members(world, members, rng)
@@ -156,10 +156,10 @@ def simulate(world: HierarchicalWorld, members: int, sequences: int, seed: int) 
     return Drawn(Curves(world.steps, of_pairs, pairs, of_members), *truth(world, drawn, pairs))
 
 
-PHASE = HierarchicalWorld()
+PHASE = World()
 WITHOUT_PHASE = {
-    "together": HierarchicalWorld(divergence_turn=900.0, loss_turn=900.0, together=True),
-    "both falling": HierarchicalWorld(divergence_turn=None, loss_turn=None),
-    "only the loss turns": HierarchicalWorld(divergence_turn=None, loss_turn=1500.0),
+    "together": World(divergence_turn=900.0, loss_turn=900.0, together=True),
+    "both falling": World(divergence_turn=None, loss_turn=None),
+    "only the loss turns": World(divergence_turn=None, loss_turn=1500.0),
     "plateau": replace(PHASE, flat=True),
 }

@@ -37,7 +37,8 @@ ALLOWED = {
     "doctor": {"environment", "kernels", "workers"},
     "verbs": {"data", "experiments", "imports", "report", "recipes", "store", "workers", "cli", "data_cli"},
     "data_verbs": {"data", "data_cli", "store", "workers"},
-    "data_cli": {"verbs", "data_verbs"},
+    "split_verbs": {"data", "data_cli"},
+    "data_cli": {"verbs", "data_verbs", "split_verbs"},
     "cli": {"verbs", "doctor", "data_cli"},
 }  # fmt: skip
 

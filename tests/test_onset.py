@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulated_curves import PHASE, WITHOUT_PHASE, Drawn, HierarchicalWorld, simulate
+from simulated_curves import PHASE, WITHOUT_PHASE, Drawn, World, simulate
 from twinsplit.errors import InputError
 from twinsplit.onset import Curves, Onset, find_onset, usable_from
 
@@ -21,7 +21,7 @@ REPEATS = 200
 FALSE_ALARMS = 0.05
 
 
-def decide(world: HierarchicalWorld, members: int, seed: int) -> tuple[Drawn, Onset]:
+def decide(world: World, members: int, seed: int) -> tuple[Drawn, Onset]:
     drawn = simulate(world, members, SEQUENCES, seed)
     return drawn, find_onset(drawn.curves, draws=DRAWS, seed=seed)
 

@@ -1,6 +1,9 @@
+from .data.controlled import ByAttribute, ByIdentity, Ladder
+from .data.duplicates import near_duplicates
 from .data.grammar import TreeGrammar
 from .data.images import ImageData, load_images
 from .data.normalisation import Normalisation
+from .data.split_manifests import ControlledSplit, load_split, make_split, write_split
 from .data.splits import Splits, consecutive_splits, disjoint_splits
 from .diffusion.denoiser import Categorical, Denoiser, Gaussian, Posterior
 from .diffusion.sampler import DDIM, Ancestral, PublishedAncestral, Sampler
@@ -31,8 +34,11 @@ from .training.shard import Task
 
 __all__ = [
     "Ancestral",
+    "ByAttribute",
+    "ByIdentity",
     "Categorical",
     "Checkpoint",
+    "ControlledSplit",
     "Curves",
     "DDIM",
     "Denoiser",
@@ -44,6 +50,7 @@ __all__ = [
     "ImageData",
     "IndependentLeaves",
     "InputError",
+    "Ladder",
     "LocalFeatures",
     "Member",
     "MemorizedFraction",
@@ -76,8 +83,11 @@ __all__ = [
     "load_ensemble",
     "load_features",
     "load_images",
+    "load_split",
+    "make_split",
     "mean_squared_difference",
     "memorized_fraction",
+    "near_duplicates",
     "nearest_hamming",
     "nearest_neighbour_divergence",
     "nearest_neighbour_two_sample",
@@ -86,4 +96,5 @@ __all__ = [
     "token_loss",
     "train",
     "uturn",
+    "write_split",
 ]

@@ -237,6 +237,25 @@ class Claims:
 
 @final
 @dataclass(frozen=True)
+class Export:
+    """Write one network of a run on images in diffusers' own layout (`save_pretrained`), with the normalisation it needs beside it."""
+
+    path: RunFolder
+    out: Path
+    """the folder to write: unet/, scheduler/, normalisation.json"""
+    member: int = 0
+    """which network, in storage order from 0"""
+    step: int | None = None
+    """which checkpoint; without it, the last one"""
+
+    def run(self) -> None:
+        from twinsplit.verbs import export
+
+        export(self)
+
+
+@final
+@dataclass(frozen=True)
 class Doctor:
     """What works on this machine, and what to install."""
 
@@ -262,6 +281,7 @@ class Command:
         | Annotated[Report, subcommand("report")]
         | Annotated[Figure, subcommand("figure")]
         | Annotated[Claims, subcommand("claims")]
+        | Annotated[Export, subcommand("export")]
         | Annotated[Doctor, subcommand("doctor")]
     ) = field(metadata={})
 

@@ -12,6 +12,9 @@ Out = Annotated[Path, arg(help="the data folder to write; the same command goes 
 Workers = Annotated[int, arg(help="decoding processes; 0 takes one per core, and the bytes are the same for any number")]
 LeaveOut = Annotated[bool, arg(help="go on without the files that cannot be used; they stay listed in OUT/problems.json")]
 Size = Annotated[int, arg(help="pixels a side")]
+Prepared = Positional[Annotated[Path, arg(metavar="FOLDER", help="a folder of images that `twinsplit data` wrote")]]
+Threshold = Annotated[float, arg(help="correlation in absolute value above which the later of two images is a duplicate")]
+Device = Annotated[str, arg(help="where duplicates are sought, cpu or cuda; the answer is the same")]
 ColourOption = Annotated[Colour, arg(help="grey (luma), mean (of red, green and blue) or rgb")]
 
 
@@ -160,6 +163,49 @@ class DataFaces:
 
 @final
 @dataclass(frozen=True)
+class DataDuplicates:
+    """List the images that nearly repeat an earlier one: correlation above the threshold, either sign. The folder is not altered."""
+
+    folder: Prepared
+    out: Annotated[Path | None, arg(help="the list to write (default: FOLDER-duplicates.json, beside the folder)")] = None
+    threshold: Threshold = 0.95
+    device: Device = "cpu"
+
+    def run(self) -> None:
+        from twinsplit.split_verbs import data_duplicates
+
+        data_duplicates(self)
+
+
+@final
+@dataclass(frozen=True)
+class DataSplit:
+    """Split images in two groups, by one of --attribute, --identities and --ladder, into a manifest for a recipe's data.manifest."""
+
+    folder: Prepared
+    out: Path
+    """the manifest (JSON) to write"""
+    attribute: str = ""
+    """attributes joined by &, each perhaps after !: the images that this is true of, and as many of the others"""
+    identities: Annotated[bool, arg(help="no identity in both groups, and groups of nearly equal size")] = False
+    ladder: Annotated[str, arg(metavar="N,N,...", help="the first N and the last N images, for each N, nested")] = ""
+    seed: int = 0
+    """of the drawn orders (--attribute, --identities)"""
+    duplicates: Annotated[
+        Path | None,
+        arg(help="a list of `data duplicates` to take out first (default, as published: none for --attribute, else sought now)"),
+    ] = None
+    threshold: Threshold = 0.95
+    device: Device = "cpu"
+
+    def run(self) -> None:
+        from twinsplit.split_verbs import data_split
+
+        data_split(self)
+
+
+@final
+@dataclass(frozen=True)
 class DataCheck:
     """Verify a data folder, of sequences or of images, against its fingerprint."""
 
@@ -185,6 +231,8 @@ class Data:
         | Annotated[DataFolder, subcommand("folder")]
         | Annotated[DataArrays, subcommand("arrays")]
         | Annotated[DataHub, subcommand("hub")]
+        | Annotated[DataDuplicates, subcommand("duplicates")]
+        | Annotated[DataSplit, subcommand("split")]
         | Annotated[DataCheck, subcommand("check")]
     )
 

@@ -196,3 +196,10 @@ def report(path: Path) -> Path:
     from twinsplit.report.write import write_report
 
     return write_report(Run.open(path))
+
+
+def export(asked: "cli.Export") -> None:
+    """One network for diffusers."""
+    from twinsplit.experiments.images.export import export_network
+
+    print(export_network(Run.open(asked.path), asked.member, asked.step, asked.out))

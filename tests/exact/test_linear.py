@@ -8,7 +8,7 @@ from gtv_reference import full, small
 from twinsplit.diffusion.continuous import VariancePreserving
 from twinsplit.errors import InputError
 from twinsplit.exact import products
-from twinsplit.exact.draws import HierarchicalWorld, NoisyDraws, draw, redraw_targets
+from twinsplit.exact.draws import NoisyDraws, World, draw, redraw_targets
 from twinsplit.exact.features import AxisFeatures, FourierModes, GaussianBumps, ProductFeatures, same_axes
 from twinsplit.exact.linear import LinearDenoiser, fit, fit_dual, fit_primal
 from twinsplit.exact.point_masses import PointMasses
@@ -21,7 +21,7 @@ MODELS = torch.arange(3)
 
 def world(D: int, kind: type[GaussianBumps] | type[FourierModes], count: int, P: int) -> tuple[ProductFeatures, NoisyDraws]:
     points = Noise(1, "points").normal(0, torch.arange(4), (D,))
-    return same_axes(kind, D, count, 1.5, SPAN), draw(HierarchicalWorld(points, PROCESS, SPAN), Noise(0, "draws"), MODELS, P)
+    return same_axes(kind, D, count, 1.5, SPAN), draw(World(points, PROCESS, SPAN), Noise(0, "draws"), MODELS, P)
 
 
 @pytest.mark.parametrize("array", [small, full])
@@ -62,7 +62,7 @@ def test_the_solvers_agree() -> None:
 def test_a_model_does_not_depend_on_its_company() -> None:
     features, draws = world(1, GaussianBumps, 8, 40)
     points = Noise(1, "points").normal(0, torch.arange(4), (1,))
-    alone = draw(HierarchicalWorld(points, PROCESS, SPAN), Noise(0, "draws"), MODELS[1:2], 40)
+    alone = draw(World(points, PROCESS, SPAN), Noise(0, "draws"), MODELS[1:2], 40)
     assert torch.equal(alone.x_t[0], draws.x_t[1])
     together, single = fit(features, PROCESS, draws, 0.1), fit(features, PROCESS, alone, 0.1)
     torch.testing.assert_close(together.member(1).weights, single.weights[0], rtol=1e-11, atol=1e-11)
@@ -70,14 +70,14 @@ def test_a_model_does_not_depend_on_its_company() -> None:
 
 def test_smaller_training_sets_are_the_beginnings_of_larger_ones() -> None:
     points = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
-    large, little = (draw(HierarchicalWorld(points, PROCESS, SPAN), Noise(0, "n"), MODELS, P) for P in (64, 16))
+    large, little = (draw(World(points, PROCESS, SPAN), Noise(0, "n"), MODELS, P) for P in (64, 16))
     assert torch.equal(large.first(16).x_t, little.x_t)
     assert torch.equal(large.first(16).t, little.t)
 
 
 def test_draws_have_the_laws_they_claim() -> None:
     points = torch.tensor([[-1.0, 2.0], [3.0, 0.0]], dtype=torch.float64)
-    draws = draw(HierarchicalWorld(points, PROCESS, SPAN), Noise(0, "law"), torch.arange(20), 5000)
+    draws = draw(World(points, PROCESS, SPAN), Noise(0, "law"), torch.arange(20), 5000)
     eps = (draws.x_t - PROCESS.signal(draws.t)[..., None] * draws.x_0) / PROCESS.variance(draws.t).sqrt()[..., None]
     n = draws.t.numel()
     assert abs(eps.mean()) < 5 / n**0.5

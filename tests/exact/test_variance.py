@@ -5,7 +5,7 @@ import torch
 
 from twinsplit.diffusion.continuous import VariancePreserving
 from twinsplit.errors import InputError
-from twinsplit.exact.draws import HierarchicalWorld, draw
+from twinsplit.exact.draws import World, draw
 from twinsplit.exact.features import FourierModes, GaussianBumps, same_axes
 from twinsplit.exact.linear import fit
 from twinsplit.exact.population import Population
@@ -28,7 +28,7 @@ PLANE = torch.tensor([[-1.0, 0.2], [0.5, 0.9], [0.7, -0.6]], dtype=torch.float64
 
 
 def population(D: int, kind: type[GaussianBumps] | type[FourierModes] = GaussianBumps, count: int = 6) -> Population:
-    world = HierarchicalWorld(LINE if D == 1 else PLANE, VariancePreserving(), (0.05, 1.0))
+    world = World(LINE if D == 1 else PLANE, VariancePreserving(), (0.05, 1.0))
     return Population(same_axes(kind, D, count, 1.5, world.span), world, 48, 64 if D == 1 else 48)
 
 

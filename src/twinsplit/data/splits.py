@@ -7,6 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from twinsplit.data.duplicates import near_duplicates as near_duplicates
 from twinsplit.errors import InputError
 
 Rows = NDArray[np.int64]

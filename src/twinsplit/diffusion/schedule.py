@@ -1,5 +1,6 @@
 """Noise schedules: x_t = signal(t) x_0 + sigma(t) eps, for t in 0..T with alpha_bar[0] = 1."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import final
 
@@ -15,9 +16,49 @@ def expand_like(value: Tensor, x: Tensor) -> Tensor:
     return value.reshape(value.shape + (1,) * (x.ndim - value.ndim)) if value.ndim else value
 
 
+def entries(values: Tensor, t: int | Tensor) -> Tensor:
+    """Entries t of values (T + 1,), in the shape of t; t outside 0..T is refused."""
+    t = torch.as_tensor(t)
+    if t.numel() and (int(t.min()) < 0 or int(t.max()) >= len(values)):
+        raise InputError(f"time {int(t.min())}..{int(t.max())} lies outside 0..{len(values) - 1}", "choose times of this schedule")
+    return values.to(t.device)[t]
+
+
+@dataclass(frozen=True, eq=False)
+class Noising(ABC):
+    """A discrete noising process: x_t = signal(t) x_0 + sigma(t) eps for t in 0..T, with nothing hidden at t = 0."""
+
+    @property
+    @abstractmethod
+    def T(self) -> int:
+        """The last time."""
+
+    @abstractmethod
+    def scales(self, t: int | Tensor) -> tuple[Tensor, Tensor]:
+        """(signal, sigma) at t, float64, in the shape of t; t outside 0..T is refused."""
+
+    @abstractmethod
+    def reverse(self, x_t: Tensor, x_0: Tensor, t: int | Tensor, s: int | Tensor) -> tuple[Tensor, Tensor]:
+        """Mean (like x_t) and variance (like t, float64) of x_s given x_t and x_0, for 0 <= s < t."""
+
+    def noised(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
+        """x_t (n, ...) from x_0 and eps of one shape; t an int or (n,)."""
+        signal, sigma = self.scales(t)
+        return expand_like(signal, x_0) * x_0 + expand_like(sigma, x_0) * eps
+
+    def noise_prediction(self, x_t: Tensor, mean: Tensor, t: int | Tensor) -> Tensor:
+        """E[eps | x_t] = (x_t - signal mean) / sigma, like x_t, from the posterior mean of x_0 (both (n, ...)); t in 1..T."""
+        signal, sigma = (expand_like(v, x_t) for v in self.scales(t))
+        return (x_t - signal * mean) / sigma
+
+    def score(self, x_t: Tensor, mean: Tensor, t: int | Tensor) -> Tensor:
+        """grad log p(x_t) = (signal mean - x_t) / sigma^2, like x_t (Tweedie's formula); t in 1..T."""
+        return -self.noise_prediction(x_t, mean, t) / expand_like(self.scales(t)[1], x_t)
+
+
 @final
 @dataclass(frozen=True, eq=False)
-class Schedule:
+class Schedule(Noising):
     """A variance-preserving discrete schedule.
 
     alpha_bar: (T + 1,) float64, strictly decreasing, alpha_bar[0] = 1. Times are integers 0..T, so "the step before the first"
@@ -69,20 +110,12 @@ class Schedule:
 
     def at(self, t: int | Tensor) -> Tensor:
         """alpha_bar at t, float64, in the shape of t; t outside 0..T is refused."""
-        t = torch.as_tensor(t)
-        if t.numel() and (int(t.min()) < 0 or int(t.max()) > self.T):
-            raise InputError(f"time {int(t.min())}..{int(t.max())} lies outside 0..{self.T}", "choose times of this schedule")
-        return self.alpha_bar.to(t.device)[t]
+        return entries(self.alpha_bar, t)
 
     def scales(self, t: int | Tensor) -> tuple[Tensor, Tensor]:
         """(signal, sigma) = (sqrt(alpha_bar), sqrt(1 - alpha_bar)) at t, float64."""
         alpha_bar = self.at(t)
         return alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt()
-
-    def noised(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
-        """x_t (n, ...) from x_0 and eps of one shape; t an int or (n,)."""
-        signal, sigma = self.scales(t)
-        return expand_like(signal, x_0) * x_0 + expand_like(sigma, x_0) * eps
 
     def reverse(self, x_t: Tensor, x_0: Tensor, t: int | Tensor, s: int | Tensor) -> tuple[Tensor, Tensor]:
         """Mean (like x_t) and variance (like t, float64) of x_s given x_t and x_0, for 0 <= s < t.
@@ -95,12 +128,3 @@ class Schedule:
         from_x_t = ratio.sqrt() * (1.0 - ab_s) / (1.0 - ab_t)
         mean = expand_like(from_x_0, x_t) * x_0 + expand_like(from_x_t, x_t) * x_t
         return mean, (1.0 - ratio) * (1.0 - ab_s) / (1.0 - ab_t)
-
-    def noise_prediction(self, x_t: Tensor, mean: Tensor, t: int | Tensor) -> Tensor:
-        """E[eps | x_t] = (x_t - signal mean) / sigma, like x_t, from the posterior mean of x_0 (both (n, ...)); t in 1..T."""
-        signal, sigma = (expand_like(v, x_t) for v in self.scales(t))
-        return (x_t - signal * mean) / sigma
-
-    def score(self, x_t: Tensor, mean: Tensor, t: int | Tensor) -> Tensor:
-        """grad log p(x_t) = (signal mean - x_t) / sigma^2, like x_t (Tweedie's formula); t in 1..T."""
-        return -self.noise_prediction(x_t, mean, t) / expand_like(self.scales(t)[1], x_t)

@@ -39,7 +39,7 @@ class NoisyDraws:
 
 @final
 @dataclass(frozen=True, eq=False)
-class HierarchicalWorld:
+class World:
     """What samples are drawn from: x_0 uniform on points (M, D), t uniform on `span`, x_t noised by `process`."""
 
     points: Tensor
@@ -52,7 +52,7 @@ class HierarchicalWorld:
         return PointMasses(self.points, self.process)
 
 
-def draw(world: HierarchicalWorld, noise: Noise, models: Tensor, P: int) -> NoisyDraws:
+def draw(world: World, noise: Noise, models: Tensor, P: int) -> NoisyDraws:
     """P samples of the world for each model.
 
     models: (K,) int64, names of the models; a model's samples do not depend on which others are drawn with it.

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twinsplit.exact.draws import HierarchicalWorld
+from twinsplit.exact.draws import World
 from twinsplit.exact.features import ProductFeatures, outer
 
 EARLY = 0.03  # below this time nodes are spread evenly, above it evenly in log t
@@ -51,7 +51,7 @@ class Population:
     """
 
     features: ProductFeatures
-    world: HierarchicalWorld
+    world: World
     times: int = 96
     nodes: int = 128
 

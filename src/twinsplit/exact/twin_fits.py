@@ -17,7 +17,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from twinsplit.exact.draws import HierarchicalWorld, redraw_targets
+from twinsplit.exact.draws import World, redraw_targets
 from twinsplit.exact.features import ProductFeatures
 from twinsplit.exact.population import Population
 from twinsplit.noise import Noise
@@ -28,7 +28,7 @@ from twinsplit.noise import Noise
 class TwinWorld:
     """Noised inputs x_t (P, D), t (P,) of a world, features, ridge, and the spread of the starting weights."""
 
-    world: HierarchicalWorld
+    world: World
     features: ProductFeatures
     x_t: Tensor
     t: Tensor

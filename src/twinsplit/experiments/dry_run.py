@@ -14,7 +14,7 @@ from twinsplit.experiments.pipeline import disk_needed
 from twinsplit.experiments.world import World
 from twinsplit.networks.flops import forward_flops, training_flops
 from twinsplit.recipes import RunRecipe
-from twinsplit.training.batches import steps_per_epoch
+from twinsplit.training.batches import epoch_size, steps_per_epoch
 from twinsplit.training.ensemble import Ensemble
 from twinsplit.training.loop import deal
 from twinsplit.training.shard import Shard, Stepper, advance
@@ -29,7 +29,7 @@ MOST_STEPS = 200
 
 
 def sequences_seen(steps: int, n: int, batch: int) -> int:
-    """Training sequences of one member, partial batches counted as they are."""
+    """Training sequences of one member, partial batches counted as they are; n: samples in an epoch."""
     epochs, rest = divmod(steps, steps_per_epoch(n, batch))
     return epochs * n + rest * min(batch, n)
 
@@ -51,7 +51,8 @@ class Costs:
 def costs_of(world: World) -> Costs:
     """Of a whole run."""
     recipe, network, members = world.recipe, world.network, len(world.members)
-    n, training, measuring = recipe.shares.split_size, recipe.training, recipe.repeats
+    training, measuring = recipe.training, recipe.repeats
+    n = epoch_size(training, recipe.shares.split_size)
     seen = sequences_seen(training.steps, n, training.batch)
     evaluations = members * len(recipe.checkpoint_steps()) * measuring.generated * min(measuring.sampling_steps, world.schedule.T)
     return Costs(
@@ -113,7 +114,7 @@ def speed_of(world: World, crew: Crew, device: str = "cpu") -> Speed:
     memory = memory_needed(world, kept_bytes(shards[0]) * len(shards), at_once)
     speed = Speed(device, tuple(crew.map(pace_of, shards)), full_batch(shards[0]), at_once, 0.0, memory)
     training, rounds = world.recipe.training, math.ceil(len(world.members) / at_once)
-    full_steps = sequences_seen(training.steps, world.recipe.shares.split_size, training.batch) / speed.batch
+    full_steps = sequences_seen(training.steps, epoch_size(training, world.recipe.shares.split_size), training.batch) / speed.batch
     return replace(speed, hours=rounds * full_steps * speed.seconds / 3600)
 
 
@@ -129,7 +130,7 @@ def _shards(world: World, members: int, device: str) -> list[Shard]:
 
 def full_batch(shard: Shard) -> int:
     """Sequences of a member's step: a split smaller than the batch is one batch."""
-    return min(shard.task.training.batch, shard.samples.shape[1])
+    return min(shard.task.training.batch, epoch_size(shard.task.training, shard.samples.shape[1]))
 
 
 def with_rows(shard: Shard, rows: int) -> Shard:
@@ -189,7 +190,7 @@ def memory_needed(world: World, kept: int, at_once: int) -> int:
     checkpoint is written; per member being stepped: gradient and what the backward pass needs (`kept`, for all of them); the splits twice,
     and all the data once. Python and PyTorch themselves come on top, about 0.3 GiB a process.
     """
-    stack = 4 * world.network.parameter_count()
+    stack = 4 * world.network.size_in_numbers()
     samples = 2 * world.split_samples().untyped_storage().nbytes()
     return 9 * stack * len(world.members) + stack * at_once + kept + samples + world.data_bytes
 

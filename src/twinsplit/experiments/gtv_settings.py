@@ -11,7 +11,7 @@ from torch import Tensor
 from twinsplit.diffusion.continuous import VariancePreserving
 from twinsplit.diffusion.flow import Euler
 from twinsplit.errors import InputError
-from twinsplit.exact.draws import HierarchicalWorld
+from twinsplit.exact.draws import World
 from twinsplit.exact.features import FourierModes, GaussianBumps, ProductFeatures, same_axes
 from twinsplit.measures.histograms import Grid
 
@@ -48,7 +48,7 @@ def circle(rotation: float) -> Tensor:
 class Setting:
     """One condition: a world, the features fitted to it, the flow that samples, the histogram, and P."""
 
-    world: HierarchicalWorld
+    world: World
     features: ProductFeatures
     flow: Euler
     grid: Grid
@@ -61,7 +61,7 @@ def condition(data: Tensor, kind: Kind, count: int, eps: float, P: int, grid: Gr
     process = VariancePreserving()
     features = same_axes(AXES[kind], data.shape[1], count, HALF, (eps, 1.0))
     flow = Euler(process, tuple(process.times(eps, 1.0, STEPS).tolist()))
-    return Setting(HierarchicalWorld(data, process, (eps, 1.0)), features, flow, grid, P)
+    return Setting(World(data, process, (eps, 1.0)), features, flow, grid, P)
 
 
 @final

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from twinsplit.diffusion.continuous import VariancePreserving
-from twinsplit.exact.draws import HierarchicalWorld, draw
+from twinsplit.exact.draws import World, draw
 from twinsplit.exact.features import GaussianBumps, same_axes
 from twinsplit.exact.population import Population
 from twinsplit.exact.twin_fits import Examination, TwinWorld
@@ -42,9 +42,9 @@ class Calibration:
         """(S,) training times, in units of the inverse learning rate."""
         return torch.from_numpy(np.geomspace(self.first, self.last, self.checkpoints))
 
-    def world(self) -> HierarchicalWorld:
+    def world(self) -> World:
         """Three points on a line, as in gtv2."""
-        return HierarchicalWorld(points([(-1,), (0,), (1,)]), VariancePreserving(), (self.eps, 1.0))
+        return World(points([(-1,), (0,), (1,)]), VariancePreserving(), (self.eps, 1.0))
 
     def twins(self, noise: Noise) -> TwinWorld:
         """The inputs that all twins share; their starts and targets are their own."""

@@ -13,7 +13,7 @@ from twinsplit.report.model import Series
 from twinsplit.report.sheets import Dash, Line, Mark
 from twinsplit.report.stored import FEWEST, LEVEL, Label, Table, member_series, pair_series
 from twinsplit.store import Run
-from twinsplit.training.batches import steps_per_epoch
+from twinsplit.training.batches import epoch_size, steps_per_epoch
 
 Floats = NDArray[np.float64]
 EPOCH = "epoch (passes over the split)"
@@ -24,8 +24,10 @@ OVER_PAIRS = f"Bands of pairs: {LEVEL:.0%} interval, leaving out one split with 
 
 def epochs(run: Run[Any], steps: Floats) -> Floats:
     """Passes over a split after so many steps."""
-    per_epoch: Floats = np.asarray(steps, dtype=np.float64) / steps_per_epoch(run.recipe.data.split_size, run.recipe.training.batch)
-    return per_epoch
+    training = run.recipe.training
+    size = epoch_size(training, run.recipe.data.split_size)
+    passed: Floats = np.asarray(steps, dtype=np.float64) / steps_per_epoch(size, training.batch)
+    return passed
 
 
 def line(run: Run[Any], series: Series, colour: str, dash: Dash = "solid") -> Line:

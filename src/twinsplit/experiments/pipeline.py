@@ -78,7 +78,7 @@ def resume(path: Path, crew: Crew) -> Session[Any]:
 def disk_needed(world: World) -> int:
     """Bytes of a whole run, roughly: every checkpoint, two resume points, one being written."""
     recipe = world.recipe
-    stack = 4 * world.network.parameter_count() * len(recipe.members)
+    stack = 4 * world.network.size_in_numbers() * len(recipe.members)
     kinds = 2 if recipe.training.ema_decay else 1
     return stack * (kinds * len(recipe.checkpoint_steps()) + 3 * (kinds + 2)) + (16 << 20)
 

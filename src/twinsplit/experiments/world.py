@@ -8,7 +8,8 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from twinsplit.diffusion.schedule import Schedule
+from twinsplit.diffusion.exploding import VarianceExploding
+from twinsplit.diffusion.schedule import Noising, Schedule
 from twinsplit.networks.network import Network
 from twinsplit.noise import Noise
 from twinsplit.recipes import Diffusion, RunRecipe
@@ -47,7 +48,7 @@ class World(ABC):
     """Rebuilt from the recipe alone."""
 
     recipe: RunRecipe
-    schedule: Schedule
+    schedule: Noising
     network: Network
 
     @property
@@ -120,6 +121,14 @@ class World(ABC):
 
 
 def schedule_of(diffusion: Diffusion) -> Schedule:
-    """The named schedule."""
+    """The named variance-preserving schedule."""
     schedule: Schedule = getattr(Schedule, diffusion.schedule)(diffusion.T)
     return schedule
+
+
+EXPLODING = {"sqrt_sigma": VarianceExploding.published, "uniform_sigma": VarianceExploding.report}
+
+
+def noising_of(diffusion: Diffusion) -> Noising:
+    """The named process, of either kind."""
+    return EXPLODING[diffusion.schedule](diffusion.T) if diffusion.schedule in EXPLODING else schedule_of(diffusion)

@@ -9,6 +9,7 @@ from functools import lru_cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from twinsplit.networks.blind_unet import BlindUNet
 from twinsplit.networks.network import Network
 from twinsplit.networks.transformer import Transformer
 from twinsplit.networks.unet import UNet
@@ -40,7 +41,7 @@ def _input_flops(network: Transformer) -> int:
 @lru_cache(maxsize=8)
 def _counted(network: Network) -> tuple[int, int]:
     """(forward, forward and backward) of one image, by PyTorch's counter on tensors without values."""
-    assert isinstance(network, UNet)
+    assert isinstance(network, UNet | BlindUNet)
     parameters = {name: torch.empty(1, *shape, device="meta", requires_grad=True) for name, shape in network.shapes().items()}
     x_t = torch.empty(1, 1, network.image_channels, network.size, network.size, device="meta")
     with FlopCounterMode(display=False) as counter:

@@ -51,8 +51,20 @@ class Network(ABC):
     def outputs(self, parameters: Parameters, x_t: Tensor, t: Tensor, drop: Drop = keep) -> Tensor:
         """(K, n, ...) outputs of K stacked members for x_t (K, n, ...) at times t (K, n) int64."""
 
+    def state(self) -> frozenset[str]:
+        """Names in `shapes` that no gradient reaches: running statistics, which a step of training sets to what `learning` says."""
+        return frozenset()
+
+    def learning(self, parameters: Parameters, x_t: Tensor, t: Tensor, drop: Drop = keep) -> tuple[Tensor, dict[str, Tensor]]:
+        """`outputs` as in training, and for every name of `state` its value (K, *shape) after this batch, without gradient."""
+        return self.outputs(parameters, x_t, t, drop), {}
+
     def parameter_count(self) -> int:
-        """Number of weights of one member."""
+        """Number of weights of one member; its `state` is not counted."""
+        return sum(_size(shape) for name, shape in self.shapes().items() if name not in self.state())
+
+    def size_in_numbers(self) -> int:
+        """Numbers that one member takes: weights and state."""
         return sum(_size(shape) for shape in self.shapes().values())
 
 

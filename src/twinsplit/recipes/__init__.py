@@ -4,7 +4,7 @@ A recipe is read from TOML or JSON, checked key by key, and written into the run
 machine have equal bits. Sizes that change only speed (workers, chunk sizes) are not part of it.
 """
 
-from twinsplit.recipes.images import DIGITS, DIGITS_SMOKE, ImageMeasuring, ImageRecipe, Images, UNetSizes
+from twinsplit.recipes.images import DIGITS, DIGITS_SMOKE, BlindSizes, ImageMeasuring, ImageRecipe, Images, UNetSizes
 from twinsplit.recipes.parts import Diffusion, RunRecipe, Training, require
 from twinsplit.recipes.reading import IMAGE_PRESETS, PRESETS, PUBLISHED, WORLDS, preset, preset_of, read_recipe, recipe_from
 from twinsplit.recipes.sequences import QUICKSTART, SMOKE, Data, Measuring, Network, Recipe
@@ -18,6 +18,7 @@ __all__ = [
     "QUICKSTART",
     "SMOKE",
     "WORLDS",
+    "BlindSizes",
     "Data",
     "Diffusion",
     "ImageMeasuring",

@@ -15,9 +15,12 @@ class Images:
     """The images and how they are split.
 
     path: a prepared folder (`twinsplit data celeba`, `folder`, `arrays`, `hub`, `digits`); empty for the built-in digits.
+    manifest: a split manifest of that folder (`twinsplit data split`): the two splits are then the first images of its two groups.
     splits: number of disjoint splits; split_size: images in each (n); held_out: images measured on, the last ones that share no content
     with any split.
     order: as listed in the data (published: split i is images [i n, (i+1) n)), or shuffled by the recipe's seed.
+    stride: images from the beginning of a split to that of the next, at least split_size, so that splits of several sizes are nested;
+    0: split_size.
     normalisation: what is taken off a split's images: nothing, the mean level of each channel (published), or the mean image;
     scale: what they are then divided by (1, as published, or more contrast).
     filter: none; pca keeps `components` of all training splits; haar multiplies the details of three scales by `gains` (coarse, medium,
@@ -34,10 +37,15 @@ class Images:
     filter: Literal["none", "pca", "haar"] = "none"
     components: int = 0
     gains: tuple[float, ...] = (1.0, 1.0, 1.0)
+    manifest: str = ""
+    stride: int = 0
 
     def __post_init__(self) -> None:
         require(self.splits >= 2, f"data.splits = {self.splits}", "twins need at least 2 disjoint splits")
         require(min(self.split_size, self.held_out) >= 1, "a data size is below 1", "give positive sizes")
+        grouped = not self.manifest or (self.splits, self.order) == (2, "listed")
+        require(grouped, f"data.splits = {self.splits}, {self.order}, with a manifest", 'give splits = 2 and order = "listed"')
+        require(not self.stride or self.stride >= self.split_size, f"data.stride = {self.stride}", "give at least split_size, or 0")
         require(self.scale > 0, f"data.scale = {self.scale}", "give a positive one")
         require(len(self.gains) == 3, f"data.gains = {list(self.gains)}", "give three: coarse, medium, fine")
         chosen = (self.components > 0) == (self.filter == "pca")
@@ -49,6 +57,7 @@ class Images:
 class UNetSizes:
     """Sizes of the U-Net (see networks.unet.UNet); attention: the levels that have it, 0 the finest."""
 
+    kind: Literal["unet"] = "unet"
     channels: tuple[int, ...] = (32, 64, 128)
     layers_per_block: int = 2
     attention: tuple[int, ...] = (1, 2)
@@ -58,12 +67,24 @@ class UNetSizes:
 
 @final
 @dataclass(frozen=True)
+class BlindSizes:
+    """Sizes of the blind U-Net (see networks.blind_unet.BlindUNet), which is told neither time nor noise level."""
+
+    kind: Literal["blind"] = "blind"
+    width: int = 64
+    blocks: int = 3
+
+
+@final
+@dataclass(frozen=True)
 class ImageMeasuring:
     """What is measured at every checkpoint, always on the same noised images.
 
     time_fraction: the fixed time of the divergence that decides, as t/T; times: those of the similarities ([BG] fig. 2).
     noise_draws: noised copies of each held-out image. train_images: images of each split that are measured on.
-    generated: samples drawn per network; sampling_steps: reverse steps used (of T); sampler: ancestral, or DDIM with eta = 0.
+    generated: samples drawn per network; sampling_steps: reverse steps used (of T); sampler: ancestral, or DDIM with eta = 0; of blind
+    networks ascent, in at most sampling_steps steps, with its first step step_size (h0), the share injected (beta) of noise, and the
+    noise level sigma_end at which it ends.
     """
 
     time_fraction: float = 0.1
@@ -72,7 +93,10 @@ class ImageMeasuring:
     train_images: int = 1_024
     generated: int = 512
     sampling_steps: int = 1_000
-    sampler: Literal["ancestral", "ddim"] = "ancestral"
+    sampler: Literal["ancestral", "ddim", "ascent"] = "ancestral"
+    step_size: float = 0.01
+    injected: float = 0.1
+    sigma_end: float = 0.1
 
     def __post_init__(self) -> None:
         require(0 < self.time_fraction <= 1, f"measuring.time_fraction {self.time_fraction}", "choose one in (0, 1]")
@@ -108,11 +132,14 @@ class ImageRecipe(RunRecipe):
         )
     )
     data: Images = field(default_factory=Images)
-    network: UNetSizes = field(default_factory=UNetSizes)
+    network: UNetSizes | BlindSizes = field(default_factory=UNetSizes)
     measuring: ImageMeasuring = field(default_factory=ImageMeasuring)
     world: Literal["images"] = "images"
 
     def __post_init__(self) -> None:
+        blind = (self.network.kind == "blind", self.diffusion.schedule.endswith("_sigma"), self.measuring.sampler == "ascent")
+        remedy = 'with network.kind = "blind" choose diffusion.schedule = "sqrt_sigma" or "uniform_sigma" and measuring.sampler = "ascent"'
+        require(len(set(blind)) == 1, f"network {self.network.kind}, {self.diffusion.schedule}, {self.measuring.sampler}", remedy)
         require(self.training.loss == "noise", f"training.loss = {self.training.loss!r} with images", 'choose "noise"')
         require(self.training.weighting == "uniform", f"training.weighting = {self.training.weighting!r} with images", 'choose "uniform"')
         last = max(*self.measuring.times, self.training.fixed_time)

@@ -18,9 +18,13 @@ def require(condition: bool, what: str, remedy: str) -> None:
 @final
 @dataclass(frozen=True)
 class Diffusion:
-    """The noising process: T steps of the named schedule."""
+    """The noising process: T steps of the named schedule.
 
-    schedule: Literal["diffusion_lm", "one_minus_sqrt"] = "diffusion_lm"
+    diffusion_lm, one_minus_sqrt: variance preserving. sqrt_sigma, uniform_sigma: noise is only added, up to deviation 1, with sqrt(sigma)
+    or sigma evenly spaced, for blind networks.
+    """
+
+    schedule: Literal["diffusion_lm", "one_minus_sqrt", "sqrt_sigma", "uniform_sigma"] = "diffusion_lm"
     T: int = 500
 
 
@@ -34,8 +38,10 @@ class Training:
     weighting: of each sample's loss by its time: uniform, or vlb (diffusion.schedule.Schedule.vlb_weight).
     times: t uniform on 1..T; critical: Gaussian of mean and deviation 0.15 T, conditioned on 1..T; or fixed: always `fixed_time`.
     seeds_per_split: networks per split that differ only in the seed of their weights, order and noise.
-    schedule: constant; published (factor 1 to 0.5 over 50 epochs, then cosine to 0.1 at the end); or warmup (up to 1 over 500 epochs,
-    then cosine to 0.1 at the end; a shorter run ends while it still rises).
+    schedule: constant; published (factor 1 to 0.5 over 50 epochs, then cosine to 0.1 at the end); warmup (up to 1 over 500 epochs,
+    then cosine to 0.1 at the end; a shorter run ends while it still rises); or halving (halved after every 100 epochs).
+    epoch_samples: samples in an epoch, each split being repeated to so many; 0: each sample once. Splits of any size then have equal
+    exposure, steps and rates: an epoch is epoch_samples / batch steps (100,000 and 512: 196, as published).
     ema_decay: moving average of the weights used for evaluation; 0 evaluates the raw weights, as published.
     checkpoints: kept at steps from first_checkpoint to steps, evenly spaced in log step or, with spacing = linear, in step.
     save_every: steps between resume points.
@@ -45,7 +51,7 @@ class Training:
     steps: int = 200_000
     batch: int = 512
     learning_rate: float = 3e-4
-    schedule: Literal["constant", "published", "warmup"] = "published"
+    schedule: Literal["constant", "published", "warmup", "halving"] = "published"
     loss: Literal["cross_entropy", "squared_error", "noise"] = "cross_entropy"
     weighting: Literal["uniform", "vlb"] = "uniform"
     times: Literal["uniform", "critical", "fixed"] = "uniform"
@@ -58,6 +64,7 @@ class Training:
     checkpoint_list: tuple[int, ...] = ()
     fixed_time: int = 0
     spacing: Literal["log", "linear"] = "log"
+    epoch_samples: int = 0
 
     def __post_init__(self) -> None:
         sizes = (self.steps, self.batch, self.seeds_per_split, self.checkpoints, self.first_checkpoint, self.save_every)
@@ -72,6 +79,9 @@ class Training:
         fixed = self.times == "fixed"
         require(
             (self.fixed_time > 0) == fixed, f"training.fixed_time = {self.fixed_time}", 'with times = "fixed" give a time from 1, else 0'
+        )
+        require(
+            self.epoch_samples >= 0, f"training.epoch_samples = {self.epoch_samples}", "give a positive number, or 0 for each sample once"
         )
         require(self.learning_rate > 0, f"training.learning_rate {self.learning_rate}", "give a positive one")
 

@@ -80,10 +80,20 @@ def _value(annotation: Any, before: Any, value: Any, where: str) -> object:
     if get_origin(annotation) is tuple:
         return _numbers(get_args(annotation)[0], value, where)
     choices = getattr(annotation, "__args__", None)
+    if choices and dataclasses.is_dataclass(choices[0]):
+        return _of_kind(choices, before, value, where)
     if choices:
         require(value in choices, f"{where} = {value!r}", f"choose one of {', '.join(choices)}")
         return value
     return _plain(annotation, value, where)
+
+
+def _of_kind(kinds: tuple[Any, ...], before: Any, value: Any, where: str) -> object:
+    """One of several tables, by its key `kind`; without it, the one that stands."""
+    named = {kind().kind: kind for kind in kinds}
+    asked = value.get("kind", before.kind) if isinstance(value, dict) else before.kind
+    require(asked in named, f"{where}: kind = {asked!r}", f"choose one of {', '.join(named)}")
+    return _changed(before if asked == before.kind else named[asked](), value, where)
 
 
 def _numbers(kind: type, value: Any, where: str) -> tuple[Any, ...]:

@@ -95,6 +95,8 @@ class Recipe(RunRecipe):
     measuring: Measuring = field(default_factory=Measuring)
 
     def __post_init__(self) -> None:
+        preserving = not self.diffusion.schedule.endswith("_sigma")
+        require(preserving, f"diffusion.schedule = {self.diffusion.schedule!r} with sequences", 'choose "diffusion_lm" or "one_minus_sqrt"')
         require(self.training.loss != "noise", 'training.loss = "noise" with sequences', 'choose "cross_entropy" or "squared_error"')
 
     @property

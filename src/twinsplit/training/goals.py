@@ -20,7 +20,7 @@ class Goal(ABC):
         """x_t = signal x_0 + sigma eps."""
 
     @abstractmethod
-    def target(self, samples: Tensor, eps: Tensor) -> Tensor:
+    def target(self, samples: Tensor, eps: Tensor, sigma: Tensor) -> Tensor:
         """What the loss compares the output with."""
 
 
@@ -44,7 +44,7 @@ class Tokens(Goal):
     def noised(self, samples: Tensor, eps: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
         return noised_one_hot(samples, eps, signal, sigma)
 
-    def target(self, samples: Tensor, eps: Tensor) -> Tensor:
+    def target(self, samples: Tensor, eps: Tensor, sigma: Tensor) -> Tensor:
         return samples
 
 
@@ -59,5 +59,23 @@ class NoisePrediction(Goal):
     def noised(self, samples: Tensor, eps: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
         return torch.addcmul(signal[..., None, None, None] * samples, sigma[..., None, None, None], eps)
 
-    def target(self, samples: Tensor, eps: Tensor) -> Tensor:
+    def target(self, samples: Tensor, eps: Tensor, sigma: Tensor) -> Tensor:
         return eps
+
+
+@final
+@dataclass(frozen=True)
+class ResidualPrediction(Goal):
+    """The noise as it was added to an image (C, H, W): y - x = sigma eps for y = x + sigma eps, sigma not told ([GAHB] eq. 3).
+
+    For a process that only adds noise (`diffusion.exploding`); what is compared is what the published code compares.
+    """
+
+    def state(self, sample: tuple[int, ...]) -> tuple[int, ...]:
+        return sample
+
+    def noised(self, samples: Tensor, eps: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+        return torch.addcmul(signal[..., None, None, None] * samples, sigma[..., None, None, None], eps)
+
+    def target(self, samples: Tensor, eps: Tensor, sigma: Tensor) -> Tensor:
+        return sigma[..., None, None, None] * eps

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from twinsplit.diffusion.schedule import Schedule
+from twinsplit.diffusion.schedule import Noising, Schedule
+from twinsplit.errors import InputError
 from twinsplit.recipes import Training
 
 
@@ -23,17 +24,19 @@ def squared_errors(logits: Tensor, tokens: Tensor) -> Tensor:
 
 
 def noise_errors(predicted: Tensor, eps: Tensor) -> Tensor:
-    """(K, n, C, H, W): squared difference of the predicted noise and the noise, entry by entry."""
+    """(K, n, C, H, W): squared difference of the predicted noise (or residual, as the goal has it) and the noise, entry by entry."""
     return (predicted.float() - eps).square()
 
 
-def uniform(errors: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
+def uniform(errors: Tensor, t: Tensor, schedule: Noising) -> Tensor:
     """As they are."""
     return errors
 
 
-def vlb(errors: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
+def vlb(errors: Tensor, t: Tensor, schedule: Noising) -> Tensor:
     """Each sample's errors (K, n, ...) times `Schedule.vlb_weight` at its t (K, n); weights are not normalised over the batch."""
+    if not isinstance(schedule, Schedule):
+        raise InputError("weights of the variational bound for a process that adds noise only", 'choose training.weighting = "uniform"')
     weights = _vlb_weights(schedule, errors.device)[t - 1]
     return errors * weights.view(weights.shape + (1,) * (errors.ndim - weights.ndim))
 
@@ -48,7 +51,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "squared_error": squared_errors,
     "noise": noise_errors,
 }
-WEIGHTINGS: dict[str, Callable[[Tensor, Tensor, Schedule], Tensor]] = {"uniform": uniform, "vlb": vlb}
+WEIGHTINGS: dict[str, Callable[[Tensor, Tensor, Noising], Tensor]] = {"uniform": uniform, "vlb": vlb}
 
 
 def token_cross_entropy(logits: Tensor, tokens: Tensor) -> Tensor:
@@ -56,7 +59,7 @@ def token_cross_entropy(logits: Tensor, tokens: Tensor) -> Tensor:
     return cross_entropies(logits, tokens).flatten(1).mean(1)
 
 
-def member_losses(training: Training, outputs: Tensor, target: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
+def member_losses(training: Training, outputs: Tensor, target: Tensor, t: Tensor, schedule: Noising) -> Tensor:
     """(K,) the recipe's loss: a plain mean over samples and tokens (squared error: and symbols, as published) or pixels, after the weights.
 
     outputs (K, n, ...) and target (K, n, ...) of a `Goal`, t (K, n) int64 in 1..T.

@@ -32,9 +32,14 @@ def warmup(step: int, steps: int, per_epoch: int) -> float:
     return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-RATES = {"constant": constant, "published": published, "warmup": warmup}
+def halving(step: int, steps: int, per_epoch: int) -> float:
+    """[GAHB]: halved after every 100 epochs, so that of 1,000 the last hundred have factor 2^-9."""
+    return 0.5 ** ((step - 1) // per_epoch // 100)
+
+
+RATES = {"constant": constant, "published": published, "warmup": warmup, "halving": halving}
 
 
 def rate_factor(name: str, step: int, steps: int, n: int, batch: int) -> float:
-    """The factor of the named schedule at a step (1, 2, ...)."""
+    """The factor of the named schedule at a step (1, 2, ...); n: samples in an epoch."""
     return RATES[name](step, steps, steps_per_epoch(n, batch))

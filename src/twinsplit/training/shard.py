@@ -7,13 +7,13 @@ from typing import final
 import torch
 from torch import Tensor
 
-from twinsplit.diffusion.schedule import Schedule
+from twinsplit.diffusion.schedule import Noising
 from twinsplit.errors import InputError
 from twinsplit.networks.network import Drop, Network, keep
 from twinsplit.noise import Noise
 from twinsplit.recipes import Training
 from twinsplit.training import fused
-from twinsplit.training.batches import batch_rows, draw_eps, times_of
+from twinsplit.training.batches import batch_rows, draw_eps, epoch_size, times_of
 from twinsplit.training.dropout import Dropout
 from twinsplit.training.ensemble import Member
 from twinsplit.training.goals import Goal
@@ -31,7 +31,7 @@ class Task:
     """What all members share: how to train, the noising process, what is asked, and the root of all randomness."""
 
     training: Training
-    schedule: Schedule
+    schedule: Noising
     goal: Goal
     root: Noise
 
@@ -64,7 +64,7 @@ class Shard:
 
 def allocate(network: Network, members: int, device: torch.device) -> dict[str, Tensor]:
     """Zeroed buffers. Sent to a worker process they move to shared memory, so that it steps the very same numbers."""
-    size = members * network.parameter_count()
+    size = members * network.size_in_numbers()
     return {kind: torch.zeros(size, device=device) for kind in BUFFERS}
 
 
@@ -92,6 +92,7 @@ class Stepper:
         self.optimizer = optimizer
         self.leaves = leaves
         self.grad = grad
+        self.state: dict[str, Tensor] = {}
         gradients = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
         written_out = fused.serves(shard.network, len(shard.members), grad, shard.task.training)
         self.backward = self._fused(fused.FusedLoss.of(shard.network, leaves, gradients)) if written_out else self.autograd
@@ -121,6 +122,7 @@ class Stepper:
         losses = self.backward(step)
         self._set_rate(step)
         self.optimizer.step()
+        self._settle()
         self._average(step)
         return losses
 
@@ -140,15 +142,18 @@ class Stepper:
         return backward
 
     def _losses(self, step: int) -> Tensor:
-        return self.forward(*self._batch(step), self._drop(step))
+        losses, self.state = self.forward(*self._batch(step), self._drop(step))
+        return losses
 
-    def forward(self, target: Tensor, x_t: Tensor, t: Tensor, drop: Drop) -> Tensor:
-        """(K,) losses of a batch of every member; the part of a step that an accelerator gains from compiling."""
+    def forward(self, target: Tensor, x_t: Tensor, t: Tensor, drop: Drop) -> tuple[Tensor, dict[str, Tensor]]:
+        """(K,) losses of a batch of every member and their networks' state after it; the part of a step that an accelerator gains
+        from compiling.
+        """
         task = self.shard.task
         dtype = PRECISIONS[task.training.precision]
         with torch.autocast(x_t.device.type, dtype, enabled=dtype != torch.float32):
-            outputs = self.shard.network.outputs(self.leaves, x_t, t, drop)
-        return member_losses(task.training, outputs, target, t, task.schedule)
+            outputs, state = self.shard.network.learning(self.leaves, x_t, t, drop)
+        return member_losses(task.training, outputs, target, t, task.schedule), state
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """The goal's target, x_t (K, b, ...) and times (K, b); members of one seed share order, times and noise."""
@@ -157,13 +162,13 @@ class Stepper:
         draw_times = times_of(task.training)
         drawn = {}
         for noise in dict.fromkeys(shard.noises()):
-            rows = batch_rows(noise, step, n, task.training.batch, device)
+            rows = batch_rows(noise, step, n, task.training.batch, device, epoch_size(task.training, n))
             t = draw_times(noise, step, len(rows), task.schedule, device)
             drawn[noise] = rows, t, draw_eps(noise, step, len(rows), state, device)
         rows, t, eps = (torch.stack(parts) for parts in zip(*(drawn[noise] for noise in shard.noises()), strict=True))
         samples = shard.samples[torch.arange(len(rows), device=device)[:, None], rows]
         signal, sigma = (scale.float() for scale in task.schedule.scales(t))
-        target = task.goal.target(samples, eps)
+        target = task.goal.target(samples, eps, sigma)
         return target, task.goal.noised(samples, eps, signal, sigma), t
 
     def _drop(self, step: int) -> Drop:
@@ -172,8 +177,14 @@ class Stepper:
 
     def _set_rate(self, step: int) -> None:
         training, n = self.shard.task.training, self.shard.samples.shape[1]
-        factor = rate_factor(training.schedule, step, training.steps, n, training.batch)
+        factor = rate_factor(training.schedule, step, training.steps, epoch_size(training, n), training.batch)
         self.optimizer.param_groups[0]["lr"] = training.learning_rate * factor
+
+    @torch.no_grad()
+    def _settle(self) -> None:
+        """Running statistics take their new values; Adam left them alone, because their gradient and with it its moments are 0."""
+        for name, value in self.state.items():
+            self.leaves[name].copy_(value)
 
     @torch.no_grad()
     def _average(self, step: int) -> None:

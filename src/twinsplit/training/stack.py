@@ -24,7 +24,7 @@ class Stack:
     @classmethod
     def zeros(cls, network: Network, members: int, device: torch.device | str = "cpu") -> "Stack":
         """K members' worth of zeros."""
-        return cls.over(torch.zeros(members * network.parameter_count(), device=device), network, members)
+        return cls.over(torch.zeros(members * network.size_in_numbers(), device=device), network, members)
 
     @classmethod
     def over(cls, flat: Tensor, network: Network, members: int) -> "Stack":

@@ -10,14 +10,13 @@ from torch import Tensor
 
 from twinsplit.data.normalisation import Normalisation
 from twinsplit.diffusion.denoiser import Gaussian
-from twinsplit.diffusion.schedule import Schedule
+from twinsplit.experiments.images.asking import Asking
 from twinsplit.experiments.world import Examiner, Rows
 from twinsplit.measures.divergence import ordered_pairs, sample_split_divergence
 from twinsplit.measures.similarity import cosine_similarity, mean_squared_difference
 from twinsplit.noise import Noise
 from twinsplit.recipes import ImageRecipe
 from twinsplit.training.ensemble import Ensemble
-from twinsplit.training.unet_denoiser import UNetDenoiser
 
 
 @final
@@ -35,7 +34,7 @@ class ImageQuestions:
     """Held-out images and images of every split; the normalisation of every split, which its own networks meet all images with."""
 
     recipe: ImageRecipe
-    schedule: Schedule
+    asking: Asking
     held_out: Pictures
     splits: tuple[Pictures, ...]
     normalisations: tuple[Normalisation, ...]
@@ -47,7 +46,7 @@ class ImageQuestions:
 
     def all_times(self, pictures: Pictures, draw: int) -> Tensor:
         """(m,) a time of its own for every image, uniform on 1..T."""
-        return self.noise.child("time").integers(draw, pictures.ids, 1, self.schedule.T)
+        return self.noise.child("time").integers(draw, pictures.ids, 1, self.asking.process.T)
 
 
 class Answers:
@@ -77,16 +76,17 @@ class Answers:
         return torch.cat([self._predicted(member, pictures, draw, q.all_times(pictures, draw) if t is None else t) for draw in self.draws])
 
     def _predicted(self, member: int, pictures: Pictures, draw: int, t: int | Tensor) -> Tensor:
-        q, denoiser = self.questions, self.ensemble.member(member)
-        assert isinstance(denoiser, UNetDenoiser)
+        q = self.questions
         x_0 = q.normalisations[self.ensemble.members[member].split].apply(pictures.images)
-        return denoiser.noise_prediction(q.schedule.noised(x_0, t, q.eps(pictures, draw)), t)
+        return q.asking.noise(self.ensemble.member(member), q.asking.process.noised(x_0, t, q.eps(pictures, draw)), t)
 
     def losses(self, member: int, data: int, t: int | None) -> Tensor:
-        """(draws * m,) squared error of the predicted noise, averaged over pixels."""
-        pictures = self.pictures(data)
-        eps = torch.cat([self.questions.eps(pictures, draw) for draw in self.draws])
-        return mean_squared_difference(self.at(member, data, t), eps)
+        """(draws * m,) squared error of the predicted noise, averaged over pixels, weighted as in training."""
+        pictures, q = self.pictures(data), self.questions
+        eps = torch.cat([q.eps(pictures, draw) for draw in self.draws])
+        weights = [q.asking.weight(q.all_times(pictures, draw) if t is None else t) for draw in self.draws]
+        each = torch.cat([weight.expand(len(pictures.ids)) for weight in weights])
+        return mean_squared_difference(self.at(member, data, t), eps) * each
 
     def name(self, k: int, suffix: str = "") -> dict[str, int]:
         """The columns that name member k."""

@@ -4,6 +4,7 @@ At each checkpoint: `sample_similarity`, a row per ordered pair of members; `mem
 sample to its nearest training image and the gap ratio, and the same of the held-out images; and the samples themselves.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,15 +13,17 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from twinsplit.diffusion.ascent import Ascent
+from twinsplit.diffusion.blind import Blind
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.sampler import DDIM, Ancestral, Sampler, strided_times
+from twinsplit.diffusion.schedule import Schedule
 from twinsplit.experiments.images.world import ImageWorld
 from twinsplit.experiments.measuring import as_table
 from twinsplit.experiments.world import Measured, Rows
 from twinsplit.measures.divergence import ordered_pairs
 from twinsplit.measures.similarity import blockwise_nearest, cosine_similarity
 from twinsplit.noise import Noise
-from twinsplit.recipes import ImageRecipe
 from twinsplit.store import Run
 from twinsplit.training.ensemble import Ensemble
 from twinsplit.workers import Crew
@@ -31,32 +34,62 @@ CHUNK = 128
 SAMPLERS: dict[str, type[Ancestral] | type[DDIM]] = {"ancestral": Ancestral, "ddim": DDIM}
 
 
+GREY = 0.5  # what the ascent's first noise is added to: one image for all twins, where each would have another mean of its own
+
+
+class Drawing(ABC):
+    """How images are drawn, and how many; every member meets the same noise."""
+
+    count: int
+
+    @abstractmethod
+    def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Tensor:
+        """(len(ids), C, H, W) the samples with these names, as the member knows images."""
+
+    def __call__(self, denoiser: Denoiser[Any]) -> Tensor:
+        """(count, C, H, W) float32, the same whatever the chunk."""
+        return torch.cat([self.part(denoiser, ids) for ids in torch.split(torch.arange(self.count), CHUNK)])
+
+
 @final
 @dataclass(frozen=True, eq=False)
-class Drawing:
-    """How images are drawn: the sampler, their number, shape (C, H, W) and noise."""
+class Reversed(Drawing):
+    """By a reverse process, from the same x_T. shape: (C, H, W)."""
 
     sampler: Sampler
     count: int
     shape: tuple[int, ...]
     noise: Noise
 
-    @classmethod
-    def of(cls, world: ImageWorld) -> "Drawing":
-        """As the recipe says."""
-        recipe: ImageRecipe = world.recipe
-        times = strided_times(world.schedule.T, min(recipe.measuring.sampling_steps, world.schedule.T))
-        sampler = SAMPLERS[recipe.measuring.sampler](world.schedule, times)
-        return cls(sampler, recipe.measuring.generated, tuple(world.album.pixels.shape[1:]), world.root.child("generation"))
+    def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Tensor:
+        x_T = self.noise.child("x_T").normal(0, ids, self.shape, torch.float32)
+        return self.sampler(denoiser, x_T, self.noise.child("steps"), sample_ids=ids)
 
 
-def draw(drawing: Drawing, denoiser: Denoiser[Any]) -> Tensor:
-    """(count, C, H, W) float32 samples of one member, as it knows images: normalised. The same whatever the chunk."""
-    parts = []
-    for ids in torch.split(torch.arange(drawing.count), CHUNK):
-        x_T = drawing.noise.child("x_T").normal(0, ids, drawing.shape, torch.float32)
-        parts.append(drawing.sampler(denoiser, x_T, drawing.noise.child("steps"), sample_ids=ids))
-    return torch.cat(parts)
+@final
+@dataclass(frozen=True, eq=False)
+class Climbed(Drawing):
+    """By the stochastic ascent of blind denoisers, from grey and the same noise; what does not get to sigma_end is kept as it is."""
+
+    ascent: Ascent
+    count: int
+    shape: tuple[int, ...]
+    noise: Noise
+
+    def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Tensor:
+        assert isinstance(denoiser, Blind)
+        start = self.ascent.start(torch.full(self.shape, GREY), self.noise, ids)
+        return self.ascent.ascend(denoiser, start, self.noise, ids).samples
+
+
+def drawing_of(world: ImageWorld) -> Drawing:
+    """As the recipe says."""
+    asked, shape, noise = world.recipe.measuring, tuple(world.album.pixels.shape[1:]), world.root.child("generation")
+    if not isinstance(world.schedule, Schedule):
+        ascent = Ascent(asked.step_size, asked.injected, asked.sigma_end, max_steps=asked.sampling_steps)
+        return Climbed(ascent, asked.generated, shape, noise)
+    times = strided_times(world.schedule.T, min(asked.sampling_steps, world.schedule.T))
+    return Reversed(SAMPLERS[asked.sampler](world.schedule, times), asked.generated, shape, noise)
 
 
 def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
@@ -66,7 +99,7 @@ def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], cr
     for step in (s for s in steps if s not in run.measured(SIMILARITY)):
         ensemble = world.load(run, step)
         tasks = [(ensemble.member(k), training[member.split]) for k, member in enumerate(ensemble.members)]
-        drawn = list(crew.map(partial(_drawn, Drawing.of(world)), tasks))
+        drawn = list(crew.map(partial(_drawn, drawing_of(world)), tasks))
         _store(run, step, world, ensemble, drawn)
         near = [row for k, (_, nearest) in enumerate(drawn) for row in _near_rows(_name(ensemble, k), "generated", nearest)]
         run.write_table(MEMORIZATION, step, as_table(step, near + fresh))
@@ -80,7 +113,7 @@ Nearest = tuple[Tensor, Tensor]
 def _drawn(drawing: Drawing, task: tuple[Denoiser[Any], Tensor]) -> tuple[Tensor, Nearest]:
     """The samples (g, C, H, W) of a member; distances (g, 2) and rows (g, 2) of their nearest two images among its own."""
     denoiser, training = task
-    samples = draw(drawing, denoiser)
+    samples = drawing(denoiser)
     return samples, _nearest(samples, training)
 
 

@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 
 from twinsplit.experiments.images.levels import NAME as LEVELS
+from twinsplit.experiments.images.turns import ALIKE, LOWEST, SAMPLES, minima_at, samples_curve
 from twinsplit.experiments.landmarks import LOSS, SPLIT, checkpoint_at
-from twinsplit.experiments.lines import EPOCH, epochs, landmarks, member_line, pair_line
-from twinsplit.experiments.replicates import splits_of
+from twinsplit.experiments.lines import EPOCH, epochs, landmarks, mark, member_line, pair_line
+from twinsplit.experiments.replicates import loss_curve, splits_of
+from twinsplit.measures.minima import find_minima
 from twinsplit.report.from_images import typical
 from twinsplit.report.model import as_floats
 from twinsplit.report.pictures import Samples, sheet
-from twinsplit.report.sheets import Axes, Line, Plate
+from twinsplit.report.sheets import Axes, Line, Mark, Plate
 from twinsplit.report.stored import Table
 from twinsplit.store import Run
 
@@ -35,9 +37,9 @@ def drawn(run: Run[Any]) -> Axes:
     """Similarity of what twins draw from the same noise, mean and median over pairs ([BG] fig. 1a, left)."""
     table = apart(run, "sample_similarity")
     lines = (pair_line(run, table, "mean over pairs", "blue"), _median(run, table))
-    return Axes(
-        f"{size(run)}: samples of twins from the same noise", EPOCH, COSINE, lines, landmarks(run, SPLIT, LOSS), y_range=_late(lines)
-    )
+    minima = find_minima([samples_curve(run), loss_curve(run)])
+    marks = mark(run, minima, SAMPLES, "samples most alike", "blue"), mark(run, minima, LOSS, "test-loss minimum", "red")
+    return Axes(f"{size(run)}: samples of twins from the same noise", EPOCH, COSINE, lines, marks, y_range=_late(lines))
 
 
 def _median(run: Run[Any], table: Table) -> Line:
@@ -57,13 +59,18 @@ def predicted(run: Run[Any], t: int) -> Axes:
     """Similarity of twins' noise predictions at one time, on held-out and on training images ([BG] fig. 2)."""
     kinds = (("noise_similarity", "held-out images", "blue"), ("train_noise_similarity", "training images of one twin", "green"))
     lines = tuple(pair_line(run, apart(run, name).where(t=t), text, colour) for name, text, colour in kinds)
-    return Axes(f"t = {t}: noise predictions of twins", EPOCH, COSINE, lines, landmarks(run, SPLIT, LOSS), y_range=_late(lines))
+    return Axes(f"t = {t}: noise predictions of twins", EPOCH, COSINE, lines, _turns(run, t), y_range=_late(lines))
 
 
 def loss_at(run: Run[Any], t: int) -> Axes:
     """The test loss at one time."""
     lines = (member_line(run, Table.read(run, "fixed_time_loss").where(t=t), "test loss", "red"),)
-    return Axes(f"t = {t}: test loss", EPOCH, PIXEL, lines, landmarks(run, SPLIT, LOSS), y_range=_late(lines))
+    return Axes(f"t = {t}: test loss", EPOCH, PIXEL, lines, _turns(run, t), y_range=_late(lines))
+
+
+def _turns(run: Run[Any], t: int) -> tuple[Mark, ...]:
+    minima = minima_at(run, t)
+    return mark(run, minima, ALIKE, "twins most alike", "blue"), mark(run, minima, LOWEST, "test loss lowest", "red")
 
 
 def levels(run: Run[Any]) -> Axes:

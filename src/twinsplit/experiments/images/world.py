@@ -15,18 +15,22 @@ from twinsplit.data import filters
 from twinsplit.data.frame import Bytes
 from twinsplit.data.images import load_images
 from twinsplit.data.normalisation import Normalisation
+from twinsplit.data.split_manifests import cut, load_split
 from twinsplit.data.splits import Splits, content_ids, disjoint_splits
 from twinsplit.data.worlds import digits_and_labels
-from twinsplit.diffusion.schedule import Schedule
+from twinsplit.diffusion.schedule import Noising, Schedule
 from twinsplit.errors import InputError
+from twinsplit.experiments.images.asking import Asking, NotTold, Told
 from twinsplit.experiments.images.examination import MEASURES, STANDARD, ImageExaminer, ImageQuestions, Pictures
-from twinsplit.experiments.world import Examiner, Measured, World, schedule_of
+from twinsplit.experiments.world import Examiner, Measured, World, noising_of
+from twinsplit.networks.blind_unet import BlindUNet
 from twinsplit.networks.unet import UNet
 from twinsplit.noise import Noise
-from twinsplit.recipes import ImageRecipe, Images, UNetSizes
+from twinsplit.recipes import BlindSizes, ImageRecipe, Images, UNetSizes
 from twinsplit.store import Run, fingerprint
+from twinsplit.training.blind_denoiser import BlindDenoiser
 from twinsplit.training.ensemble import Reading
-from twinsplit.training.goals import NoisePrediction
+from twinsplit.training.goals import Goal, NoisePrediction, ResidualPrediction
 from twinsplit.training.unet_denoiser import UNetDenoiser
 from twinsplit.workers import Crew
 
@@ -63,23 +67,30 @@ class ImageWorld(World):
     recipe: ImageRecipe
     album: Album
     splits: Splits
-    schedule: Schedule
-    network: UNet
+    schedule: Noising
+    network: UNet | BlindUNet
 
     @classmethod
     def of(cls, recipe: ImageRecipe) -> "ImageWorld":
         """Build it; InputError where the recipe's sizes do not fit the data."""
         album = Album.of(recipe.data)
         network = network_of(recipe.network, album.pixels.shape[1:])
-        return cls(recipe, album, image_splits(album.pixels, recipe.data, Noise(recipe.seed)), schedule_of(recipe.diffusion), network)
+        return cls(recipe, album, image_splits(album.pixels, recipe.data, Noise(recipe.seed)), noising_of(recipe.diffusion), network)
 
     @property
-    def goal(self) -> NoisePrediction:
-        return NoisePrediction()
+    def goal(self) -> Goal:
+        return ResidualPrediction() if isinstance(self.network, BlindUNet) else NoisePrediction()
 
     @property
     def reading(self) -> Reading:
-        return partial(UNetDenoiser, schedule=self.schedule)
+        told: Any = partial(UNetDenoiser, schedule=self.schedule)  # type: ignore[arg-type]  # a U-Net that is told t has a Schedule
+        reading: Reading = BlindDenoiser if isinstance(self.network, BlindUNet) else told
+        return reading
+
+    @property
+    def asking(self) -> Asking:
+        """How its networks are asked."""
+        return Told(self.schedule) if isinstance(self.schedule, Schedule) else NotTold(self.schedule)
 
     @cached_property
     def pictures(self) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -129,7 +140,7 @@ class ImageWorld(World):
         kept = self.recipe.measuring.train_images
         own = tuple(Pictures(images[:kept], torch.from_numpy(rows[:kept])) for images, rows in zip(training, self.splits.rows, strict=True))
         fresh = Pictures(held_out, torch.from_numpy(self.splits.held_out))
-        return ImageQuestions(self.recipe, self.schedule, fresh, own, self.normalisations, self.root.child("measuring"))
+        return ImageQuestions(self.recipe, self.asking, fresh, own, self.normalisations, self.root.child("measuring"))
 
     def sample_stage(self, run: Run[Any], steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
         from twinsplit.experiments.images.generation import measure_samples
@@ -147,23 +158,34 @@ def _filtered(images: Tensor, data: Images, fit_on: Tensor) -> Tensor:
     return images
 
 
-def network_of(sizes: UNetSizes, shape: tuple[int, ...]) -> UNet:
+def network_of(sizes: UNetSizes | BlindSizes, shape: tuple[int, ...]) -> UNet | BlindUNet:
     """The U-Net for images of one shape (C, H, W)."""
     channels, height, width = shape
     if height != width:
         raise InputError(f"images of {height} x {width} pixels", "prepare square ones with `twinsplit data ... --size`")
+    if isinstance(sizes, BlindSizes):
+        return BlindUNet(channels, height, sizes.width, sizes.blocks)
     return UNet(channels, height, sizes.channels, sizes.layers_per_block, sizes.attention, sizes.norm_groups, sizes.dropout)
 
 
 def image_splits(pixels: Bytes, data: Images, root: Noise) -> Splits:
     """Splits from the front of the order, the held-out images from its end, all disjoint by content."""
+    if data.manifest:
+        return _manifest_splits(pixels, data)
     total = len(pixels)
     order = root.child("images").permutation(0, total).numpy() if data.order == "shuffled" else np.arange(total)
     content = content_ids(pixels)[order]
-    found = disjoint_splits(content[:, None], data.splits, data.split_size, 0)
+    found = disjoint_splits(content[:, None], data.splits, data.stride or data.split_size, 0)
     free = np.flatnonzero(~np.isin(content, content[found.rows]))
     if data.held_out > len(free):
         raise InputError(
             f"data.held_out = {data.held_out}, {len(free)} of {total} images are left", "use smaller or fewer splits, or more data"
         )
-    return Splits(order[found.rows], order[free[-data.held_out :]])
+    return Splits(order[found.rows[:, : data.split_size]], order[free[-data.held_out :]])
+
+
+def _manifest_splits(pixels: Bytes, data: Images) -> Splits:
+    """The splits of a manifest (`twinsplit data split`), whose data the recipe must name."""
+    if not data.path:
+        raise InputError("data.manifest without data.path", "name the folder that the manifest splits, in the recipe or with --data")
+    return cut(load_split(Path(data.manifest), load_images(Path(data.path))), pixels, data.split_size, data.held_out)

@@ -1,0 +1,133 @@
+"""Split manifests: a controlled split as a small JSON file that makes the same rows again from the prepared folder, or refuses.
+
+The file holds what decides the split (kind, parameters, the duplicates taken out) and hashes of the data and of the rows in order, not
+the rows: they are made again whenever the file is read, and compared.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twinsplit.data.controlled import KINDS, Controlled, Groups, Ladder
+from twinsplit.data.duplicate_lists import DuplicateList, duplicates_from
+from twinsplit.data.images import ImageData
+from twinsplit.data.splits import Splits, content_ids
+from twinsplit.errors import InputError
+from twinsplit.store import fingerprint, read_json, write_json
+
+Rows: TypeAlias = NDArray[np.int64]
+HASHES = ("sha256", "files_sha256", "labels_sha256")
+VERSION = 1
+AGAIN = "make it again with `twinsplit data split`"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ControlledSplit:
+    """Two groups of rows, and what decided them. duplicates: taken out first; None where none were sought, as in attribute splits."""
+
+    rule: Controlled
+    duplicates: DuplicateList | None
+    groups: Groups
+
+    def describe(self, data: ImageData) -> dict[str, Any]:
+        """All that the manifest says."""
+        found = {
+            "kind": "split",
+            "version": VERSION,
+            "data": {"images": len(data)} | {name: data.description[name] for name in HASHES},
+            "split": self.rule.to_json(),
+            "duplicates": self.duplicates and self.duplicates.to_json(),
+            "groups": [{"images": len(rows), "rows_sha256": rows_sha256(rows)} for rows in self.groups],
+        }
+        if isinstance(self.rule, Ladder):
+            found["rungs"] = [{"images": n, "rows_sha256": [rows_sha256(rows[:n]) for rows in self.groups]} for n in self.rule.sizes]
+        return found
+
+
+def rows_sha256(rows: Rows) -> str:
+    """Of the rows in their order."""
+    return fingerprint(rows.astype("<i8").tobytes())
+
+
+def make_split(data: ImageData, rule: Controlled, duplicates: DuplicateList | None = None) -> ControlledSplit:
+    """Split a data folder; InputError where it lacks what the rule needs."""
+    kept = np.arange(len(data)) if duplicates is None else duplicates.kept(len(data))
+    return ControlledSplit(rule, duplicates, rule.groups(kept, data.labels() if rule.labelled else None))
+
+
+def write_split(path: Path, split: ControlledSplit, data: ImageData) -> None:
+    """The manifest; another file in its place is refused."""
+    found = split.describe(data)
+    if path.exists() and (not path.is_file() or _read(path) != found):
+        raise InputError(f"{path} exists and holds something else", "choose another --out, or remove it")
+    write_json(path, found)
+
+
+def load_split(path: Path, data: ImageData) -> ControlledSplit:
+    """The split of a manifest, made again from `data`; refused where the data, the rows or the file differ from what was written."""
+    values = _read(path)
+    if not isinstance(values, dict) or (values.get("kind"), values.get("version")) != ("split", VERSION):
+        raise InputError(f"{path} is no split manifest of version {VERSION}", AGAIN)
+    now = {"images": len(data)} | {name: data.description[name] for name in HASHES}
+    if values.get("data") != now:
+        raise InputError(f"{path} is of other data than {data.folder} holds (fingerprints differ)", AGAIN)
+    listed = values.get("duplicates")
+    duplicates = None if listed is None else duplicates_from(listed, len(data), str(path))
+    split = make_split(data, rule_from(values.get("split"), str(path)), duplicates)
+    if split.describe(data) != values:
+        raise InputError(f"{path} does not give the rows it was written for (hashes differ)", AGAIN)
+    return split
+
+
+def _read(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except RecursionError as error:
+        raise InputError(f"cannot read {path}: it is nested too deeply", AGAIN) from error
+
+
+def rule_from(values: Any, where: str) -> Controlled:
+    """A rule from plain data; other keys and types than its own are refused."""
+    rule = KINDS.get(values["kind"]) if isinstance(values, dict) and isinstance(values.get("kind"), str) else None
+    if rule is None:
+        raise InputError(f"{where} names no kind of split", f"the kinds are {', '.join(KINDS)}; {AGAIN}")
+    fields = {field.name: field.type for field in dataclasses.fields(rule)}
+    given = {name: value for name, value in values.items() if name != "kind"}
+    if set(given) != set(fields) or not all(_fits(given[name], fields[name]) for name in fields):
+        raise InputError(f"{where}: a split by {rule.kind} has other parameters", AGAIN)
+    return rule(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if kind in (int, str):
+        return type(value) is kind
+    return isinstance(value, list) and all(type(entry) is int for entry in value)
+
+
+def cut(split: ControlledSplit, samples: NDArray[Any], size: int, held_out: int) -> Splits:
+    """The first `size` rows of each group, and the last `held_out` rows of what is left; the three share no content.
+
+    A row of the second group whose content the first holds is passed over, and duplicates that were taken out are not measured on either.
+    """
+    content = content_ids(samples)
+    first, second = split.groups
+    _refuse_shortage("the first group", size, len(first))
+    first = first[:size]
+    second = second[~np.isin(content[second], content[first])]
+    _refuse_shortage("the second group", size, len(second))
+    rows = np.stack([first, second[:size]])
+    taken = np.isin(content, content[rows])
+    taken[split.duplicates.removed if split.duplicates else []] = True
+    free = np.flatnonzero(~taken)
+    _refuse_shortage("the rest", held_out, len(free))
+    return Splits(rows, free[len(free) - held_out :])
+
+
+def _refuse_shortage(what: str, needed: int, there: int) -> None:
+    if needed > there:
+        raise InputError(f"{needed} images are asked of {what}, which has {there}", "choose smaller sizes, or another manifest")

@@ -1,0 +1,149 @@
+"""Does the nearest training image change when one looks, instead of correlating? ([RP]: the perceptual critique.)
+
+The ten training images that correlate best with a sample are ordered again by a perceptual distance: LPIPS, or SSIM, which needs no
+weights. What counts is how often another image comes first, and how far the two orders agree.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from torch import Tensor
+
+from twinsplit.errors import InputError
+from twinsplit.measures.memorization import clopper_pearson
+from twinsplit.measures.similarity import blockwise_nearest
+from twinsplit.measures.statistics import Mean, mean_over
+
+COUNT = 10
+SMALLEST = 7  # pixels of SSIM's window, as published (Wang et al. 2004 use 11 with Gaussian weights)
+Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""(n,) distances of images (n, C, H, W) in [0, 1], one by one."""
+
+
+def nearest_by_correlation(samples: Tensor, training: Tensor, count: int = COUNT) -> tuple[Tensor, Tensor]:
+    """Correlations (m, count) float64, highest first, and rows (m, count) of the training images (N, ...) nearest to samples (m, ...).
+
+    Correlation is of the images less their own means, as in [GAHB]: between directions a and b it is 1 - |a - b|^2 / 2.
+    """
+    distances, rows = blockwise_nearest(samples, training, count, features=_directions)
+    return 1.0 - distances.square() / 2.0, rows
+
+
+def _directions(images: Tensor) -> Tensor:
+    flat = torch.as_tensor(images).double().flatten(1)
+    centred = flat - flat.mean(1, keepdim=True)
+    norms = centred.norm(dim=1, keepdim=True)
+    if bool((norms <= 1e-12 * flat.abs().amax(1, keepdim=True)).any()):
+        raise InputError("an image of one colour correlates with nothing", "leave constant images out")
+    found: Tensor = centred / norms
+    return found
+
+
+def ssim_distance(first: Tensor, second: Tensor) -> Tensor:
+    """(n,) 1 - SSIM (Wang et al. 2004) of images (n, C, H, W) in [0, 1], by scikit-image, in windows of 7 pixels or less."""
+    try:
+        from skimage.metrics import structural_similarity
+    except ImportError as error:
+        raise InputError("SSIM needs scikit-image", "pip install 'twinsplit[perceptual]'") from error
+    side = min(first.shape[-2:])
+    window = min(SMALLEST, side - 1 + side % 2)
+    if window < 3:
+        raise InputError(f"images of {tuple(first.shape[-2:])} pixels", "SSIM needs 3 or more a side")
+    pairs = zip(first.double().numpy(), second.double().numpy(), strict=True)
+    compare: Any = structural_similarity
+    found = [1.0 - compare(a, b, win_size=window, data_range=1.0, channel_axis=0) for a, b in pairs]
+    return torch.tensor(found, dtype=torch.float64)
+
+
+@final
+class Lpips:
+    """LPIPS (Zhang et al. 2018) through the `lpips` package, with VGG weights from a local file; nothing is downloaded.
+
+    weights: a state dict of the package's `LPIPS(net="vgg")`, as safetensors; it holds the backbone
+    and the linear layers. The package needs a torchvision that fits the installed torch.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        self.network = _lpips_network(weights)
+
+    @torch.no_grad()
+    def __call__(self, first: Tensor, second: Tensor) -> Tensor:
+        """(n,) distances; grey images are repeated to three channels, and [0, 1] becomes [-1, 1]."""
+        a, b = (2.0 * images.float().expand(-1, 3, -1, -1) - 1.0 for images in (first, second))
+        found: Tensor = self.network(a, b).flatten().double()
+        return found
+
+
+def _lpips_network(weights: Path) -> Any:
+    remedy = "pip install 'twinsplit[lpips]' with a torchvision that fits your torch, or use SSIM"
+    try:
+        import lpips
+    except Exception as error:  # a torchvision that does not fit raises RuntimeError
+        raise InputError(f"LPIPS does not load here: {error}", remedy) from error
+    network = lpips.LPIPS(net="vgg", pretrained=False, pnet_rand=True, verbose=False).eval()
+    network.load_state_dict(_state(weights))
+    return network
+
+
+def _state(weights: Path) -> Any:
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(weights)
+    except Exception as error:  # the library's errors have no common base
+        raise InputError(
+            f"{weights} holds no LPIPS weights: {error}", "save network.state_dict() of lpips.LPIPS(net='vgg') as safetensors"
+        ) from error
+
+
+@final
+@dataclass(frozen=True)
+class Reranking:
+    """changed: samples whose nearest image is another one; changed_interval: Clopper and Pearson's, of the fraction, over samples.
+
+    agreement: mean over samples of Spearman's correlation of the two orders, 1 where they are the same.
+    """
+
+    changed: int
+    samples: int
+    changed_interval: tuple[float, float]
+    agreement: Mean
+    level: float
+
+    @property
+    def fraction(self) -> float:
+        """Of samples whose nearest image changed."""
+        return self.changed / self.samples
+
+
+def perceptual_distances(samples: Tensor, training: Tensor, rows: Tensor, distance: Distance) -> Tensor:
+    """(m, count) distances of every sample to the training images `rows` (m, count)."""
+    count = rows.shape[1]
+    found = distance(samples.repeat_interleave(count, 0), training[rows.flatten()])
+    return found.reshape(rows.shape)
+
+
+def reranking(correlations: Tensor, distances: Tensor, level: float = 0.95) -> Reranking:
+    """How the order by correlation (m, count, descending) changes when the same images are ordered by perceptual distance (m, count)."""
+    by_correlation, by_distance = (-correlations).numpy(), distances.numpy()
+    if by_correlation.shape != by_distance.shape or by_correlation.ndim != 2 or by_correlation.shape[1] < 2:
+        raise InputError(
+            f"orders of shapes {by_correlation.shape} and {by_distance.shape}", "give (m, count) of the same images, count 2 or more"
+        )
+    changed = int((by_distance.argmin(1) != by_correlation.argmin(1)).sum())
+    agreement = [spearman(a, b) for a, b in zip(by_correlation, by_distance, strict=True)]
+    interval = clopper_pearson(changed, len(agreement), level)
+    return Reranking(changed, len(agreement), interval, mean_over(agreement, "samples"), level)
+
+
+def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Rank correlation of (n,) and (n,), ties averaged; 0 where one is constant, which orders nothing."""
+    a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (first, second))
+    norm = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / norm if norm else 0.0

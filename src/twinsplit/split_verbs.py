@@ -1,0 +1,83 @@
+"""What `twinsplit data duplicates` and `twinsplit data split` do: lists and manifests beside a data folder, which is only read."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twinsplit.data.images import ImageData, load_images
+from twinsplit.errors import InputError
+
+if TYPE_CHECKING:
+    from twinsplit import data_cli
+    from twinsplit.data.controlled import Controlled
+    from twinsplit.data.duplicate_lists import DuplicateList
+
+
+def data_duplicates(asked: "data_cli.DataDuplicates") -> None:
+    """Find the near-duplicates of a folder and list them in a file."""
+    from twinsplit.data.duplicate_lists import write_duplicates
+
+    folder = asked.folder.resolve()
+    out = asked.out or folder.with_name(f"{folder.name}-duplicates.json")
+    _outside(out, asked.folder)
+    data = load_images(asked.folder)
+    found = _found(data, asked)
+    write_duplicates(out, found, data)
+    print(f"{out}: {len(found.removed)} of {len(data)} images correlate above {found.threshold:g} with an earlier one")
+
+
+def data_split(asked: "data_cli.DataSplit") -> None:
+    """Write the manifest of a controlled split."""
+    from twinsplit.data.split_manifests import make_split, write_split
+
+    rule = _rule(asked)
+    _outside(asked.out, asked.folder)
+    data = load_images(asked.folder)
+    make_split(data, rule)  # what cannot be split is refused before the duplicates are sought
+    split = make_split(data, rule, _taken_out(asked, data))
+    write_split(asked.out, split, data)
+    first, second = map(len, split.groups)
+    removed = f"{len(split.duplicates.removed)} duplicates taken out" if split.duplicates else "duplicates not sought"
+    print(f"{asked.out}: {first} and {second} images ({rule.title()}); {removed}")
+
+
+def _outside(out: Path, folder: Path) -> None:
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{out} lies in the data folder {folder}", "choose another --out: a data folder is not altered")
+
+
+def _rule(asked: "data_cli.DataSplit") -> "Controlled":
+    from twinsplit.data.controlled import ByAttribute, ByIdentity, Ladder
+
+    if bool(asked.attribute) + asked.identities + bool(asked.ladder) != 1:
+        raise InputError("a split is asked for in no way or in several", "give exactly one of --attribute, --identities and --ladder")
+    if asked.attribute:
+        return ByAttribute(asked.attribute, asked.seed)
+    return ByIdentity(asked.seed) if asked.identities else Ladder(_sizes(asked.ladder))
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts):
+        raise InputError(f"--ladder {text!r}", "give sizes such as 10,100,1000")
+    return tuple(map(int, parts))
+
+
+def _taken_out(asked: "data_cli.DataSplit", data: ImageData) -> "DuplicateList | None":
+    """As published: none for attributes, unless a list is given."""
+    from twinsplit.data.duplicate_lists import read_duplicates
+
+    if asked.duplicates:
+        return read_duplicates(asked.duplicates, data)
+    return None if asked.attribute else _found(data, asked)
+
+
+def _found(data: ImageData, asked: "data_cli.DataDuplicates | data_cli.DataSplit") -> "DuplicateList":
+    import torch
+
+    from twinsplit.data.duplicate_lists import find_duplicates
+
+    try:
+        torch.zeros(1, device=asked.device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {asked.device} does not work here: {str(error).splitlines()[0]}", "use cpu") from error
+    return find_duplicates(data, asked.threshold, asked.device)
