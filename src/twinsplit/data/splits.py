@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from twinsplit.data.duplicates import near_duplicates as near_duplicates  # noqa: PLC0414 - it is one of the ways to split, and public here
+from twinsplit.data.duplicates import near_duplicates as near_duplicates  # noqa: PLC0414  # a name of this module too
 from twinsplit.errors import InputError
 
 Rows = NDArray[np.int64]

@@ -50,12 +50,23 @@ def begin(path: Path, recipe: RunRecipe, crew: Crew, device: str = "cpu") -> Ses
     description = world.describe()
     run = Run.create(path, recipe)
     lock = run.hold()
+    try:
+        _check_and_note(run, world, description)
+    except BaseException:
+        lock.close()  # a refused run is free again, even while somebody keeps the exception and with it this frame
+        raise
+    return Session(run, world, crew, lock, torch.device(device))
+
+
+def _check_and_note(run: Run[Any], world: World, description: dict[str, Any]) -> None:
+    """Refuse data that are not those the run began with; note what they are and what it runs on."""
     run.check_space(disk_needed(world))
-    if (path / "data.json").exists() and run.read_json("data.json") != description:
-        raise InputError(f"the data of {path} changed since the run began (data.json differs)", "restore the data, or choose another --out")
+    if (run.path / "data.json").exists() and run.read_json("data.json") != description:
+        raise InputError(
+            f"the data of {run.path} changed since the run began (data.json differs)", "restore the data, or choose another --out"
+        )
     run.write_json("data.json", description)
     run.write_json("environment.json", environment.describe())
-    return Session(run, world, crew, lock, torch.device(device))
 
 
 def resume(path: Path, crew: Crew) -> Session[Any]:

@@ -76,7 +76,7 @@ class UNet(Network):
         return diffusers().UNet2DModel(**self.configuration())
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: tuple(value.shape) for name, value in _skeleton(self).model.named_parameters()}
+        return dict(_skeleton(self).shapes)
 
     def initial(self, name: str, noise: Noise) -> Tensor:
         """PyTorch's own laws: uniform within 1/sqrt(fan in) for convolutions and linear layers, 1 and 0 for group norms."""
@@ -118,6 +118,7 @@ class _Skeleton:
         with torch.device("meta"):
             self.model = network.module()
         self.holes = _opened(self.model)
+        self.shapes = {name: tuple(value.shape) for name, value in self.model.named_parameters()}
 
     def call(self, parameters: Parameters, x_t: Tensor, t: Tensor, drop: Drop) -> Tensor:
         """(n, C, H, W)."""

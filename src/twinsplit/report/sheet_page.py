@@ -52,7 +52,7 @@ def _chart(figure: Any, title: str, i: int) -> str:
 def _plate(plate: Plate) -> str:
     png, width = encoded(plate.page)
     source = f"data:image/png;base64,{b64encode(png).decode()}"
-    rows = f"Rows from above: {'; '.join(plate.rows)}."
+    rows = f"Rows from above: {'; '.join(' '.join(row.split()) for row in plate.rows)}."
     picture = f'<img src="{source}" width="{width}" style="max-width: 100%; image-rendering: pixelated" alt="{escaped(rows)}">'
     return f"<h2>{escaped(plate.title)}</h2>{picture}<p>{escaped(rows)}</p>"
 

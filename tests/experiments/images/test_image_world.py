@@ -127,7 +127,7 @@ def test_the_goal_is_the_noise() -> None:
     signal, sigma = torch.rand(2, 3), torch.rand(2, 3)
     x_t = goal.noised(x, eps, signal, sigma)
     torch.testing.assert_close(x_t[1, 2], signal[1, 2] * x[1, 2] + sigma[1, 2] * eps[1, 2])
-    assert goal.target(x, eps) is eps
+    assert goal.target(x, eps, sigma) is eps
     assert goal.state((1, 4, 4)) == (1, 4, 4)
 
 
