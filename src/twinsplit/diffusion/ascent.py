@@ -61,8 +61,8 @@ class Ascent:
     def __call__(self, denoiser: Blind, mean: Tensor, noise: Noise, sample_ids: Tensor, wanted: Constraint = FREE) -> Tensor:
         """(n, C, H, W) samples; raises InputError where one does not finish.
 
-        mean: (C, H, W) or (n, C, H, W), what the first noise is added to; twins share it, whatever their data. sample_ids: (n,) names of the
-        samples for the noise, which with them decides everything: neither batch nor denoiser does.
+        mean: (C, H, W) or (n, C, H, W), what the first noise is added to; twins share it, whatever their data. sample_ids: (n,) names of
+        the samples for the noise: a sample does not depend on its batch, and twins meet the same noise.
         """
         y_0 = self.start(mean, noise, sample_ids, wanted)
         found = self.ascend(denoiser, y_0, noise, sample_ids, wanted)
