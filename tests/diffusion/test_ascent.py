@@ -84,7 +84,7 @@ def test_a_point_is_found_exactly() -> None:
 
 
 def test_noise_falls_by_the_factor_that_defines_gamma() -> None:
-    """Of a point, sigma^2 falls by (1 - beta h)^2 a step on average: 4,096 pixels, 20 steps, within 6 standard errors of the sum of logs."""
+    """Of a point, sigma^2 falls by (1 - beta h)^2 a step on average: 4,096 pixels, 20 steps, sums of logs within 6 standard errors."""
     shape = (1, 64, 64)
 
     class Whole(Blind):
