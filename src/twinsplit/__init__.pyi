@@ -5,12 +5,17 @@ from .data.images import ImageData, load_images
 from .data.normalisation import Normalisation
 from .data.split_manifests import ControlledSplit, load_split, make_split, write_split
 from .data.splits import Splits, consecutive_splits, disjoint_splits
+from .diffusion.ascent import Ascended, Ascent
+from .diffusion.blind import Blind
 from .diffusion.denoiser import Categorical, Denoiser, Gaussian, Posterior
+from .diffusion.exploding import VarianceExploding
+from .diffusion.measurement import BlockMeans, Inpainting, Measured
 from .diffusion.sampler import DDIM, Ancestral, PublishedAncestral, Sampler
 from .diffusion.schedule import Schedule
 from .diffusion.uturn import uturn
 from .errors import InputError
 from .exact.belief import TreeOracle
+from .exact.blind_gaussian import BlindGaussian
 from .exact.empirical import EmpiricalDenoiser
 from .exact.empirical_images import EmpiricalImages
 from .exact.independent import IndependentLeaves
@@ -19,15 +24,19 @@ from .measures.decomposition import decompose, token_loss
 from .measures.divergence import oracle_divergence, sample_split_divergence
 from .measures.features import LocalFeatures, fid, load_features
 from .measures.frechet import frechet_distance
+from .measures.jacobian import exact_basis, jacobian, lanczos_basis
 from .measures.memorization import MemorizedFraction, gap_ratio, memorized_fraction
 from .measures.neighbours import nearest_hamming, nearest_neighbour_divergence
+from .measures.psnr import denoising_psnr, psnr
 from .measures.similarity import blockwise_nearest, correlation, cosine_similarity, mean_squared_difference
 from .measures.two_sample import TwoSample, nearest_neighbour_two_sample
+from .networks.blind_unet import BlindUNet
 from .networks.transformer import Transformer
 from .noise import Noise
 from .onset import Curves, Onset, find_onset
 from .recipes import Recipe
 from .store import Run
+from .training.blind_denoiser import BlindDenoiser
 from .training.ensemble import Ensemble, Member
 from .training.loop import Checkpoint, load_ensemble, train
 from .training.shard import Task
@@ -36,6 +45,13 @@ __all__ = [
     "Ancestral",
     "ByAttribute",
     "ByIdentity",
+    "Ascended",
+    "Ascent",
+    "Blind",
+    "BlindDenoiser",
+    "BlindGaussian",
+    "BlindUNet",
+    "BlockMeans",
     "Categorical",
     "Checkpoint",
     "ControlledSplit",
@@ -49,9 +65,11 @@ __all__ = [
     "GaussianMixture",
     "ImageData",
     "IndependentLeaves",
+    "Inpainting",
     "InputError",
     "Ladder",
     "LocalFeatures",
+    "Measured",
     "Member",
     "MemorizedFraction",
     "MixtureDenoiser",
@@ -70,16 +88,21 @@ __all__ = [
     "TreeGrammar",
     "TreeOracle",
     "TwoSample",
+    "VarianceExploding",
     "blockwise_nearest",
     "consecutive_splits",
     "correlation",
     "cosine_similarity",
     "decompose",
+    "denoising_psnr",
     "disjoint_splits",
+    "exact_basis",
     "fid",
     "find_onset",
     "frechet_distance",
     "gap_ratio",
+    "jacobian",
+    "lanczos_basis",
     "load_ensemble",
     "load_features",
     "load_images",
@@ -92,6 +115,7 @@ __all__ = [
     "nearest_neighbour_divergence",
     "nearest_neighbour_two_sample",
     "oracle_divergence",
+    "psnr",
     "sample_split_divergence",
     "token_loss",
     "train",

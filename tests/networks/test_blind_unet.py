@@ -1,4 +1,4 @@
-"""The blind U-Net: its published size, homogeneity, and equality with the same layers of torch.nn, in values, gradients and state."""
+"""The blind U-Net: its published size, homogeneity, and equality with the same layers from torch.nn, in values, gradients and state."""
 
 import pytest
 import torch

@@ -36,7 +36,8 @@ class Ascent:
     h_t = h0 t / (1 + h0 (t - 1)) grows from h0 towards 1. The noise level of each sample is what its own residual says, sigma = |d| /
     sqrt(pixels), and gamma^2 = sigma^2 [(1 - beta h)^2 - (1 - h)^2] is chosen so that it falls by the factor 1 - beta h. beta = 1 adds no
     noise, smaller ones more. A sample is finished after the step that finds sigma <= sigma_end; `max_steps` caps those that never are. The
-    published ends are 0.1, and 0.01 for fine samples.
+    published ends are 0.1, and 0.01 for fine samples. The published h0 makes samples of a Gaussian about a sixth too narrow in variance
+    (docs/lab-notes.md); smaller ones cost steps and come nearer.
     """
 
     h0: float = 0.01

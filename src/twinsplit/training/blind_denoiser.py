@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from twinsplit.diffusion.blind import Blind
-from twinsplit.networks.blind_unet import BlindUNet
+from twinsplit.networks.network import Network
 from twinsplit.noise import Noise
 
 CHUNK = 256
@@ -17,17 +17,17 @@ CHUNK = 256
 @final
 @dataclass(frozen=True, eq=False)
 class BlindDenoiser(Blind):
-    """One network in evaluation mode. parameters: name -> (1, *shape), running deviations among them.
+    """One network, usually a `BlindUNet`, in evaluation mode. parameters: name -> (1, *shape), running deviations among them.
 
     It learns from images as they are, in [0, 1], and answers for y = x + sigma z on that scale. Homogeneous: residual(a y) = a residual(y)
     for a > 0, so a state of a variance-preserving process is denoised by dividing it by its signal first.
     """
 
-    network: BlindUNet
+    network: Network
     parameters: Mapping[str, Tensor]
 
     @classmethod
-    def initial(cls, network: BlindUNet, noise: Noise) -> "BlindDenoiser":
+    def initial(cls, network: Network, noise: Noise) -> "BlindDenoiser":
         """Untrained, with weights drawn from `noise`."""
         return cls(network, {name: network.initial(name, noise)[None] for name in network.shapes()})
 
