@@ -31,7 +31,9 @@ def test_diffusers_gives_the_same_prediction(image_run: Run[Any], tmp_path: Path
     assert stored == json.loads(json.dumps(world.normalisations[1].to_json()))
 
 
-@pytest.mark.parametrize(("member", "step", "says"), [(3, None, "--member 3"), (-1, None, "--member -1"), (0, 5, "--step 5 is no kept checkpoint")])
+@pytest.mark.parametrize(
+    ("member", "step", "says"), [(3, None, "--member 3"), (-1, None, "--member -1"), (0, 5, "--step 5 is no kept checkpoint")]
+)
 def test_what_is_not_there_is_refused(image_run: Run[Any], tmp_path: Path, member: int, step: int | None, says: str) -> None:
     with pytest.raises(InputError, match=says):
         export_network(image_run, member, step, tmp_path / "out")
