@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from math import comb, sqrt
 from typing import final
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from twinsplit.errors import InputError
-from twinsplit.measures.statistics import Array, finite
+from twinsplit.measures.statistics import Array, finite, paired_values
 from twinsplit.noise import Noise
 
 LIMIT, DRAWS = 200_000, 9_999  # arrangements counted one by one, up to 10 against 10; drawn ones where there are more
@@ -36,9 +37,27 @@ class LabelTest:
 def mean_difference_test(first: ArrayLike, second: ArrayLike) -> LabelTest:
     """Two-sided test of mean(first) - mean(second) for replicates (n,) and (m,): exact where labels are exchangeable.
 
-    Where replicate i of both groups shares something, such as a seed, that raises both alike, it is conservative.
+    Where replicate i of both groups shares something, such as a seed, that raises both alike, it is conservative; `swap_test` is not.
     """
     return label_test(finite(first, 1), finite(second, 1), _mean_difference)
+
+
+def swap_test(first: ArrayLike, second: ArrayLike) -> LabelTest:
+    """Two-sided test of the mean of first - second (n,), (n,) when only the labels within a pair are swapped: exact for pairs.
+
+    6 pairs are the fewest with which it can reject at the level 0.05 (2 of 64 arrangements).
+    """
+    gaps = paired_values(first, second)
+    signs, drawn = _signs(len(gaps))
+    return _judged(float(gaps.mean()), np.abs(signs @ gaps) / len(gaps), drawn)
+
+
+def _signs(count: int) -> tuple[Array, int]:
+    """(A, count) of -1 and 1; 0 if these are all, 1 if drawn."""
+    if 2**count > LIMIT:
+        uniform = Noise(0, "swap test").uniform(0, torch.arange(DRAWS), (count,)).numpy()
+        return np.where(uniform < 0.5, -1.0, 1.0), 1
+    return np.array(list(product((-1.0, 1.0), repeat=count))), 0
 
 
 def spread_test(first: ArrayLike, second: ArrayLike) -> LabelTest:
@@ -57,15 +76,18 @@ def spread_test(first: ArrayLike, second: ArrayLike) -> LabelTest:
 def label_test(first: Array, second: Array, statistic: Statistic) -> LabelTest:
     """The test of any statistic of (A, n) and (A, m) -> (A,) that is 0 where the groups are alike."""
     pooled = np.concatenate([first, second])
-    observed = abs(float(statistic(first[None], second[None])[0]))
     order, drawn = _arrangements(len(first), len(pooled))
     sizes = np.abs(statistic(pooled[order[:, : len(first)]], pooled[order[:, len(first) :]]))
-    tie = TIES * sizes.max()
-    reached, most = int((sizes >= observed - tie).sum()), int((sizes >= sizes.max() - tie).sum())
-    if drawn:  # the labels as they are count as one more arrangement, so that no p-value is 0
-        reached, most = reached + 1, 1
-    total = len(order) + drawn
-    return LabelTest(float(statistic(first[None], second[None])[0]), reached / total, most / total, total)
+    return _judged(float(statistic(first[None], second[None])[0]), sizes, drawn)
+
+
+def _judged(value: float, sizes: Array, drawn: int) -> LabelTest:
+    """From the sizes (A,) of the statistic in the arrangements; drawn: 1 where the labels as they are still have to be counted as one."""
+    most = max(float(sizes.max()), abs(value))
+    total = len(sizes) + drawn
+    reached = int((sizes >= abs(value) - TIES * most).sum()) + drawn
+    smallest = 1 if drawn else int((sizes >= most - TIES * most).sum())
+    return LabelTest(value, reached / total, smallest / total, total)
 
 
 def _arrangements(n: int, total: int) -> tuple[NDArray[np.intp], int]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from twinsplit.experiments.blind.controlled_settings import RANDOM, Case
 from twinsplit.experiments.blind.panels import alike
 from twinsplit.experiments.blind.stages import PSNR
-from twinsplit.measures.permutation import mean_difference_test, spread_ratio_interval, spread_test
+from twinsplit.measures.permutation import mean_difference_test, spread_ratio_interval, spread_test, swap_test
 from twinsplit.measures.statistics import paired_difference
 from twinsplit.report.stored import FEWEST, LEVEL
 from twinsplit.store import Run
@@ -86,7 +86,8 @@ def _psnr(run: Run[Any], common: NDArray[np.int64]) -> tuple[Floats, Floats]:
 class Comparison:
     """A controlled split against random ones. what: mean or spread over seeds; effect: difference of means (controlled - random), with
     Student's interval over seeds, which both kinds share; or ratio of standard deviations, with the F interval of normal replicates.
-    smallest_p: what the p-value cannot fall below.
+    p_value: exact permutation of all labels; smallest_p: what it cannot fall below; paired_p: of a mean, when labels are swapped within
+    seeds only, which is exact for what seeds share.
     """
 
     case: str
@@ -100,6 +101,7 @@ class Comparison:
     high: float | None
     p_value: float
     smallest_p: float
+    paired_p: float | None
     seeds: int
 
     @property
@@ -120,7 +122,8 @@ class Comparison:
             effect = f"mean {self.controlled:.3f} against {self.random:.3f}, {self.effect:+.3f} [{low}, {high}]"
         else:
             effect = "spread " + ("without a ratio" if self.effect is None else f"x {self.effect:.2f} [{low}, {high}]")
-        return f"{effect}, p = {self.p_value:.2g}: {self.verdict}"
+        paired = "" if self.paired_p is None else f" (within seeds {self.paired_p:.2g})"
+        return f"{effect}, p = {self.p_value:.2g}{paired}: {self.verdict}"
 
 
 def comparisons(values: Values) -> list[Comparison]:
@@ -137,8 +140,8 @@ def _means(values: Values, name: str, controlled: Floats, random: Floats) -> Com
     gap, test = paired_difference(controlled, random, "splits"), mean_difference_test(controlled, random)
     low, high = (gap.interval(LEVEL) if gap.count >= FEWEST else None) or (None, None)
     case, count = values.case, len(values.seeds)
-    means = float(random.mean()), float(controlled.mean())
-    return Comparison(case.title, case.size, name, "mean", *means, gap.value, low, high, test.p_value, test.smallest, count)
+    means, paired = (float(random.mean()), float(controlled.mean())), swap_test(controlled, random).p_value
+    return Comparison(case.title, case.size, name, "mean", *means, gap.value, low, high, test.p_value, test.smallest, paired, count)
 
 
 def _spreads(values: Values, name: str, controlled: Floats, random: Floats) -> Comparison:
@@ -146,7 +149,7 @@ def _spreads(values: Values, name: str, controlled: Floats, random: Floats) -> C
     low, high = (spread_ratio_interval(controlled, random, LEVEL) if count >= FEWEST else None) or (None, None)
     spreads = float(random.std(ddof=1)), float(controlled.std(ddof=1))
     ratio = spreads[1] / spreads[0] if spreads[0] > 0 else None
-    return Comparison(case.title, case.size, name, "spread", *spreads, ratio, low, high, test.p_value, test.smallest, count)
+    return Comparison(case.title, case.size, name, "spread", *spreads, ratio, low, high, test.p_value, test.smallest, None, count)
 
 
 def told(values: Values) -> str:
