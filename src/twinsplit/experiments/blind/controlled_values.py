@@ -155,7 +155,7 @@ def _spreads(values: Values, name: str, controlled: Floats, random: Floats) -> C
 def told(values: Values) -> str:
     """All tests of a case in one sentence each; where they could not reject, why."""
     found = comparisons(values)
-    parts = [f"{name}: {'; '.join(c.told() for c in found if c.quantity == name)}." for name in (LIKENESS, QUALITY)]
+    parts = [f"{name[0].upper()}{name[1:]}: {'; '.join(c.told() for c in found if c.quantity == name)}." for name in (LIKENESS, QUALITY)]
     weakest = max(c.smallest_p for c in found)
     if weakest > 1 - LEVEL + 1e-12:
         n = len(values.seeds)
