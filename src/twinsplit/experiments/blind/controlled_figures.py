@@ -29,10 +29,10 @@ TITLES = {
 }
 NAMES = tuple(TITLES)
 TESTS = (
-    f"Every step is a seed of splits, networks and noise; marks: mean and {LEVEL:.0%} Student interval over seeds. Differences of means "
-    "have Student's interval over seeds, which both kinds share; spread is the ratio of standard deviations over seeds, with the F interval of "
-    "normal values. p: all labels permuted, two-sided, not corrected for the number of tests, and what the verdict rests on; in brackets, "
-    "labels swapped within seeds only; of the spread, after each kind's mean is taken off."
+    f"Every step is a seed of splits, networks and noise; marks: mean and {LEVEL:.0%} Student interval over seeds. "
+    "Differences of means have Student's interval over seeds, which both kinds share; spread is the ratio of standard deviations over "
+    "seeds, with the F interval of normal values. p: all labels permuted, two-sided, not corrected for the number of tests, and what the "
+    "verdict rests on; in brackets, labels swapped within seeds only; of the spread, after each kind's mean is taken off."
 )
 Found = dict[Case, tuple[Runs, Values]]
 
