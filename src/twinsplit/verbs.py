@@ -155,11 +155,12 @@ def onset_json(path: Path) -> None:
 def figure(asked: "cli.Figure") -> None:
     """Make one figure, or name the files of one that stands."""
     from twinsplit.experiments import gtv
+    from twinsplit.experiments.blind import controlled_figures as controlled
     from twinsplit.experiments.blind import figures as blind
     from twinsplit.experiments.hierarchical import figures as hierarchical
     from twinsplit.experiments.images import figures as images
 
-    of_images = [*images.FIGURES, *blind.NAMES]
+    of_images = [*images.FIGURES, *blind.NAMES, *controlled.NAMES]
     if asked.data is not None and asked.name not in of_images:
         raise InputError(f"{asked.name} has no --data", f"leave it out: it is for {', '.join(of_images)}")
     if asked.name in gtv.FIGURES:
@@ -177,6 +178,10 @@ def figure(asked: "cli.Figure") -> None:
         rungs = blind.recipes_of(asked.scale, asked.seed, asked.seeds, asked.data)
         with _crew(asked.workers, available_cores()) as hands:
             made = blind.make_figure(asked.name, asked.scale, asked.out, rungs, asked.lpips_weights, hands)
+    elif asked.name in controlled.NAMES:
+        seeds = controlled.seeds_of(asked.scale, asked.seed, asked.seeds)
+        with _crew(asked.workers, available_cores()) as hands:
+            made = controlled.make_figure(asked.name, asked.scale, asked.out, seeds, asked.data, hands)
     else:
         known = [*of_images, *hierarchical.FIGURES, *gtv.FIGURES]
         raise InputError(f"there is no figure {asked.name!r}", f"choose one of {', '.join(known)}")
