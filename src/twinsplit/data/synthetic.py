@@ -114,7 +114,8 @@ class CAlphaImages(ImageClass):
         above = np.clip(self.contours(ids)[:, None] * self.size - np.arange(self.size)[:, None], 0.0, 1.0)
         above = above.reshape(len(ids), self.size, self.size, COLUMNS).mean(-1)
         share = np.where(bright < 0.5, above, 1.0 - above)
-        return (share * first + (1.0 - share) * second)[:, None]
+        images: Floats = (share * first + (1.0 - share) * second)[:, None]
+        return images
 
 
 def _complex(noise: Noise, ids: Tensor, count: int) -> NDArray[np.complex128]:
@@ -138,7 +139,8 @@ def _half_plane(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _spanning(fields: Floats, low: Floats | float, high: Floats | float) -> Floats:
     """Each field scaled to lowest value low and highest high."""
     least, most = fields.min((1, 2), keepdims=True), fields.max((1, 2), keepdims=True)
-    return low + (high - low) * (fields - least) / (most - least)
+    scaled: Floats = low + (high - low) * (fields - least) / (most - least)
+    return scaled
 
 
 @final
@@ -146,8 +148,8 @@ def _spanning(fields: Floats, low: Floats | float, high: Floats | float) -> Floa
 class DiscImages(ImageClass):
     """A disc of one grey on another: five parameters, so that the best mean squared error is 5 sigma^2 / pixels once the noise is low.
 
-    Radius uniform over RADII sides, centre uniform over where the whole disc is inside, both greys uniform in [0, 1]. Every pixel is mixed by
-    the exact area of the disc in it.
+    Radius uniform over RADII sides, centre uniform over where the whole disc is inside, both greys uniform in [0, 1]. Every pixel is
+    mixed by the exact area of the disc in it.
     """
 
     size: int
@@ -192,7 +194,8 @@ class DiscImages(ImageClass):
     def draw(self, parameters: Floats) -> Floats:
         """(n, 1, size, size) the images of parameters (n, 5)."""
         inside, outside = parameters[:, 3:].T[:, :, None, None]
-        return (outside + (inside - outside) * self.coverage(parameters))[:, None]
+        images: Floats = (outside + (inside - outside) * self.coverage(parameters))[:, None]
+        return images
 
     def images(self, ids: Tensor) -> Floats:
         return self.draw(self.parameters(ids))
