@@ -156,6 +156,7 @@ def figure(asked: "cli.Figure") -> None:
     """Make one figure, or name the files of one that stands."""
     from twinsplit.experiments import gtv
     from twinsplit.experiments.blind import figures as blind
+    from twinsplit.experiments.blind import rates
     from twinsplit.experiments.hierarchical import figures as hierarchical
     from twinsplit.experiments.images import figures as images
 
@@ -177,8 +178,11 @@ def figure(asked: "cli.Figure") -> None:
         rungs = blind.recipes_of(asked.scale, asked.seed, asked.seeds, asked.data)
         with _crew(asked.workers, available_cores()) as hands:
             made = blind.make_figure(asked.name, asked.scale, asked.out, rungs, asked.lpips_weights, hands)
+    elif asked.name == rates.NAME:
+        with _crew(asked.workers, available_cores()) as hands:
+            made = rates.make_figure(asked.scale, asked.out, asked.seed, asked.seeds, hands)
     else:
-        known = [*of_images, *hierarchical.FIGURES, *gtv.FIGURES]
+        known = [*of_images, rates.NAME, *hierarchical.FIGURES, *gtv.FIGURES]
         raise InputError(f"there is no figure {asked.name!r}", f"choose one of {', '.join(known)}")
     print(*made, sep="\n")
 

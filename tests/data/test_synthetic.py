@@ -117,7 +117,8 @@ def test_regions_span_the_stated_levels_and_contours_are_mixed_by_area() -> None
     """One region goes up to 1 and the other down to 0; far from the contour a pixel is one of the two fields, scaled."""
     kind = CAlphaImages(2.0, 32)
     images, contours = kind.images(MANY)[:, 0], kind.contours(MANY).reshape(len(MANY), 32, 4)
-    bright, u, v = kind.noise.child("levels").uniform(0, MANY, (3,)).numpy().T
+    bright = kind.noise.child("bright").uniform(0, MANY, (1,)).numpy()[:, 0]
+    u, v = kind.noise.child("levels").uniform(0, MANY, (2,)).numpy().T
     scaled = []
     for region, (low, high) in enumerate(((u, np.ones(400)), (np.zeros(400), v))):
         field = kind.fields(MANY, region)
@@ -185,9 +186,9 @@ def test_a_data_folder_holds_the_rounded_images(kind: ImageClass, tmp_path: obje
     assert data.description["source"] == kind.describe() | {"order": "numbers of the images, from 0"}
     longer = prepare(SyntheticSource(kind, 20), source.frame, folder.parent / "longer", Inline())
     assert np.array_equal(longer.pixels[:12], data.pixels)
-    ids, images = fresh(kind, 3)
-    assert ids.min() >= 1 << 32  # no folder reaches so far
-    assert np.array_equal(images, kind.images(ids))
+    assert fresh(3).tolist() == [1 << 32, (1 << 32) + 1, (1 << 32) + 2]
+    with pytest.raises(InputError):
+        SyntheticSource(kind, (1 << 32) + 1)
 
 
 def test_what_cannot_be_is_refused() -> None:

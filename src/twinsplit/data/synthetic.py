@@ -26,6 +26,7 @@ SPREAD = 0.1  # standard deviation of a contour, in heights of the image
 MIDDLE = (0.35, 0.65)  # mean height of a contour
 RADII = (0.1, 0.4)  # of a disc, in sides of the image
 DISC_PARAMETERS = 5
+FIRST_FRESH = 1 << 32  # number of the first image that no data folder reaches
 
 
 class ImageClass(ABC):
@@ -101,19 +102,39 @@ class CAlphaImages(ImageClass):
 
     def fields(self, ids: Tensor, region: int) -> Floats:
         """(n, size, size) the Gaussian field of a region (0 or 1) before it is scaled, at the centres of pixels; of mean 0."""
-        rows, columns = _half_plane(self.size)
+        rows, columns = half_plane(self.size)
         scale = np.hypot(rows, columns) ** -(self.alpha + 1) * np.exp(1j * np.pi * (rows + columns) / self.size)
         waves = np.zeros((len(ids), self.size, self.size), np.complex128)
         waves[:, rows, columns] = _complex(self.noise.child(f"field {region}"), ids, len(rows)) * scale
         fields: Floats = np.fft.ifft2(waves, norm="forward").real
         return fields
 
+    def levels(self, ids: Tensor) -> Floats:
+        """(n, 2, 2) lowest and highest level of each region."""
+        u, v = self.noise.child("levels").uniform(0, ids, (2,)).numpy().T
+        levels: Floats = np.stack([u, np.ones_like(u), np.zeros_like(v), v], axis=1).reshape(-1, 2, 2)
+        return levels
+
+    def scales(self, ids: Tensor) -> Floats:
+        """(n, 2) what each region's field is multiplied by."""
+        spans = np.stack([np.ptp(self.fields(ids, region), axis=(1, 2)) for region in (0, 1)], axis=1)
+        scales: Floats = np.diff(self.levels(ids), axis=2)[..., 0] / spans
+        return scales
+
+    @property
+    def power(self) -> Floats:
+        """(size^2 - 1 or fewer,) variance of a field before it is scaled in each direction of an orthonormal basis, over size^2."""
+        rows, columns = half_plane(self.size)
+        power: Floats = np.repeat(0.5 * np.hypot(rows, columns) ** (-2 * (self.alpha + 1)), 2)
+        return power
+
     def images(self, ids: Tensor) -> Floats:
-        bright, u, v = self.noise.child("levels").uniform(0, ids, (3,)).numpy().T[:, :, None, None]
-        first, second = _spanning(self.fields(ids, 0), u, 1.0), _spanning(self.fields(ids, 1), 0.0, v)
+        levels = self.levels(ids)[..., None, None]
+        first, second = (_spanning(self.fields(ids, region), *levels[:, region].swapaxes(0, 1)) for region in (0, 1))
+        bright = self.noise.child("bright").uniform(0, ids, (1, 1, 1)).numpy()
         above = np.clip(self.contours(ids)[:, None] * self.size - np.arange(self.size)[:, None], 0.0, 1.0)
         above = above.reshape(len(ids), self.size, self.size, COLUMNS).mean(-1)
-        share = np.where(bright < 0.5, above, 1.0 - above)
+        share = np.where(bright[:, 0] < 0.5, above, 1.0 - above)
         images: Floats = (share * first + (1.0 - share) * second)[:, None]
         return images
 
@@ -126,7 +147,7 @@ def _complex(noise: Noise, ids: Tensor, count: int) -> NDArray[np.complex128]:
 
 
 @lru_cache(maxsize=16)
-def _half_plane(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def half_plane(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows and columns of one of each pair of opposite frequencies below Nyquist's, square around square from the coarsest."""
     limit = (size - 1) // 2
     rows, columns = (v.ravel() for v in np.meshgrid(*(np.arange(-limit, limit + 1),) * 2, indexing="ij"))
@@ -136,7 +157,7 @@ def _half_plane(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return rows[order], columns[order]
 
 
-def _spanning(fields: Floats, low: Floats | float, high: Floats | float) -> Floats:
+def _spanning(fields: Floats, low: Floats, high: Floats) -> Floats:
     """Each field scaled to lowest value low and highest high."""
     least, most = fields.min((1, 2), keepdims=True), fields.max((1, 2), keepdims=True)
     scaled: Floats = low + (high - low) * (fields - least) / (most - least)
@@ -220,7 +241,6 @@ def _corner_area(a: Floats, b: Floats) -> Floats:
     return area
 
 
-def fresh(kind: ImageClass, count: int) -> tuple[Tensor, Floats]:
-    """ids (count,) that no data folder reaches, and their images before any rounding (count, 1, size, size)."""
-    ids = torch.arange(count) + (1 << 32)
-    return ids, kind.images(ids)
+def fresh(count: int) -> Tensor:
+    """(count,) numbers of images that are in no data folder."""
+    return torch.arange(count) + FIRST_FRESH

@@ -62,8 +62,8 @@ class SyntheticSource(Source):
     count: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.count < 1 << 32:
-            raise InputError(f"{self.count} images", "make at least 1, and fewer than 2^32")
+        if not 1 <= self.count <= 1 << 32:  # fresh images begin there
+            raise InputError(f"{self.count} images", "make at least 1, and at most 2^32")
 
     @property
     def frame(self) -> Frame:

@@ -79,7 +79,7 @@ class DiscPosterior:
 
     def _proposed(self, sigma: float, centre: Floats, noise: Noise, image_id: int) -> tuple[Floats, Floats]:
         """Places (particles, 3) and the logarithm of the proposal's density there."""
-        root = WIDER * np.linalg.cholesky(self._covariance(sigma, centre))
+        root: Floats = np.asarray(WIDER * np.linalg.cholesky(self._covariance(sigma, centre)), np.float64)
         ids = torch.tensor([image_id])
         u = noise.child("proposal").uniform(0, ids, (self.particles, 4)).numpy()[0]
         z = noise.child("proposal").normal(1, ids, (self.particles, 3 + FREEDOM)).numpy()[0]
@@ -95,8 +95,8 @@ class DiscPosterior:
         slopes = (self.discs.draw(centre + step) - self.discs.draw(centre - step)).reshape(DISC_PARAMETERS, -1) / 2e-4
         low, high = self.discs.radii
         widths = np.array([self.discs.size, self.discs.size, high - low, 1.0, 1.0])
-        covariance: Floats = np.linalg.inv(slopes @ slopes.T / sigma**2 + np.diag(12 / widths**2))[:3, :3]
-        return covariance
+        covariance = np.linalg.inv(slopes @ slopes.T / sigma**2 + np.diag(12 / widths**2))[:3, :3]
+        return np.asarray(covariance, np.float64)
 
     def _log_prior(self, places: Floats) -> Floats:
         """Density of row, column and radius; minus infinity where no disc is."""
@@ -125,7 +125,8 @@ class DiscPosterior:
         for block in np.array_split(counted, -(-max(len(counted), 1) // BLOCK)):
             images = self.discs.draw(np.concatenate([places[block], greys[block]], 1))[:, 0]
             total += np.tensordot(weights[block], images, 1)
-        return total / weights.sum()
+        mean: Floats = total / weights.sum()
+        return mean
 
 
 def _log_student(offsets: Floats, root: Floats) -> Floats:
