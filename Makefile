@@ -26,6 +26,7 @@ bench: $(VENV)/.test
 	$(VENV)/bin/python benchmarks/gtv.py
 	$(VENV)/bin/python benchmarks/onset_coverage.py
 	$(VENV)/bin/python benchmarks/images.py
+	$(VENV)/bin/python benchmarks/duplicates.py
 
 clean:
 	rm -rf $(VENV) twinsplit-out

@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 import torch
 
 from twinsplit.errors import InputError
-from twinsplit.workers import Inline, crew, plain_crew
+from twinsplit.workers import AHEAD, Inline, crew, plain_crew
 
 
 def threads(_: int) -> int:
@@ -45,6 +46,21 @@ def test_a_plain_crew_keeps_order_and_errors(size: int) -> None:
         assert list(hands.map(abs, range(-5, 0))) == [5, 4, 3, 2, 1]
         with pytest.raises(InputError, match="item 2; skip it"):
             list(hands.map(refuse, range(4)))
+
+
+def test_items_are_taken_as_they_are_needed() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(100):
+            taken.append(item)
+            yield item
+
+    with plain_crew(2) as hands:
+        results = hands.map(abs, items())
+        assert next(results) == 0
+        assert len(taken) == 1 + AHEAD * 2
+        assert list(results) == list(range(1, 100))
 
 
 def test_plain_workers_do_without_torch() -> None:

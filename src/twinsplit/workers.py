@@ -7,8 +7,9 @@ same to the bit: a task computes on one thread whatever the crew.
 import os
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
@@ -16,6 +17,7 @@ from typing import Any, TypeVar, final
 
 from twinsplit.errors import InputError
 
+AHEAD = 2  # items in waiting for each worker
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -63,11 +65,25 @@ class Processes(Crew):
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         try:
-            yield from self.pool.map(function, items)
+            yield from self._in_order(function, items)
         except BrokenProcessPool as error:
             raise RuntimeError("a worker process died (killed, or out of memory); run the same command again to resume") from error
         except RuntimeError as error:
             raise _explained(error) from error
+
+    def _in_order(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Items are taken as workers become free, with a few in waiting: the checkpoints of a long run do not fit into memory at once."""
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(self.pool.submit(function, item))
+                if len(waiting) > AHEAD * self.size:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _explained(error: RuntimeError) -> Exception:

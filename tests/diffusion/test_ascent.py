@@ -165,6 +165,25 @@ def test_what_does_not_finish_is_said(asked: Constraint) -> None:
     assert found.steps.tolist() == [7, 7]
 
 
+class Wild(Blind):
+    """The residual of a black image; where the first pixel is above 1, it points the wrong way."""
+
+    def residual(self, y: Tensor) -> Tensor:
+        return torch.where(y.flatten(1)[:, :1, None, None] > 1, -y, y)
+
+
+def test_a_sample_that_runs_away_is_given_up_alone() -> None:
+    y_0 = 0.5 * Noise(0).normal(0, torch.arange(3), SHAPE)
+    y_0[:, 0, 0, 0] = torch.tensor([-1.0, 9.0, -1.0])
+    ascent = Ascent(h0=0.1, beta=1.0)
+    found = ascent.ascend(Wild(), y_0, Noise(0), torch.arange(3))
+    assert found.finished.tolist() == [True, False, True]
+    assert int(found.steps[1]) < 100
+    assert 10 < float(found.sigma[1]) < 20
+    alone = ascent.ascend(Wild(), y_0[2:], Noise(0), torch.tensor([2]))
+    torch.testing.assert_close(alone.samples, found.samples[2:])
+
+
 def test_numbers_that_are_not_finite_never_count_as_finished() -> None:
     y_0 = CENTRE.expand(2, *SHAPE).clone()
     y_0[1, 0, 0, 0] = float("nan")
@@ -174,7 +193,9 @@ def test_numbers_that_are_not_finite_never_count_as_finished() -> None:
         Ascent()(Shrunk(), y_0, Noise(0), torch.arange(2))
 
 
-@pytest.mark.parametrize("changes", [{"h0": 0.0}, {"h0": 1.5}, {"beta": 0.0}, {"beta": 2.0}, {"sigma_end": 0.0}, {"max_steps": 0}])
+@pytest.mark.parametrize(
+    "changes", [{"h0": 0.0}, {"h0": 1.5}, {"beta": 0.0}, {"beta": 2.0}, {"sigma_end": 0.0}, {"max_steps": 0}, {"sigma_start": 10.0}]
+)
 def test_settings_that_cannot_end_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(InputError, match="an ascent"):
         replace(Ascent(), **changes)

@@ -35,9 +35,10 @@ class Ascent:
 
     h_t = h0 t / (1 + h0 (t - 1)) grows from h0 towards 1. The noise level of each sample is what its own residual says, sigma = |d| /
     sqrt(pixels), and gamma^2 = sigma^2 [(1 - beta h)^2 - (1 - h)^2] is chosen so that it falls by the factor 1 - beta h. beta = 1 adds no
-    noise, smaller ones more. A sample is finished after the step that finds sigma <= sigma_end; `max_steps` caps those that never are. The
-    published ends are 0.1, and 0.01 for fine samples. The published h0 makes samples of a Gaussian about a sixth too narrow in variance
-    (docs/lab-notes.md); smaller ones cost steps and come nearer.
+    noise, smaller ones more. A sample is finished after the step that finds sigma <= sigma_end. One whose sigma grows beyond sigma_limit is
+    given up, and `max_steps` caps those that do neither; both are flagged. (The published code ends a batch when one passes 2; with an
+    exact denoiser some do and come back.) The published ends are 0.1, and 0.01 for fine samples. The published h0 makes samples of a
+    Gaussian about a sixth too narrow in variance (docs/lab-notes.md); smaller ones cost steps and come nearer.
     """
 
     h0: float = 0.01
@@ -45,14 +46,15 @@ class Ascent:
     sigma_end: float = 0.1
     sigma_start: float = 1.0
     max_steps: int = 2_000
+    sigma_limit: float = 10.0
 
     def __post_init__(self) -> None:
         if not (0 < self.h0 <= 1 and 0 < self.beta <= 1):
             raise InputError(f"an ascent with h0 = {self.h0}, beta = {self.beta}", "choose both in (0, 1]")
-        if not (self.sigma_end > 0 and self.sigma_start >= 0 and self.max_steps >= 1):
+        if not (0 < self.sigma_end < self.sigma_limit and 0 <= self.sigma_start < self.sigma_limit and self.max_steps >= 1):
             raise InputError(
-                f"an ascent from {self.sigma_start} to {self.sigma_end} in {self.max_steps} steps",
-                "choose sigma_end above 0, sigma_start and max_steps positive",
+                f"an ascent from {self.sigma_start} to {self.sigma_end} in {self.max_steps} steps, given up at {self.sigma_limit}",
+                "choose sigma_end above 0, sigma_start of at least 0, both below sigma_limit, and max_steps positive",
             )
 
     def step_size(self, t: int) -> float:
@@ -91,7 +93,8 @@ class Ascent:
             z = noise.child("step").normal(t, ids[moving], tuple(y.shape[1:]), y.dtype)
             y[moving], sigma[moving] = self._step(y[moving], _direction(denoiser, y[moving], wanted.of(moving)), t, z)
             steps[moving] = t
-            moving = moving[sigma[moving] > self.sigma_end]  # a sigma that is not a number leaves too, and is never finished
+            found = sigma[moving]
+            moving = moving[(found > self.sigma_end) & (found <= self.sigma_limit)]  # not a number: leaves too, and is never finished
         return Ascended(y - _direction(denoiser, y, wanted), steps, sigma, sigma <= self.sigma_end)
 
     def _step(self, y: Tensor, d: Tensor, t: int, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,7 +107,7 @@ class Ascent:
         worst = float(found.sigma[~found.finished].max())
         return (
             f"{int((~found.finished).sum())} of {len(found.steps)} samples did not reach sigma = {self.sigma_end} "
-            f"in {self.max_steps} steps (the worst stands at {worst:.3g})"
+            f"in {self.max_steps} steps, or went beyond {self.sigma_limit} (the worst stands at {worst:.3g})"
         )
 
 

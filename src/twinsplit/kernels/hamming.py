@@ -3,7 +3,8 @@
 A token takes a field of w bits of a 64-bit word, w one more than its number needs, so that the top bit of every field is 0. After an
 exclusive or, a field is 0 exactly where two tokens agree; adding 2^(w-1) - 1 to every field carries into its top bit exactly where
 they differ, and never beyond. The distance is the number of these bits. The smallest distance of a block of training sequences is
-found first; the first block that has the least of these is then searched for the first sequence at that distance.
+found first; the first block that has the least of these is then searched for the first sequence at that distance. Where a sequence fits one
+word, four queries go through a block together, so that each word of it is loaded once for four comparisons.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ from numba import njit
 from twinsplit.kernels import over_rows
 from twinsplit.kernels.bits import popcount
 
-BLOCK = 512
+BLOCK, NARROW, TOGETHER = 512, 128, 4  # training sequences in a block, and in one of one-word sequences; queries that share it
 FAR = np.uint64(0xFFFFFFFF)
 GRAIN = 64
 
@@ -69,10 +70,46 @@ def _first(query, training, start, low, high, wanted):  # type: ignore[no-untype
 
 
 @njit(nogil=True, cache=True)
+def _smallest_of_four(words, column, low, high, out):  # type: ignore[no-untyped-def]
+    """out (4,): the smallest distance of each of words (4,) to column (m,)."""
+    word_0, word_1, word_2, word_3 = words[0], words[1], words[2], words[3]
+    best_0 = best_1 = best_2 = best_3 = FAR
+    for i in range(len(column)):
+        training = column[i]
+        distance_0 = _differing(word_0, training, low, high)
+        distance_1 = _differing(word_1, training, low, high)
+        distance_2 = _differing(word_2, training, low, high)
+        distance_3 = _differing(word_3, training, low, high)
+        best_0 = distance_0 if distance_0 < best_0 else best_0
+        best_1 = distance_1 if distance_1 < best_1 else best_1
+        best_2 = distance_2 if distance_2 < best_2 else best_2
+        best_3 = distance_3 if distance_3 < best_3 else best_3
+    out[0], out[1], out[2], out[3] = best_0, best_1, best_2, best_3
+
+
+@njit(nogil=True, cache=True)
+def _nearest_four(queries, training, low, high, distance, index):  # type: ignore[no-untyped-def]
+    """distance (4,) and index (4,) for four queries (4, 1) against training (1, N)."""
+    size = training.shape[1]
+    smallest, best, where = np.empty(TOGETHER, np.uint64), np.full(TOGETHER, FAR), np.zeros(TOGETHER, np.int64)
+    for start in range(0, size, NARROW):
+        _smallest_of_four(queries[:, 0], training[0, start : min(size, start + NARROW)], low, high, smallest)
+        for k in range(TOGETHER):
+            if smallest[k] < best[k]:
+                best[k], where[k] = smallest[k], start
+    for k in range(TOGETHER):
+        distance[k], index[k] = best[k], _first(queries[k], training, where[k], low, high, best[k])
+
+
+@njit(nogil=True, cache=True)
 def _nearest(queries, training, low, high, distance, index, begin, end):  # type: ignore[no-untyped-def]
     """Rows begin..end of distance and index, for queries (n, words) against training (words, N)."""
     size = training.shape[1]
     scratch = np.empty(BLOCK, np.uint64)
+    while queries.shape[1] == 1 and begin + TOGETHER <= end:
+        part = slice(begin, begin + TOGETHER)
+        _nearest_four(queries[part], training, low, high, distance[part], index[part])
+        begin += TOGETHER
     for i in range(begin, end):
         best, where = FAR, 0
         for start in range(0, size, BLOCK):

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -149,11 +150,12 @@ def test_levels_are_frozen_where_their_twins_agree_best(image_figures: Path, ima
     np.testing.assert_allclose(found, (a * b).sum(1) / a.norm(dim=1) / b.norm(dim=1), rtol=1e-5)
 
 
-def test_the_coarser_runs_differ_in_their_images_alone(image_recipe: ImageRecipe) -> None:
+def test_the_coarser_runs_differ_in_their_images_and_are_half_as_long(image_recipe: ImageRecipe) -> None:
     for name, coarse in setting_of("smoke").filtered(image_recipe).items():
         assert coarse.data.filter == "pca"
         assert coarse.data.components == int(name.split()[0])
-        assert vars(coarse) | {"data": None} == vars(image_recipe) | {"data": None}
+        half = replace(image_recipe.training, steps=12)
+        assert vars(coarse) | {"data": None} == vars(image_recipe) | {"data": None, "training": half}
 
 
 def test_pairs_shown_are_nearest_to_the_mean(image_run: Run[Any]) -> None:
@@ -172,7 +174,7 @@ def test_plates_show_samples_between_their_nearest_training_images(image_figures
     steps = image_run.steps()
     moments = list(dict.fromkeys((steps[len(steps) // 4], checkpoint_at(image_run, SPLIT), steps[-1])))
     assert [plate.title for plate in sheet.plates] == [f"epoch {step / 2:,.0f} (step {step})" for step in moments]
-    stored, last = image_run.samples(steps[-1]), sheet.plates[-1]
+    stored, last = image_run.tensors("samples", steps[-1]), sheet.plates[-1]
     chosen, scale, pitch = typical(image_run, steps[-1], 0, 1, 8), 8, 68
     rows = (stored["nearest"][0], stored["images"][0], stored["images"][1], stored["nearest"][1])
     assert last.page.shape == (4 * pitch - 4, 6 * pitch - 4, 1)

@@ -11,7 +11,7 @@ from torch import Tensor
 from toy import Toy
 from twinsplit.diffusion.sampler import DDIM, Ancestral
 from twinsplit.experiments.images import generation
-from twinsplit.experiments.images.generation import Drawing, draw
+from twinsplit.experiments.images.generation import Reversed, drawing_of
 from twinsplit.experiments.images.world import ImageWorld
 from twinsplit.measures.memorization import gap_ratio
 from twinsplit.store import Run
@@ -26,8 +26,8 @@ def step(image_run: Run[Any]) -> int:
 @pytest.fixture(scope="module")
 def drawn(image_run: Run[Any], image_world: ImageWorld, step: int) -> list[Tensor]:
     """The samples of every member, drawn again."""
-    ensemble, drawing = image_world.load(image_run, step), Drawing.of(image_world)
-    return [draw(drawing, ensemble.member(k)) for k in range(3)]
+    ensemble, drawing = image_world.load(image_run, step), drawing_of(image_world)
+    return [drawing(ensemble.member(k)) for k in range(3)]
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +42,18 @@ def rows(run: Run[Any], name: str, **wanted: object) -> list[np.ndarray]:
 
 def test_samples_do_not_depend_on_the_chunk(image_world: ImageWorld, drawn: list[Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     """To the bit for arithmetic that is the same in any batch; to rounding for convolutions, whose order of summation may differ."""
-    drawing = Drawing.of(image_world)
+    drawing = drawing_of(image_world)
     toy = Toy(lambda x, t: 0.8 * x + 0.01 * t, image_world.schedule)
-    whole = draw(drawing, toy)
+    whole = drawing(toy)
     monkeypatch.setattr(generation, "CHUNK", 4)
-    assert torch.equal(draw(drawing, toy), whole)
+    assert torch.equal(drawing(toy), whole)
 
 
 def test_networks_samples_do_not_depend_on_the_chunk(
     image_run: Run[Any], image_world: ImageWorld, step: int, drawn: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation, "CHUNK", 4)
-    again = draw(Drawing.of(image_world), image_world.load(image_run, step).member(1))
+    again = drawing_of(image_world)(image_world.load(image_run, step).member(1))
     torch.testing.assert_close(again, drawn[1], rtol=1e-4, atol=1e-4)
 
 
@@ -68,14 +68,16 @@ def test_all_twins_start_and_step_with_the_same_noise(image_world: ImageWorld) -
 
         return predictor
 
-    first, second = (draw(Drawing.of(image_world), Toy(noting(k), image_world.schedule)) for k in (0, 1))
+    drawing = drawing_of(image_world)
+    assert isinstance(drawing, Reversed)
+    first, second = (drawing(Toy(noting(k), image_world.schedule)) for k in (0, 1))
     assert torch.equal(first, second)
     assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
     assert len(seen[0]) == image_world.recipe.measuring.sampling_steps
     x_T = image_world.root.child("generation").child("x_T").normal(0, torch.arange(6), (1, 8, 8), torch.float32)
     assert torch.equal(seen[0][0], x_T)
-    fewer = replace(Drawing.of(image_world), count=4)
-    assert torch.equal(draw(fewer, Toy(lambda x, t: 0.5 * x, image_world.schedule)), first[:4])
+    fewer = replace(drawing, count=4)
+    assert torch.equal(fewer(Toy(lambda x, t: 0.5 * x, image_world.schedule)), first[:4])
 
 
 def test_ancestral_steps_by_hand(image_run: Run[Any], image_world: ImageWorld, step: int, drawn: list[Tensor]) -> None:
@@ -95,11 +97,14 @@ def test_ancestral_steps_by_hand(image_run: Run[Any], image_world: ImageWorld, s
 
 
 def test_the_sampler_is_the_recipes(image_world: ImageWorld) -> None:
-    assert isinstance(Drawing.of(image_world).sampler, Ancestral)
+    drawing = drawing_of(image_world)
+    assert isinstance(drawing, Reversed)
+    assert isinstance(drawing.sampler, Ancestral)
     recipe = replace(image_world.recipe, measuring=replace(image_world.recipe.measuring, sampler="ddim", sampling_steps=999))
-    sampler = Drawing.of(replace(image_world, recipe=recipe)).sampler
-    assert isinstance(sampler, DDIM)
-    assert (sampler.eta, sampler.times) == (0.0, tuple(range(50, -1, -1)))
+    other = drawing_of(replace(image_world, recipe=recipe))
+    assert isinstance(other, Reversed)
+    assert isinstance(other.sampler, DDIM)
+    assert (other.sampler.eta, other.sampler.times) == (0.0, tuple(range(50, -1, -1)))
 
 
 def test_similarity_is_the_cosine_of_what_two_members_draw(image_run: Run[Any], step: int, drawn: list[Tensor]) -> None:
@@ -130,7 +135,7 @@ def test_held_out_images_are_judged_as_samples_are(image_run: Run[Any], image_wo
 def test_stored_pictures_are_the_samples_and_their_nearest_images(
     image_run: Run[Any], image_world: ImageWorld, step: int, drawn: list[Tensor], learned: Tensor
 ) -> None:
-    stored = image_run.samples(step)
+    stored = image_run.tensors("samples", step)
     for k in range(3):
         mean = image_world.pictures[0][k].mean()  # of one channel
         levels = ((drawn[k] + mean) * 255).round().clamp(0, 255)

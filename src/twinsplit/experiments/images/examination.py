@@ -50,11 +50,16 @@ class ImageQuestions:
 
 
 class Answers:
-    """What the members of one checkpoint predict; each prediction is made once."""
+    """What the members of one checkpoint predict; each prediction is made once.
+
+    Kept are as many as one set of images has, at every time: those on training images, a set for every split, would be gigabytes of which
+    each is used for one split's rows only.
+    """
 
     def __init__(self, ensemble: Ensemble, questions: ImageQuestions) -> None:
         self.ensemble, self.questions = ensemble, questions
-        self.at = lru_cache(maxsize=None)(self._at)
+        kept = len(ensemble.members) * (len(questions.recipe.measuring.times) + 3)
+        self.at = lru_cache(maxsize=kept)(self._at)
 
     @property
     def held_out(self) -> int:

@@ -61,8 +61,7 @@ class Figure:
 
 
 def _times(run: Run[Any]) -> list[Axes]:
-    times = run.recipe.measuring.times
-    return [panels.predicted(run, t) for t in times] + [panels.loss_at(run, t) for t in times]
+    return [axes for t in run.recipe.measuring.times for axes in (panels.predicted(run, t), panels.loss_at(run, t))]
 
 
 def _moments(run: Run[Any]) -> list[Plate]:
@@ -87,7 +86,6 @@ FIGURES: dict[str, Figure] = {
         _times,
         lambda run: [],
         f"{OVER_PAIRS} {OVER_NETWORKS} {IMAGES}",
-        columns=4,
     ),
     "fig7": Figure(
         "From coarse to fine: which level of detail the networks resemble",
