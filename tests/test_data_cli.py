@@ -71,6 +71,19 @@ def test_arrays_and_digits(tmp_path: Path) -> None:
     assert "3 images of 1 x 6 x 6" in twinsplit("data", "arrays", tmp_path / "a.npz", "--key", "x", "--out", tmp_path / "out").stdout
 
 
+def test_synthetic_classes(tmp_path: Path) -> None:
+    asked = ["data", "calpha", "--alpha", "1", "--size", "8", "--make", "12", "--workers", "1", "--out", tmp_path / "calpha"]
+    assert "12 images of 1 x 8 x 8" in twinsplit(*asked).stdout
+    twinsplit("data", "discs", "--size", "9", "--make", "1030", "--seed", "3", "--workers", "2", "--out", tmp_path / "discs")
+    assert "1030 images of 1 x 9 x 9" in twinsplit("data", "check", tmp_path / "discs").stdout
+    source = json.loads((tmp_path / "calpha" / "data.json").read_text())["source"]
+    assert (source["kind"], source["alpha"], source["seed"]) == ("calpha", 1.0, 0)
+    assert "other images" in refused(*asked, "--seed", "1")
+    assert "regularity -1.0" in refused("data", "calpha", "--alpha", "-1", "--out", tmp_path / "out")
+    assert "0 images" in refused("data", "discs", "--make", "0", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "is not a folder" in refused("data", "folder", tmp_path / "nowhere", "--out", tmp_path / "out")
     assert "img_align_celeba" in refused("data", "celeba", tmp_path, "--out", tmp_path / "out")

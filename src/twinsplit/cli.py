@@ -182,7 +182,7 @@ class Figure:
                 metavar="NAME",
                 help="fig1b, fig3b, fig4a, fig4b, fig5, fig6, fig9, fig10, fig11 (biased generalization, sequences); "
                 "fig1a, fig2, fig7, fig8 "
-                "(the same, images); gahb-psnr, gahb-twins, gahb-bases, rp-lpips, rp-attributes, rp-identities "
+                "(the same, images); gahb-psnr, gahb-twins, gahb-bases, gahb-rates, rp-lpips, rp-attributes, rp-identities "
                 "(two denoisers); gtv1, gtv2, gtv3, gtv-twins "
                 "(generalization through variance)",
             ),

@@ -161,6 +161,48 @@ class DataFaces:
         data_faces(self)
 
 
+Make = Annotated[int, arg(help="images; image i is the same whatever this number")]
+Drawers = Annotated[int, arg(help="drawing processes; 0 takes one per core, and the bytes are the same for any number")]
+
+
+@final
+@dataclass(frozen=True)
+class DataCAlpha:
+    """Draw C^alpha images, regular regions and contours whose best denoising rate is known, as a data folder (docs/rates.md)."""
+
+    out: Out
+    alpha: float = 2.0
+    """regularity of the regions and of the contour between them"""
+    size: Size = 80
+    make: Make = 100_000
+    seed: int = 0
+    """of the images"""
+    workers: Drawers = 0
+
+    def run(self) -> None:
+        from twinsplit.data_verbs import data_calpha
+
+        data_calpha(self)
+
+
+@final
+@dataclass(frozen=True)
+class DataDiscs:
+    """Draw discs of five parameters, whose best denoiser is known, as a data folder (docs/rates.md)."""
+
+    out: Out
+    size: Size = 80
+    make: Make = 100_000
+    seed: int = 0
+    """of the images"""
+    workers: Drawers = 0
+
+    def run(self) -> None:
+        from twinsplit.data_verbs import data_discs
+
+        data_discs(self)
+
+
 @final
 @dataclass(frozen=True)
 class DataDuplicates:
@@ -227,6 +269,8 @@ class Data:
         Annotated[DataGrammar, subcommand("grammar")]
         | Annotated[DataDigits, subcommand("digits")]
         | Annotated[DataFaces, subcommand("faces")]
+        | Annotated[DataCAlpha, subcommand("calpha")]
+        | Annotated[DataDiscs, subcommand("discs")]
         | Annotated[DataCelebA, subcommand("celeba")]
         | Annotated[DataFolder, subcommand("folder")]
         | Annotated[DataArrays, subcommand("arrays")]

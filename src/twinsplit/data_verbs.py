@@ -8,13 +8,14 @@ from twinsplit.data.frame import Colour, Frame, gahb
 from twinsplit.data.images import load_images
 from twinsplit.data.preparing import Treatment, leave_out, prepare, refuse
 from twinsplit.data.sources import ArraySource, FolderSource, HubSource, Source
-from twinsplit.data.worlds import DIGITS, DigitsSource
+from twinsplit.data.worlds import DIGITS, DigitsSource, SyntheticSource
 from twinsplit.errors import InputError
 from twinsplit.store import read_json
 from twinsplit.workers import available_cores, crew, plain_crew
 
 if TYPE_CHECKING:
     from twinsplit import data_cli
+    from twinsplit.data.synthetic import ImageClass
 
 SHOWN = 10
 
@@ -97,6 +98,25 @@ def data_faces(asked: "data_cli.DataFaces") -> None:
     with crew(_size(asked.workers)) as hands:
         write_faces(asked.out, asked.make, Album(asked.seed, asked.people), hands)
     print(f"{asked.out}: {asked.make} faces in CelebA's layout; next: twinsplit data celeba {asked.out} --out PREPARED")
+
+
+def data_calpha(asked: "data_cli.DataCAlpha") -> None:
+    """Make images of regular regions and contours."""
+    from twinsplit.data.synthetic import CAlphaImages
+
+    _make(CAlphaImages(asked.alpha, asked.size, asked.seed), asked)
+
+
+def data_discs(asked: "data_cli.DataDiscs") -> None:
+    """Make images of discs."""
+    from twinsplit.data.synthetic import DiscImages
+
+    _make(DiscImages(asked.size, asked.seed), asked)
+
+
+def _make(kind: "ImageClass", asked: "data_cli.DataCAlpha | data_cli.DataDiscs") -> None:
+    source = SyntheticSource(kind, asked.make)
+    _prepare(source, source.frame, asked.out, asked.workers, _refuse)
 
 
 def data_check(folder: Path) -> None:

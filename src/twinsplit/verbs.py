@@ -157,6 +157,7 @@ def figure(asked: "cli.Figure") -> None:
     from twinsplit.experiments import gtv
     from twinsplit.experiments.blind import controlled_figures as controlled
     from twinsplit.experiments.blind import figures as blind
+    from twinsplit.experiments.blind import rates
     from twinsplit.experiments.hierarchical import figures as hierarchical
     from twinsplit.experiments.images import figures as images
 
@@ -182,8 +183,11 @@ def figure(asked: "cli.Figure") -> None:
         seeds = controlled.seeds_of(asked.scale, asked.seed, asked.seeds)
         with _crew(asked.workers, available_cores()) as hands:
             made = controlled.make_figure(asked.name, asked.scale, asked.out, seeds, asked.data, hands)
+    elif asked.name == rates.NAME:
+        with _crew(asked.workers, available_cores()) as hands:
+            made = rates.make_figure(asked.scale, asked.out, asked.seed, asked.seeds, hands)
     else:
-        known = [*of_images, *hierarchical.FIGURES, *gtv.FIGURES]
+        known = [*of_images, rates.NAME, *hierarchical.FIGURES, *gtv.FIGURES]
         raise InputError(f"there is no figure {asked.name!r}", f"choose one of {', '.join(known)}")
     print(*made, sep="\n")
 

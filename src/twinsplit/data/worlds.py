@@ -1,4 +1,4 @@
-"""Built-in images: scikit-learn's handwritten digits, which are in the package, and drawn faces in CelebA's layout."""
+"""Built-in images: scikit-learn's handwritten digits, drawn faces in CelebA's layout, and synthetic classes of known best rates."""
 
 import hashlib
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from twinsplit.data.faces import Album
+    from twinsplit.data.synthetic import ImageClass
 
 RECIPE, BATCH = "faces.json", 128
 DIGITS = Frame(size=None, exact=(8, 8))
@@ -50,6 +51,38 @@ class DigitsSource(Source):
         import pandas as pd
 
         return pd.DataFrame({"digit": digits_and_labels()[1]})
+
+
+@final
+@dataclass(frozen=True)
+class SyntheticSource(Source):
+    """The first `count` images of a synthetic class, rounded to 256 levels."""
+
+    kind: "ImageClass"
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= 1 << 32:  # fresh images begin there
+            raise InputError(f"{self.count} images", "make at least 1, and at most 2^32")
+
+    @property
+    def frame(self) -> Frame:
+        """Their pixels as they are."""
+        return Frame(size=None, exact=(self.kind.size, self.kind.size))
+
+    def describe(self) -> dict[str, Any]:
+        return self.kind.describe() | {"order": "numbers of the images, from 0"}
+
+    def listing(self) -> Listing:
+        return Listing(tuple(Entry(f"image {i}") for i in range(self.count)))
+
+    def decode(self, entry: Entry, frame: Frame) -> Decoded:
+        import torch
+
+        image = self.kind.images(torch.tensor([int(entry.name.removeprefix("image "))]))[0]
+        pixels: Bytes = np.rint(image * self.white).astype(np.uint8)
+        content = pixels.tobytes()
+        return Decoded(pixels, len(content), hashlib.sha256(content).hexdigest())
 
 
 def write_faces(out: Path, count: int, album: "Album", hands: Crew) -> None:
