@@ -149,7 +149,7 @@ def slope_table(classes: Sequence[Rated]) -> "pa.Table":
 
 
 def best_table(rated: Rated) -> "pa.Table":
-    """A row per noise level: the best denoiser's mean squared error with its standard error over images, and networks on the same images."""
+    """A row per noise level: the best denoiser's mean squared error with its standard error over images, and networks on the same ones."""
     import pyarrow as pa
 
     table = rated.run.table(BEST)
