@@ -15,10 +15,11 @@ from twinsplit.data.synthetic import CAlphaImages, DiscImages, fresh
 from twinsplit.diffusion.blind import Blind
 from twinsplit.errors import InputError
 from twinsplit.exact.discs import DiscPosterior, best_errors
+from twinsplit.exact.fields import field_error
 from twinsplit.experiments import pipeline
 from twinsplit.experiments.blind import rates
-from twinsplit.experiments.blind.rate_panels import Rated, decibels, slopes
-from twinsplit.experiments.blind.rate_settings import SCALES, Rates, rates_of
+from twinsplit.experiments.blind.rate_panels import REGIONS, Rated, decibels, slopes
+from twinsplit.experiments.blind.rate_settings import FITTED, SCALES, Rates, rates_of
 from twinsplit.experiments.blind.rate_stages import BEST, ERRORS, PICTURES, _rows
 from twinsplit.experiments.blind.stages import LEVELS
 from twinsplit.measures.statistics import mean_over
@@ -29,6 +30,7 @@ from twinsplit.workers import Inline
 PARTS = ("curves", "marks", "slopes", "best")
 KINDS = (".png", ".pdf", ".html", *(f"-{part}.{kind}" for part in PARTS for kind in ("parquet", "json")), "-config.json")
 SMOKE = rates_of("smoke")
+PAGE = Path(__file__).parents[3] / "docs" / "rates.md"
 NAMES = ["alpha = 1", "alpha = 4", "discs"]
 
 
@@ -159,7 +161,7 @@ def test_smooth_regions_alone_are_denoised_better_than_networks_do(made: Path) -
 
 
 def test_a_lost_figure_and_a_stopped_run_are_made_again_the_same(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The images of a class stand; stopped in the training of the second class, the next command goes on and gives the same bytes."""
+    """The images of a class stand; stopped before the second class is trained, the next command goes on and gives the same bytes."""
     shutil.copytree(made / "data", tmp_path / "data")
     trained: list[int] = []
     train = pipeline.train_stage
@@ -212,6 +214,21 @@ def test_settings_of_every_scale_hold_together(scale: str, tmp_path: Path) -> No
         setting.networks(1)
     with pytest.raises(InputError):
         rates_of("enormous")
+
+
+@pytest.mark.parametrize("size", [16, 32, 80])
+def test_the_page_tells_the_slopes_of_the_smooth_regions_on_a_grid(size: int) -> None:
+    """docs/rates.md, to the last digit it prints and one more for libraries' rounding."""
+    rows = [line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith(("| 1 |", "| 2 |", "| 4 |"))]
+    sigmas = np.array([sigma for sigma in LEVELS if FITTED[0] <= sigma <= FITTED[1]])
+    column = {16: 2, 32: 3, 80: 4}[size]
+    for row in rows:
+        kind = CAlphaImages(float(row[0]), size)
+        errors = np.array([field_error(kind, fresh(REGIONS), sigma) for sigma in sigmas])
+        found = slopes(-20 * np.log10(sigmas), decibels(errors)[:, None])[0]
+        assert float(row[1]) == pytest.approx(kind.slope, abs=5.1e-4)
+        assert float(row[column]) == pytest.approx(found, abs=5.1e-4)
+    assert len(rows) == 3
 
 
 def test_a_read_class_has_a_line_per_network(runs: dict[str, Run[Any]]) -> None:
