@@ -126,14 +126,14 @@ def against_alpha(classes: Sequence[Rated]) -> Axes:
     """Fitted and theoretical slopes of the C^alpha classes."""
     regular = [rated for rated in classes if rated.on_grid is not None]
     alphas = np.array([rated.kind.describe()["alpha"] for rated in regular])
-    fine = np.geomspace(alphas[0], alphas[-1], 40)
+    fine = np.linspace(alphas[0], alphas[-1], 60)
     grid = [slopes(rated.x[rated.fitted], rated.on_grid[rated.fitted, None])[0] for rated in regular if rated.on_grid is not None]
     lines = (
         over_members("networks", alphas, np.stack([rated.slopes for rated in regular]), "blue"),
         _bare("alpha / (alpha + 1)", fine, fine / (fine + 1), "red", "dash"),
         _bare("smooth regions alone, exact", alphas, np.array(grid), "green", "solid"),
     )
-    return Axes("fitted slopes", "alpha", "dB of output per dB of input", lines)
+    return Axes("fitted slopes", "alpha", "dB of output per dB of input", lines, x_scale="linear")
 
 
 def slope_table(classes: Sequence[Rated]) -> "pa.Table":
@@ -149,18 +149,23 @@ def slope_table(classes: Sequence[Rated]) -> "pa.Table":
 
 
 def best_table(rated: Rated) -> "pa.Table":
-    """A row per noise level: the best denoiser's mean squared error, its standard error over images, and the PSNR of networks there."""
+    """A row per noise level: the best denoiser's mean squared error with its standard error over images, and networks on the same ones."""
     import pyarrow as pa
 
-    rows = []
     table = rated.run.table(BEST)
+    rows = []
     for sigma, effective, errors in zip(*(table.column(name).to_pylist() for name in ("sigma", "effective")), values(table), strict=True):
-        mean, networks = mean_over(errors, "samples"), rated.y[np.argmin(np.abs(rated.sigmas - sigma))]
-        rows.append(
-            {"sigma": sigma, "error": mean.value, "standard_error": mean.standard_error, "psnr": float(decibels(np.array(mean.value)))}
-        )
-        rows[-1] |= {"fewest_effective_particles": effective, "networks_psnr": networks.tolist()}
+        mean, networks = mean_over(errors, "samples"), same_images(rated.run, sigma, len(errors))
+        rows.append({"sigma": sigma, "images": len(errors), "error": mean.value, "standard_error": mean.standard_error})
+        rows[-1] |= {"fewest_effective_particles": effective, "networks": networks.tolist()}
+        rows[-1]["decibels_lost"] = (10 * np.log10(networks / mean.value)).tolist() if mean.value > 0 else None
     return pa.Table.from_pylist(rows)
+
+
+def same_images(run: Run[Any], sigma: float, images: int) -> Floats:
+    """(K,) mean squared error of each network on the first fresh images at a noise level."""
+    rows = [row for row in run.table(ERRORS).to_pylist() if row["of"] == "output" and row["sigma"] == sigma]
+    return np.array([np.mean(row["values"][:images]) for row in rows])
 
 
 def plate(rated: Rated) -> Plate:

@@ -64,7 +64,7 @@ def _on_classes(base: ImageRecipe, split_size: int, held_out: int) -> ImageRecip
 
 
 SCALES: Mapping[Scale, Rates] = {
-    "smoke": Rates(_on_classes(SMOKE, 32, 4), 8, (1.0, 4.0), fresh=16, best=Best(8, 256, 7)),
+    "smoke": Rates(_on_classes(SMOKE, 32, 4), 8, (1.0, 4.0), fresh=16, best=Best(8, 1_024, 7)),
     "laptop": Rates(
         replace(_on_classes(LAPTOP, 4_096, 64), network=BlindSizes(width=8, blocks=3)),
         32,
