@@ -182,7 +182,8 @@ class Figure:
                 metavar="NAME",
                 help="fig1b, fig3b, fig4a, fig4b, fig5, fig6, fig9, fig10, fig11 (biased generalization, sequences); "
                 "fig1a, fig2, fig7, fig8 "
-                "(the same, images); gahb-psnr, gahb-twins, gahb-bases, gahb-rates, rp-lpips (two denoisers); gtv1, gtv2, gtv3, gtv-twins "
+                "(the same, images); gahb-psnr, gahb-twins, gahb-bases, gahb-rates, rp-lpips, rp-attributes, rp-identities "
+                "(two denoisers); gtv1, gtv2, gtv3, gtv-twins "
                 "(generalization through variance)",
             ),
         ]
@@ -194,7 +195,8 @@ class Figure:
     seed: int = 0
     """of data and models"""
     seeds: int | None = None
-    """networks per run, each with a seed and a split of its own, for fig1a to fig11 (default: 3 smoke, 5 or 6 laptop, 15 paper)"""
+    """networks per run, each with a seed and a split of its own, for fig1a to fig11 (default: 3 smoke, 5 or 6 laptop, 15 paper);
+    for rp-attributes and rp-identities: pairs of networks for each kind of split (default: 3 smoke, 6 laptop and paper)"""
     data: Path | None = None
     """for the figures of images: a prepared data folder instead of the built-in digits; at paper scale it must be CelebA's"""
     lpips_weights: Path | None = None

@@ -154,37 +154,10 @@ def onset_json(path: Path) -> None:
 
 def figure(asked: "cli.Figure") -> None:
     """Make one figure, or name the files of one that stands."""
-    from twinsplit.experiments import gtv
-    from twinsplit.experiments.blind import figures as blind
-    from twinsplit.experiments.blind import rates
-    from twinsplit.experiments.hierarchical import figures as hierarchical
-    from twinsplit.experiments.images import figures as images
+    from twinsplit import figure_verbs
 
-    of_images = [*images.FIGURES, *blind.NAMES]
-    if asked.data is not None and asked.name not in of_images:
-        raise InputError(f"{asked.name} has no --data", f"leave it out: it is for {', '.join(of_images)}")
-    if asked.name in gtv.FIGURES:
-        if asked.seeds is not None:
-            raise InputError(f"{asked.name} has no --seeds", "leave it out: it is for fig1a to fig11")
-        made = gtv.make_figure(asked.name, asked.scale, asked.out, asked.seed)
-    elif asked.name in hierarchical.FIGURES:
-        with _crew(asked.workers, available_cores()) as hands:
-            made = hierarchical.make_figure(asked.name, asked.scale, asked.out, asked.seed, asked.seeds, hands)
-    elif asked.name in images.FIGURES:
-        recipe = images.recipe_of(asked.scale, asked.seed, asked.seeds, asked.data)
-        with _crew(asked.workers, available_cores()) as hands:
-            made = images.make_figure(asked.name, asked.scale, asked.out, recipe, hands)
-    elif asked.name in blind.NAMES:
-        rungs = blind.recipes_of(asked.scale, asked.seed, asked.seeds, asked.data)
-        with _crew(asked.workers, available_cores()) as hands:
-            made = blind.make_figure(asked.name, asked.scale, asked.out, rungs, asked.lpips_weights, hands)
-    elif asked.name == rates.NAME:
-        with _crew(asked.workers, available_cores()) as hands:
-            made = rates.make_figure(asked.scale, asked.out, asked.seed, asked.seeds, hands)
-    else:
-        known = [*of_images, rates.NAME, *hierarchical.FIGURES, *gtv.FIGURES]
-        raise InputError(f"there is no figure {asked.name!r}", f"choose one of {', '.join(known)}")
-    print(*made, sep="\n")
+    with _crew(asked.workers, available_cores()) as hands:
+        print(*figure_verbs.make(asked, hands), sep="\n")
 
 
 def claims(asked: "cli.Claims") -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinsplit.data.controlled import ByAttribute, ByIdentity, Ladder, identity_sides, truth
+from twinsplit.data.controlled import AtRandom, ByAttribute, ByIdentity, Ladder, identity_sides, truth
 from twinsplit.data.faces import ATTRIBUTES
 from twinsplit.errors import InputError
 
@@ -143,3 +143,22 @@ def test_a_ladder_that_overlaps_is_refused() -> None:
     assert [len(rows) for rows in Ladder((45,)).groups(ALL, None)] == [45, 45]
     with pytest.raises(InputError, match="twice 46 images, and 90 are there"):
         Ladder((10, 46)).groups(ALL, None)
+
+
+@given(st.integers(2, 60), st.integers(0, 2**32))
+def test_random_groups_are_halves_in_another_order(count: int, seed: int) -> None:
+    kept = np.arange(0, 3 * count, 3)
+    first, second = AtRandom(seed).groups(kept, None)
+    together = [*first.tolist(), *second.tolist()]
+    assert len(first) == len(second) == count // 2
+    assert len(set(together)) == len(together)
+    assert set(together) <= set(kept.tolist())
+    assert all(np.array_equal(a, b) for a, b in zip(AtRandom(seed).groups(kept, None), (first, second), strict=True))
+
+
+def test_every_image_comes_into_either_random_group() -> None:
+    """Of 4 images, each is in the first group in half of 400 seeds: farther than 60 from 200 once in 10^9 times each."""
+    counts = sum(np.bincount(AtRandom(seed).groups(np.arange(4), None)[0], minlength=4) for seed in range(400))
+    assert np.abs(counts - 200).max() < 60
+    with pytest.raises(InputError, match="no two groups"):
+        AtRandom().groups(np.arange(1), None)

@@ -10,7 +10,7 @@ import pytest
 
 from prepared import COUNT, drawn, stored
 from twinsplit.data.celeba import SIZE, CelebaSource
-from twinsplit.data.controlled import ByAttribute, ByIdentity, Controlled, Ladder
+from twinsplit.data.controlled import AtRandom, ByAttribute, ByIdentity, Controlled, Ladder
 from twinsplit.data.duplicate_lists import DuplicateList, find_duplicates, read_duplicates, write_duplicates
 from twinsplit.data.faces import Album
 from twinsplit.data.frame import gahb
@@ -24,7 +24,7 @@ from twinsplit.experiments.images.world import ImageWorld
 from twinsplit.recipes.images import DIGITS_SMOKE, Images
 from twinsplit.workers import Inline
 
-RULES = (ByAttribute("Male & !Young", 3), ByIdentity(2), Ladder((2, 5, 20)))
+RULES = (ByAttribute("Male & !Young", 3), ByIdentity(2), Ladder((2, 5, 20)), AtRandom(4))
 
 
 @pytest.fixture
@@ -131,6 +131,11 @@ HOSTILE = [
     (("rungs", 0, "rows_sha256", 1), "0" * 64, "hashes differ"),
     (("rungs",), [], "hashes differ"),
     (("more",), 1, "hashes differ"),
+    (("reserved",), 3, "hashes differ"),
+    (("reserved",), True, "sets aside no number"),
+    (("reserved",), "3", "sets aside no number"),
+    (("reserved",), -1, "-1 of 60 images set aside"),
+    (("reserved",), 60, "60 of 60 images set aside"),
     (("sha256",), None, "hashes differ"),
 ]
 
@@ -175,6 +180,7 @@ def test_lists_of_duplicates_are_of_their_data(data: ImageData, duplicates: Dupl
 def test_data_without_labels_have_only_a_ladder(tmp_path: Path) -> None:
     data = stored(tmp_path / "plain", drawn()[0])
     assert rows_of(make_split(data, Ladder((2,)))) == [[0, 1], [59, 58]]
+    assert sorted(np.concatenate(make_split(data, AtRandom(1)).groups).tolist()) == list(range(COUNT))
     for rule in RULES[:2]:
         with pytest.raises(InputError, match="has no labels"):
             make_split(data, rule)
@@ -190,6 +196,21 @@ def test_what_a_run_takes_is_disjoint_by_content(data: ImageData, rule: Controll
         taken = content_ids(data.pixels)[splits.rows]
         left = [row for row in range(COUNT) if content_ids(data.pixels)[row] not in taken]
         assert splits.held_out.tolist() == left[-12:]
+
+
+@pytest.mark.parametrize("rule", [ByAttribute("Male", 1), ByIdentity(1), Ladder((8,)), AtRandom(1)], ids=lambda rule: rule.kind)
+def test_images_set_aside_are_in_no_group(data: ImageData, duplicates: DuplicateList, rule: Controlled, tmp_path: Path) -> None:
+    """Every kind of split is then judged on the same images, less duplicates: row 55, which repeats row 20, is one."""
+    for listed in (None, duplicates):
+        split = make_split(data, rule, listed, reserved=10)
+        path = tmp_path / f"{listed is None}.json"
+        write_split(path, split, data)
+        assert json.loads(path.read_text())["reserved"] == 10
+        again = load_split(path, data)
+        assert (again.reserved, rows_of(again)) == (10, rows_of(split))
+        assert max(map(max, rows_of(split))) < COUNT - 10
+        held_out = set(cut(again, data.pixels, 8, 10).held_out.tolist())
+        assert held_out >= set(range(COUNT - 10, COUNT)) - {55}
 
 
 def test_held_out_images_repeat_none_of_the_others(data: ImageData, duplicates: DuplicateList) -> None:

@@ -1,4 +1,5 @@
-"""Controlled splits: two groups of images that differ in an attribute, share no identity, or are the ends of one list ([RP], [GAHB])."""
+"""Controlled splits: two groups of images that differ in an attribute, share no identity, are the ends of one list, or differ in nothing
+but chance ([RP], [GAHB])."""
 
 import difflib
 import re
@@ -119,7 +120,26 @@ class Ladder(Controlled):
         return f"first and last {', '.join(map(str, self.sizes))}"
 
 
-KINDS: dict[str, type[Controlled]] = {made.kind: made for made in (ByAttribute, ByIdentity, Ladder)}
+@final
+@dataclass(frozen=True)
+class AtRandom(Controlled):
+    """Two halves of all images, in an order drawn by `seed`: what the other splits are compared with. Of an odd number one is left over."""
+
+    seed: int = 0
+    kind = "random"
+    labelled = False
+
+    def groups(self, kept: Rows, labels: "pd.DataFrame | None") -> Groups:
+        drawn, half = _drawn(kept, self.seed, "random"), len(kept) // 2
+        if half == 0:
+            raise InputError(f"{len(kept)} images are no two groups", "use more data")
+        return drawn[:half], drawn[half : 2 * half]
+
+    def title(self) -> str:
+        return "at random"
+
+
+KINDS: dict[str, type[Controlled]] = {made.kind: made for made in (ByAttribute, ByIdentity, Ladder, AtRandom)}
 
 
 def truth(expression: str, labels: "pd.DataFrame") -> NDArray[np.bool_]:

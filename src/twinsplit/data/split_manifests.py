@@ -30,11 +30,15 @@ ELSEWHERE = "choose another --out, or remove it"
 @final
 @dataclass(frozen=True, eq=False)
 class ControlledSplit:
-    """Two groups of rows, and what decided them. duplicates: taken out first; None where none were sought, as in attribute splits."""
+    """Two groups of rows, and what decided them. duplicates: taken out first; None where none were sought, as in attribute splits.
+
+    reserved: so many rows at the end of the data are in neither group, so that splits of several kinds can be judged on the same images.
+    """
 
     rule: Controlled
     duplicates: DuplicateList | None
     groups: Groups
+    reserved: int = 0
 
     def describe(self, data: ImageData) -> dict[str, Any]:
         """All that the manifest says; its last line is a hash of the others."""
@@ -46,6 +50,8 @@ class ControlledSplit:
             "duplicates": self.duplicates and self.duplicates.to_json(),
             "groups": [{"images": len(rows), "rows_sha256": rows_sha256(rows)} for rows in self.groups],
         }
+        if self.reserved:
+            found["reserved"] = self.reserved
         if isinstance(self.rule, Ladder):
             found["rungs"] = [{"images": n, "rows_sha256": [rows_sha256(rows[:n]) for rows in self.groups]} for n in self.rule.sizes]
         return found | {"sha256": fingerprint(json.dumps(found, sort_keys=True).encode())}
@@ -56,10 +62,13 @@ def rows_sha256(rows: Rows) -> str:
     return fingerprint(rows.astype("<i8").tobytes())
 
 
-def make_split(data: ImageData, rule: Controlled, duplicates: DuplicateList | None = None) -> ControlledSplit:
-    """Split a data folder; InputError where it lacks what the rule needs."""
+def make_split(data: ImageData, rule: Controlled, duplicates: DuplicateList | None = None, reserved: int = 0) -> ControlledSplit:
+    """Split a data folder, less the last `reserved` rows; InputError where it lacks what the rule needs."""
+    if not 0 <= reserved < len(data):
+        raise InputError(f"{reserved} of {len(data)} images set aside", "set fewer aside, or use more data")
     kept = np.arange(len(data)) if duplicates is None else duplicates.kept(len(data))
-    return ControlledSplit(rule, duplicates, rule.groups(kept, data.labels() if rule.labelled else None))
+    kept = kept[kept < len(data) - reserved]
+    return ControlledSplit(rule, duplicates, rule.groups(kept, data.labels() if rule.labelled else None), reserved)
 
 
 def write_split(path: Path, split: ControlledSplit, data: ImageData) -> None:
@@ -92,7 +101,10 @@ def load_split(path: Path, data: ImageData) -> ControlledSplit:
         raise InputError(f"{path} is of other data than {data.folder} holds (fingerprints differ)", AGAIN)
     listed = values.get("duplicates")
     duplicates = None if listed is None else duplicates_from(listed, len(data), str(path))
-    split = make_split(data, rule_from(values.get("split"), str(path)), duplicates)
+    reserved = values.get("reserved", 0)
+    if type(reserved) is not int:
+        raise InputError(f"{path} sets aside no number of images", AGAIN)
+    split = make_split(data, rule_from(values.get("split"), str(path)), duplicates, reserved)
     if split.describe(data) != values:
         raise InputError(f"{path} does not give the rows it was written for (hashes differ)", AGAIN)
     return split

@@ -1,237 +1,19 @@
-"""Belief propagation on the tree, compiled: many sequences side by side in numbers of unbounded range.
+"""Belief propagation on the tree, compiled: each sequence in plain float64 where its evidence allows it, in wide numbers where not.
 
-A message entry is mantissa * 2^exponent, the exponent a whole number in a float64 of its own. Products multiply mantissas and add
-exponents; a sum shifts its terms to the largest exponent. Unlike logarithms this needs no transcendental function between the leaves'
-exponentials and the final logarithms, and unlike plain linear space nothing underflows at any noise level: the relative error is that
-of some tens of roundings. Zero is a number with exponent NOTHING, far below all others, and needs no special case.
-
-Up to `LANES` sequences share every instruction: the innermost loop runs over them, in consecutive memory, so that the compiler uses vector
-registers. A message is an array (2, q, lanes): mantissas, then exponents; messages of all nodes of the heap lie one after the other.
+Which of the two serves a sequence depends on that sequence alone, so a result does not depend on its batch.
 """
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from numba import njit
 
 from twinsplit.data.grammar import RuleTable
 from twinsplit.kernels import over_rows
-from twinsplit.kernels.bits import bits_float, float_bits
-from twinsplit.kernels.philox import log
-
-Floats: TypeAlias = npt.NDArray[np.float64]
+from twinsplit.kernels.belief_plain import Floats, margin, plain_marginals, spans
+from twinsplit.kernels.belief_wide import wide_marginals
 
 LANES = 96
-NOTHING = -(2.0**50)
-LEAST = -1e12  # log-likelihoods below count as -inf
-SMALLEST = -1022.0
-ROUND = 1.5 * 2.0**52  # added to a float64 of moderate size, it leaves the nearest whole number in the low bits
-FRACTION, ONE = (1 << 52) - 1, 1023 << 52
-WHOLE = 1075 << 52  # the bits of 2^52: with a small whole number in the low bits, the bits of 2^52 plus that number
-INVERSE_LN2 = 1.4426950408889634
-LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
-LN2 = 0.6931471805599453
-
-
-@njit(inline="always")
-def _larger(a, b):  # type: ignore[no-untyped-def]
-    """The maximum, without the care for NaN that would keep it out of vector registers."""
-    return a if a > b else b
-
-
-@njit(inline="always")
-def _power_of_two(exponent):  # type: ignore[no-untyped-def]
-    """2^exponent for a whole exponent up to 1023; anything below -1022 counts as -1022."""
-    return bits_float(float_bits(_larger(exponent, SMALLEST) + (ROUND + 1023.0)) << 52)
-
-
-@njit(inline="always")
-def _exp_fraction(r):  # type: ignore[no-untyped-def]
-    """exp(r) for |r| <= 0.35, Taylor's series to the 13th power: the remainder is below 1e-17."""
-    tail = 1.0 / 479001600 + r * (1.0 / 6227020800)
-    tail = 1.0 / 3628800 + r * (1.0 / 39916800 + r * tail)
-    tail = 1.0 / 40320 + r * (1.0 / 362880 + r * tail)
-    tail = 1.0 / 720 + r * (1.0 / 5040 + r * tail)
-    tail = 1.0 / 24 + r * (1.0 / 120 + r * tail)
-    return 1.0 + (r + r * r * (0.5 + r * (1.0 / 6 + r * tail)))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _exponentiate(mantissa, exponent):  # type: ignore[no-untyped-def]
-    """Replace the logarithms x in `mantissa` by exp(x) = mantissa * 2^exponent; -inf gives nothing."""
-    for lane in range(len(mantissa)):
-        x = mantissa[lane]
-        possible = x > LEAST
-        x = x if possible else 0.0
-        k = (x * INVERSE_LN2 + ROUND) - ROUND
-        mantissa[lane] = _exp_fraction((x - k * LN2_HIGH) - k * LN2_LOW)
-        exponent[lane] = k if possible else NOTHING
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _raise(top, first, second):  # type: ignore[no-untyped-def]
-    """top = max(top, first + second), all exponents."""
-    for lane in range(len(top)):
-        top[lane] = _larger(top[lane], first[lane] + second[lane])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _add(total, top, weight, m1, e1, m2, e2):  # type: ignore[no-untyped-def]
-    """total += weight * m1 m2 2^(e1 + e2 - top)."""
-    for lane in range(len(total)):
-        total[lane] += weight * (m1[lane] * m2[lane]) * _power_of_two(e1[lane] + e2[lane] - top[lane])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _store(mantissa, exponent, total, top):  # type: ignore[no-untyped-def]
-    """mantissa * 2^exponent = total * 2^top with the mantissa in [1, 2)."""
-    for lane in range(len(mantissa)):
-        bits = float_bits(total[lane])
-        exponent[lane] = _larger(top[lane] + (bits_float((bits >> 52) | WHOLE) - (2.0**52 + 1023.0)), NOTHING)
-        mantissa[lane] = bits_float((bits & FRACTION) | ONE)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _logarithm(mantissa, exponent, total, top):  # type: ignore[no-untyped-def]
-    """Replace `mantissa` by log(mantissa 2^exponent / (total 2^top)); -inf for nothing, NaN for nothing out of nothing."""
-    for lane in range(len(mantissa)):
-        value = (exponent[lane] - top[lane]) * LN2 + log(mantissa[lane] / total[lane])
-        value = value if exponent[lane] > NOTHING / 2 else -np.inf
-        mantissa[lane] = value if top[lane] > NOTHING / 2 else np.nan
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _contract(table, first, second, out, scratch):  # type: ignore[no-untyped-def]
-    """out[target] = sum over the table's entries (i, j) for target of weight * first[i] * second[j]."""
-    firsts, seconds, weights, count = table
-    top, total, _ = scratch
-    for target in range(len(count)):
-        top[:] = NOTHING
-        total[:] = 0.0
-        for entry in range(count[target]):
-            _raise(top, first[1, firsts[target, entry]], second[1, seconds[target, entry]])
-        for entry in range(count[target]):
-            i, j = firsts[target, entry], seconds[target, entry]
-            _add(total, top, weights[target, entry], first[0, i], first[1, i], second[0, j], second[1, j])
-        _store(out[0, target], out[1, target], total, top)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _sum(weights, message, scratch):  # type: ignore[no-untyped-def]
-    """total * 2^top = sum_b weights[b] message[b]; entries of weight 0 do not take part."""
-    top, total, unit = scratch
-    top[:] = NOTHING
-    total[:] = 0.0
-    for b in range(len(weights)):
-        if weights[b] > 0.0:
-            _raise(top, message[1, b], unit[1])
-    for b in range(len(weights)):
-        if weights[b] > 0.0:
-            _add(total, top, weights[b], message[0, b], message[1, b], unit[0], unit[1])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _transfer(weights, source, out, scratch):  # type: ignore[no-untyped-def]
-    """out[a] = sum_b weights[a, b] source[b]."""
-    top, total, _ = scratch
-    for a in range(len(weights)):
-        _sum(weights[a], source, scratch)
-        _store(out[0, a], out[1, a], total, top)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _multiply(target, factor, scratch):  # type: ignore[no-untyped-def]
-    """target *= factor, entry by entry."""
-    top, total, _ = scratch
-    for a in range(target.shape[1]):
-        top[:] = NOTHING
-        total[:] = 0.0
-        _raise(top, target[1, a], factor[1, a])
-        _add(total, top, 1.0, target[0, a], target[1, a], factor[0, a], factor[1, a])
-        _store(target[0, a], target[1, a], total, top)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _normalise(message, evidence, ones, scratch):  # type: ignore[no-untyped-def]
-    """message[0] = log of the normalised product of `message` and `evidence`; NaN where nothing is possible."""
-    top, total, _ = scratch
-    _multiply(message, evidence, scratch)
-    _sum(ones, message, scratch)
-    for a in range(len(ones)):
-        _logarithm(message[0, a], message[1, a], total, top)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _load(h, begin, up):  # type: ignore[no-untyped-def]
-    """Fill the leaves with exp(h) of the sequences from `begin` on; past the end the last one is repeated."""
-    length, q = h.shape[1:]
-    for lane in range(up.shape[3]):
-        row = h[min(begin + lane, len(h) - 1)]
-        for leaf in range(length):
-            for symbol in range(q):
-                up[length + leaf, 0, symbol, lane] = row[leaf, symbol]
-    for leaf in range(length):
-        for symbol in range(q):
-            _exponentiate(up[length + leaf, 0, symbol], up[length + leaf, 1, symbol])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _unload(down, out, begin, end):  # type: ignore[no-untyped-def]
-    """Write the leaves' logarithms to rows begin..end of out."""
-    length, q = out.shape[1:]
-    for row in range(begin, end):
-        for leaf in range(length):
-            for symbol in range(q):
-                out[row, leaf, symbol] = down[length + leaf, 0, symbol, row - begin]
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _meet(transition, up, down, scratch):  # type: ignore[no-untyped-def]
-    """Messages down to the nodes of level k: through the root from all the others, as products from the left and from the right."""
-    nodes = len(transition)
-    at_root = np.empty((nodes, *up.shape[1:]))
-    running = np.empty(up.shape[1:])
-    running[0], running[1] = 1.0, 0.0
-    for j in range(nodes):
-        _transfer(transition[j], up[nodes + j], at_root[j], scratch)
-        up[j] = running  # the nodes above level k carry no message of their own: room for the product from the left
-        _multiply(running, at_root[j], scratch)
-    running[0], running[1] = 1.0, 0.0
-    for j in range(nodes - 1, -1, -1):
-        _multiply(up[j], running, scratch)
-        _multiply(running, at_root[j], scratch)
-        _transfer(transition[j].T, up[j], down[nodes + j], scratch)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _propagate(tables, transition, up, down, scratch):  # type: ignore[no-untyped-def]
-    """From the leaves' evidence in `up` to the leaves' log marginals in `down`: climb, meet at the root, descend, normalise."""
-    by_parent, by_left, by_right = tables
-    top, length = len(transition), len(up) // 2
-    ones = np.ones(up.shape[2])
-    for node in range(length - 1, top - 1, -1):
-        _contract(by_parent, up[2 * node], up[2 * node + 1], up[node], scratch)
-    _meet(transition, up, down, scratch)
-    for node in range(top, length):
-        _contract(by_left, down[node], up[2 * node + 1], down[2 * node], scratch)
-        _contract(by_right, down[node], up[2 * node], down[2 * node + 1], scratch)
-    for leaf in range(length, 2 * length):
-        _normalise(down[leaf], up[leaf], ones, scratch)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _marginals(h, out, tables, transition, lanes, begin, end):  # type: ignore[no-untyped-def]
-    """Rows begin..end of out (n, L, q), `lanes` at a time."""
-    shape = (2 * h.shape[1], 2, h.shape[2], lanes)
-    up, down = np.empty(shape), np.empty(shape)
-    unit = np.ones((2, lanes))
-    unit[1] = 0.0
-    scratch = np.empty(lanes), np.empty(lanes), unit
-    for row in range(begin, end, lanes):
-        _load(h, row, up)
-        _propagate(tables, transition, up, down, scratch)
-        _unload(down, out, row, min(end, row + lanes))
 
 
 def marginals(h: Floats, rules: tuple[RuleTable, RuleTable, RuleTable], transition: Floats) -> Floats:
@@ -239,9 +21,27 @@ def marginals(h: Floats, rules: tuple[RuleTable, RuleTable, RuleTable], transiti
 
     rules: grouped by parent, by left child, by right child. transition: (2^k, q, q) from the root to each node of level k.
     """
-    out = np.empty_like(h)
     tables = tuple((table.first, table.second, table.weight, table.count) for table in rules)
+    even = _spans(h) <= margin(rules, transition, h.shape[1])
+    if even.all():
+        return _run(plain_marginals, h, tables, transition)
+    if not even.any():
+        return _run(wide_marginals, h, tables, transition)
+    out = np.empty_like(h)
+    for kernel, rows in ((plain_marginals, even), (wide_marginals, ~even)):
+        out[rows] = _run(kernel, h[rows], tables, transition)
+    return out
+
+
+def _spans(h: Floats) -> Floats:
+    out = np.empty(len(h))
+    over_rows(lambda begin, end: spans(h, out, begin, end), len(h), LANES)
+    return out
+
+
+def _run(kernel: Callable[..., Any], h: Floats, tables: tuple[Any, ...], transition: Floats) -> Floats:
+    out = np.empty_like(h)
     # A number known only at run time: the compiler would unroll short loops of known length, and unrolled they miss the vector registers.
     lanes = min(LANES, max(8, len(h)))
-    over_rows(lambda begin, end: _marginals(h, out, tables, transition, lanes, begin, end), len(h), lanes)
+    over_rows(lambda begin, end: kernel(h, out, tables, transition, lanes, begin, end), len(h), lanes)
     return out

@@ -61,10 +61,15 @@ def mean_over(values: ArrayLike, over: Replicate) -> Mean:
 
 def paired_difference(first: ArrayLike, second: ArrayLike, over: Replicate) -> Mean:
     """Mean of first - second (n,), replicate by replicate: what they share cancels from the standard error."""
+    return mean_over(paired_values(first, second), over)
+
+
+def paired_values(first: ArrayLike, second: ArrayLike) -> Array:
+    """first - second (n,); InputError where they are of different lengths."""
     a, b = finite(first, 1), finite(second, 1)
     if a.shape != b.shape:
         raise InputError(f"paired values have lengths {len(a)} and {len(b)}", "give the same replicates, in the same order, to both")
-    return mean_over(a - b, over)
+    return a - b
 
 
 def mean_over_pairs(values: ArrayLike, pairs: ArrayLike, splits: ArrayLike | None = None) -> Mean:

@@ -53,7 +53,7 @@ def psnr_curves(rungs: Rungs, data: str) -> Axes:
 
 def convergence(rungs: Rungs) -> Axes:
     """Likeness of what twins draw from the same noise, against N, with the same for pairs of different samples ([GAHB] fig. 2)."""
-    found = [_alike(run) for run in rungs]
+    found = [alike(run) for run in rungs]
     x = as_floats([size(run) for run in rungs])
     twins = _banded("same noise", x, [twins for twins, _ in found], "blue")
     null = replace(_banded("shuffled pairs", x, [null for _, null in found], "grey"), dash="dash")
@@ -69,7 +69,7 @@ def _banded(text: str, x: NDArray[np.float64], found: list[Band], colour: str) -
     return Line(text, x, value, low, high, colour)
 
 
-def _alike(run: Run[Any]) -> tuple[Band, Band]:
+def alike(run: Run[Any]) -> tuple[Band, Band]:
     """Mean over pairs with its interval; and the null, sample i of one network against sample pi(i) of another, with its central 95%."""
     images, splits = _flat(Samples.read(run, run.measured(SIMILARITY)[-1]).images), splits_of(run)
     pairs = [(a, b) for b in range(len(images)) for a in range(b) if splits[a] != splits[b]]

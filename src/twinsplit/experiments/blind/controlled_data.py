@@ -1,0 +1,111 @@
+"""What the controlled splits are cut from: a given data folder or faces drawn here, its duplicates, and a manifest per seed and kind."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import final
+
+from twinsplit.data.celeba import SIZE, CelebaSource
+from twinsplit.data.controlled import Controlled
+from twinsplit.data.duplicate_lists import DuplicateList, find_duplicates, read_duplicates, write_duplicates
+from twinsplit.data.faces import Album
+from twinsplit.data.frame import gahb
+from twinsplit.data.images import ImageData, load_images
+from twinsplit.data.preparing import prepare
+from twinsplit.data.split_manifests import make_split, write_split
+from twinsplit.data.worlds import write_faces
+from twinsplit.errors import InputError
+from twinsplit.experiments.blind.controlled_settings import Case, Setting, setting_of
+from twinsplit.recipes import ImageRecipe
+from twinsplit.workers import Crew
+
+
+@final
+@dataclass(frozen=True)
+class Plan:
+    """All that decides a figure of controlled splits. out: its folder; seeds: of splits, networks and noise; data: a given folder."""
+
+    setting: Setting
+    out: Path
+    seeds: tuple[int, ...]
+    data: Path | None
+
+    @classmethod
+    def of(cls, scale: str, out: Path, seeds: tuple[int, ...], data: Path | None) -> "Plan":
+        """InputError where a scale that brings no images is given none."""
+        setting = setting_of(scale)
+        if setting.faces is None and data is None:
+            raise InputError("this scale needs CelebA", "prepare it (`twinsplit data celeba DIR --out FOLDER`) and give --data FOLDER")
+        return cls(setting, out.resolve(), seeds, None if data is None else data.resolve())
+
+    @property
+    def folder(self) -> Path:
+        """The prepared data: those given, or where the faces drawn for the first seed go."""
+        if self.data is not None:
+            return self.data
+        faces = self.setting.faces
+        assert faces is not None
+        return self.out / "faces" / f"{faces.count}-of-{faces.people}-s{self.seeds[0]}-{faces.size}px"
+
+    @property
+    def splits(self) -> Path:
+        """Where the manifests and the list of duplicates of these data go."""
+        return self.out / "splits" / hashlib.sha256(str(self.folder).encode()).hexdigest()[:10]
+
+    @property
+    def reserved(self) -> int:
+        """Images of no group."""
+        return self.setting.base.data.held_out
+
+    def duplicates(self) -> Path:
+        """Their list."""
+        return self.splits / f"duplicates-{self.setting.threshold:g}.json"
+
+    def manifest(self, rule: Controlled, case: Case) -> Path:
+        """The file of a split, named by all that decides it beside the data."""
+        decides = [rule.to_json(), self.setting.threshold if case.without_duplicates else None, self.reserved]
+        digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:10]
+        return self.splits / f"{rule.kind}-{digest}.json"
+
+    def recipes(self, case: Case) -> dict[str, list[ImageRecipe]]:
+        """Kind of split -> a recipe per seed, which differ between the kinds in their images alone."""
+        made: dict[str, list[ImageRecipe]] = {}
+        for seed in self.seeds:
+            for kind, rule in case.rules(seed).items():
+                made.setdefault(kind, []).append(self._recipe(case, seed, self.manifest(rule, case)))
+        return made
+
+    def _recipe(self, case: Case, seed: int, manifest: Path) -> ImageRecipe:
+        base = self.setting.base
+        data = replace(base.data, path=str(self.folder), manifest=str(manifest), split_size=case.size)
+        return replace(base, seed=seed, data=data)
+
+
+def prepare_splits(plan: Plan, cases: tuple[Case, ...], hands: Crew) -> None:
+    """Draw what is to be drawn, find duplicates where they are taken out, write the manifests; what stands is not made again."""
+    data = _images(plan, hands)
+    for case in cases:
+        duplicates = _duplicates(plan, data) if case.without_duplicates else None
+        for seed in plan.seeds:
+            for rule in case.rules(seed).values():
+                write_split(plan.manifest(rule, case), make_split(data, rule, duplicates, plan.reserved), data)
+
+
+def _images(plan: Plan, hands: Crew) -> ImageData:
+    faces, folder = plan.setting.faces, plan.folder
+    if plan.data is not None or (folder / "data.json").is_file():
+        return load_images(folder)
+    assert faces is not None
+    raw = folder.with_name(folder.name.removesuffix(f"-{faces.size}px") + "-raw")
+    write_faces(raw, faces.count, Album(plan.seeds[0], faces.people), hands)
+    return prepare(CelebaSource(raw), replace(gahb(faces.size), exact=SIZE), folder, hands)
+
+
+def _duplicates(plan: Plan, data: ImageData) -> DuplicateList:
+    path = plan.duplicates()
+    if path.is_file():
+        return read_duplicates(path, data)
+    found = find_duplicates(data, plan.setting.threshold)
+    write_duplicates(path, found, data)
+    return found

@@ -1,0 +1,93 @@
+"""The families of figures: which names each has, which options it takes, and who makes it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+from twinsplit.errors import InputError
+from twinsplit.workers import Crew
+
+if TYPE_CHECKING:
+    from twinsplit.cli import Figure
+
+Make = Callable[["Figure", Crew], list[Path]]
+OPTIONS = ("data", "seeds", "lpips_weights")
+
+
+@final
+@dataclass(frozen=True)
+class Family:
+    """names of figures; options: those of OPTIONS that they take; make: the paths of one of them."""
+
+    names: tuple[str, ...]
+    options: tuple[str, ...]
+    make: Make
+
+
+def families() -> tuple[Family, ...]:
+    """All there are."""
+    from twinsplit.experiments import gtv
+    from twinsplit.experiments.blind import controlled_figures, rates
+    from twinsplit.experiments.blind import figures as blind
+    from twinsplit.experiments.hierarchical import figures as hierarchical
+    from twinsplit.experiments.images import figures as images
+
+    return (
+        Family(tuple(images.FIGURES), ("data", "seeds"), _of_images),
+        Family(tuple(hierarchical.FIGURES), ("seeds",), _hierarchical),
+        Family(blind.NAMES, OPTIONS, _on_a_ladder),
+        Family(controlled_figures.NAMES, ("data", "seeds"), _controlled),
+        Family((rates.NAME,), ("seeds",), _rates),
+        Family(tuple(gtv.FIGURES), (), _gtv),
+    )
+
+
+def make(asked: "Figure", hands: Crew) -> list[Path]:
+    """The paths of a figure; InputError for a name that is none, and for options that it does not take."""
+    every = families()
+    family = next((one for one in every if asked.name in one.names), None)
+    if family is None:
+        raise InputError(f"there is no figure {asked.name!r}", f"choose one of {', '.join(name for one in every for name in one.names)}")
+    for option in OPTIONS:
+        if getattr(asked, option) is not None and option not in family.options:
+            takers = ", ".join(name for one in every if option in one.options for name in one.names)
+            raise InputError(f"{asked.name} has no --{option.replace('_', '-')}", f"leave it out: it is for {takers}")
+    return family.make(asked, hands)
+
+
+def _of_images(asked: "Figure", hands: Crew) -> list[Path]:
+    from twinsplit.experiments.images.figures import make_figure, recipe_of
+
+    return make_figure(asked.name, asked.scale, asked.out, recipe_of(asked.scale, asked.seed, asked.seeds, asked.data), hands)
+
+
+def _hierarchical(asked: "Figure", hands: Crew) -> list[Path]:
+    from twinsplit.experiments.hierarchical.figures import make_figure
+
+    return make_figure(asked.name, asked.scale, asked.out, asked.seed, asked.seeds, hands)
+
+
+def _on_a_ladder(asked: "Figure", hands: Crew) -> list[Path]:
+    from twinsplit.experiments.blind.figures import make_figure, recipes_of
+
+    rungs = recipes_of(asked.scale, asked.seed, asked.seeds, asked.data)
+    return make_figure(asked.name, asked.scale, asked.out, rungs, asked.lpips_weights, hands)
+
+
+def _controlled(asked: "Figure", hands: Crew) -> list[Path]:
+    from twinsplit.experiments.blind.controlled_figures import make_figure, seeds_of
+
+    return make_figure(asked.name, asked.scale, asked.out, seeds_of(asked.scale, asked.seed, asked.seeds), asked.data, hands)
+
+
+def _rates(asked: "Figure", hands: Crew) -> list[Path]:
+    from twinsplit.experiments.blind.rates import make_figure
+
+    return make_figure(asked.scale, asked.out, asked.seed, asked.seeds, hands)
+
+
+def _gtv(asked: "Figure", hands: Crew) -> list[Path]:
+    from twinsplit.experiments.gtv import make_figure
+
+    return make_figure(asked.name, asked.scale, asked.out, asked.seed)
