@@ -174,8 +174,10 @@ def test_other_data_can_be_given(figures: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give --data FOLDER"):
         Plan.of("paper", tmp_path, (0,), None)
     prepared = shutil.copytree(Plan.of("smoke", figures, SEEDS, None).folder, tmp_path / "given")
-    with pytest.raises(InputError, match="256 images are asked of the first group"):
-        make_figure("rp-attributes", "laptop", tmp_path / "out", SEEDS, prepared, Inline())
+    for name in NAMES:
+        with pytest.raises(InputError, match="256 are needed"):
+            make_figure(name, "laptop", tmp_path / "out", SEEDS, prepared, Inline())
+    assert not (tmp_path / "out").exists()  # a refusal writes nothing
 
 
 def test_seeds_are_consecutive_and_at_least_two() -> None:

@@ -13,7 +13,7 @@ from twinsplit.data.faces import Album
 from twinsplit.data.frame import gahb
 from twinsplit.data.images import ImageData, load_images
 from twinsplit.data.preparing import prepare
-from twinsplit.data.split_manifests import make_split, write_split
+from twinsplit.data.split_manifests import ControlledSplit, make_split, write_split
 from twinsplit.data.worlds import write_faces
 from twinsplit.errors import InputError
 from twinsplit.experiments.blind.controlled_settings import Case, Setting, setting_of
@@ -83,13 +83,26 @@ class Plan:
 
 
 def prepare_splits(plan: Plan, cases: tuple[Case, ...], hands: Crew) -> None:
-    """Draw what is to be drawn, find duplicates where they are taken out, write the manifests; what stands is not made again."""
+    """Draw what is to be drawn, find duplicates where they are taken out, write the manifests; what stands is not made again.
+
+    Data that are too few for a case are refused before duplicates are sought or anything is written beside them.
+    """
     data = _images(plan, hands)
     for case in cases:
-        duplicates = _duplicates(plan, data) if case.without_duplicates else None
-        for seed in plan.seeds:
-            for rule in case.rules(seed).values():
-                write_split(plan.manifest(rule, case), make_split(data, rule, duplicates, plan.reserved), data)
+        _made(plan, case, data, None)
+    for case in cases:
+        for path, split in _made(plan, case, data, _duplicates(plan, data) if case.without_duplicates else None).items():
+            write_split(path, split, data)
+
+
+def _made(plan: Plan, case: Case, data: ImageData, duplicates: DuplicateList | None) -> dict[Path, ControlledSplit]:
+    """Manifest -> split, for every seed and kind; InputError where a group has fewer images than a network takes."""
+    rules = [rule for seed in plan.seeds for rule in case.rules(seed).values()]
+    splits = {plan.manifest(rule, case): make_split(data, rule, duplicates, plan.reserved) for rule in rules}
+    fewest = min(len(group) for split in splits.values() for group in split.groups)
+    if fewest < case.size:
+        raise InputError(f"{case.title}: a group of {data.folder} has {fewest} images, {case.size} are needed", "give larger data")
+    return splits
 
 
 def _images(plan: Plan, hands: Crew) -> ImageData:
