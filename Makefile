@@ -2,6 +2,7 @@
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 OUT ?= twinsplit-out/demo
+WORKERS ?= 2
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test check format bench clean
@@ -10,16 +11,16 @@ demo: $(VENV)/.demo
 	$(VENV)/bin/twinsplit quickstart --out $(OUT)
 
 test: $(VENV)/.test
-	$(VENV)/bin/python -m pytest $(TESTS)
+	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: $(VENV)/.dev
-	$(VENV)/bin/ruff check src tests benchmarks
-	$(VENV)/bin/ruff format --check src tests benchmarks
+	$(VENV)/bin/ruff check src tests benchmarks docs/tutorials
+	$(VENV)/bin/ruff format --check src tests benchmarks docs/tutorials
 	$(VENV)/bin/mypy
 
 format: $(VENV)/.dev
-	$(VENV)/bin/ruff check --fix src tests benchmarks
-	$(VENV)/bin/ruff format src tests benchmarks
+	$(VENV)/bin/ruff check --fix src tests benchmarks docs/tutorials
+	$(VENV)/bin/ruff format src tests benchmarks docs/tutorials
 
 bench: $(VENV)/.test
 	$(VENV)/bin/python benchmarks/run.py --plot twinsplit-bench-growth.png

@@ -34,6 +34,7 @@ def row(size: Size, rounds: int) -> Row:
     spec = Transformer() if size == "full" else Transformer(**vars(TINY))
     ensemble = Ensemble.initial(spec, (Member(0, 0),), Noise(0))
     denoiser, network = ensemble.member(0), PlainTransformer(spec).load(ensemble.parameters, 0).eval()
+    assert isinstance(denoiser, NetworkDenoiser)
     schedule, shape = Schedule.diffusion_lm(), (spec.length, spec.vocab_size)
     x_T, z = torch.randn(count, *shape), torch.randn(few, count, *shape)
 

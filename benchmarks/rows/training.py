@@ -62,7 +62,8 @@ class Bench:
 
     def batches(self, step: int) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Each twin's (tokens, x_t, t) of a step."""
-        return [tuple(part[0] for part in Stepper.on(shard, step - 1)._batch(step)) for shard in self.shards]
+        drawn = (Stepper.on(shard, step - 1)._batch(step) for shard in self.shards)
+        return [(tokens[0], x_t[0], t[0]) for tokens, x_t, t in drawn]
 
 
 def network_of(world: HierarchicalWorld) -> Transformer:

@@ -27,6 +27,7 @@ from twinsplit import (
     Schedule,
     Splits,
     Task,
+    Tokens,
     Transformer,
     TreeGrammar,
     TreeOracle,
@@ -130,7 +131,7 @@ def train_twins(world: World, out: Path, workers: int) -> tuple[Run, Transformer
         f"{recipe.training.steps:,} steps.",
     )
     ensemble = Ensemble.initial(network, tuple(Member(*names) for names in recipe.members), Noise(recipe.seed))
-    run, task = Run.create(out, recipe), Task(recipe.training, world.schedule, world.grammar.vocab_size, Noise(recipe.seed))
+    run, task = Run.create(out, recipe), Task(recipe.training, world.schedule, Tokens(world.grammar.vocab_size), Noise(recipe.seed))
     with crew(min(workers, len(recipe.members))) as hands:
         for checkpoint in train(ensemble, world.tokens[torch.from_numpy(world.splits.rows)].long(), task, run, hands):
             if checkpoint.kept:

@@ -27,7 +27,10 @@ def divergence_against_P(models: int = 40) -> list[tuple[int, float, float, floa
         weights = fitted(replace(base, P=P), Noise(0, "tutorial"), models)[..., 0]
         sampled = torch.cov(weights.T)[None, None]
         laws = (few_samples(population, base.ridge, P), many_samples(population, base.ridge, P))
-        rows.append((P, *(sample_split_divergence(population, c) for c in (sampled, *(law.covariance for law in laws)))))
+        monte_carlo, cavity, first = (
+            sample_split_divergence(population, covariance) for covariance in (sampled, *(law.covariance for law in laws))
+        )
+        rows.append((P, monte_carlo, cavity, first))
     return rows
 
 

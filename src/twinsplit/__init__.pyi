@@ -38,13 +38,12 @@ from .recipes import Recipe
 from .store import Run
 from .training.blind_denoiser import BlindDenoiser
 from .training.ensemble import Ensemble, Member
+from .training.goals import Goal, NoisePrediction, ResidualPrediction, Tokens
 from .training.loop import Checkpoint, load_ensemble, train
 from .training.shard import Task
 
 __all__ = [
     "Ancestral",
-    "ByAttribute",
-    "ByIdentity",
     "Ascended",
     "Ascent",
     "Blind",
@@ -52,6 +51,8 @@ __all__ = [
     "BlindGaussian",
     "BlindUNet",
     "BlockMeans",
+    "ByAttribute",
+    "ByIdentity",
     "Categorical",
     "Checkpoint",
     "ControlledSplit",
@@ -63,6 +64,7 @@ __all__ = [
     "Ensemble",
     "Gaussian",
     "GaussianMixture",
+    "Goal",
     "ImageData",
     "IndependentLeaves",
     "Inpainting",
@@ -74,16 +76,19 @@ __all__ = [
     "MemorizedFraction",
     "MixtureDenoiser",
     "Noise",
+    "NoisePrediction",
     "Normalisation",
     "Onset",
     "Posterior",
     "PublishedAncestral",
     "Recipe",
+    "ResidualPrediction",
     "Run",
     "Sampler",
     "Schedule",
     "Splits",
     "Task",
+    "Tokens",
     "Transformer",
     "TreeGrammar",
     "TreeOracle",

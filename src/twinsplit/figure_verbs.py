@@ -28,7 +28,7 @@ class Family:
 def families() -> tuple[Family, ...]:
     """All there are."""
     from twinsplit.experiments import gtv
-    from twinsplit.experiments.blind import controlled_figures, rates
+    from twinsplit.experiments.blind import controlled_figures, rates, together
     from twinsplit.experiments.blind import figures as blind
     from twinsplit.experiments.hierarchical import figures as hierarchical
     from twinsplit.experiments.images import figures as images
@@ -37,6 +37,7 @@ def families() -> tuple[Family, ...]:
         Family(tuple(images.FIGURES), ("data", "seeds"), _of_images),
         Family(tuple(hierarchical.FIGURES), ("seeds",), _hierarchical),
         Family(blind.NAMES, OPTIONS, _on_a_ladder),
+        Family((together.NAME,), ("data", "seeds"), _together),
         Family(controlled_figures.NAMES, ("data", "seeds"), _controlled),
         Family((rates.NAME,), ("seeds",), _rates),
         Family(tuple(gtv.FIGURES), (), _gtv),
@@ -73,6 +74,12 @@ def _on_a_ladder(asked: "Figure", hands: Crew) -> list[Path]:
 
     rungs = recipes_of(asked.scale, asked.seed, asked.seeds, asked.data)
     return make_figure(asked.name, asked.scale, asked.out, rungs, asked.lpips_weights, hands)
+
+
+def _together(asked: "Figure", hands: Crew) -> list[Path]:
+    from twinsplit.experiments.blind.together import make_figure, recipes_of
+
+    return make_figure(asked.scale, asked.out, recipes_of(asked.scale, asked.seed, asked.seeds, asked.data), hands)
 
 
 def _controlled(asked: "Figure", hands: Crew) -> list[Path]:

@@ -97,7 +97,7 @@ def test_what_twins_draw_is_correlated_sample_by_sample(rungs: list[Run[Any]]) -
     run = rungs[1]
     images = torch.from_numpy(Samples.read(run, run.steps()[-1]).images).double()
     expected = np.mean([float(correlation(images[a], images[b]).mean()) for b in range(3) for a in range(b)])
-    (value, low, high), (null, null_low, null_high) = panels._alike(run)
+    (value, low, high), (null, null_low, null_high) = panels.alike(run, run.steps()[-1])
     assert value == pytest.approx(expected, rel=1e-9)
     assert low < value < high
     assert null_low <= null <= null_high

@@ -58,7 +58,7 @@ def values_of(case: Case, runs: Runs) -> Values:
     """Read from the runs of a case: kind of split -> a run per seed."""
     every = [run for one in runs.values() for run in one]
     common = reduce(np.intersect1d, [_held_out(run) for run in every])
-    found = {kind: np.array([[band[0] for band in alike(run)] for run in one]) for kind, one in runs.items()}
+    found = {kind: np.array([[band[0] for band in alike(run, run.steps()[-1])] for run in one]) for kind, one in runs.items()}
     levels, _ = _psnr(every[0], common)
     psnr = {kind: np.array([_psnr(run, common)[1] for run in one]) for kind, one in runs.items()}
     seeds = tuple(run.recipe.seed for run in runs[RANDOM])

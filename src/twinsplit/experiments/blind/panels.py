@@ -31,8 +31,8 @@ def size(run: Run[Any]) -> int:
     return int(run.recipe.data.split_size)
 
 
-def _colour(i: int, count: int) -> str:
-    """Few images dark, many light."""
+def rung_colour(i: int, count: int) -> str:
+    """Of rung i: few images dark, many light."""
     return f"k{round(4 * i / max(count - 1, 1))}"
 
 
@@ -44,7 +44,7 @@ def psnr_curves(rungs: Rungs, data: str) -> Axes:
         levels = np.unique(table.columns["sigma"])[::-1]
         x = as_floats([table.where(sigma=s, of="input").means.mean() for s in levels])
         y = np.array([table.where(sigma=s, of="output").means for s in levels])
-        lines.append(over_members(f"N = {size(run):,}", x, y, _colour(i, len(rungs))))
+        lines.append(over_members(f"N = {size(run):,}", x, y, rung_colour(i, len(rungs))))
     nothing = np.full(len(lines[0].x), np.nan)
     identity = Line("nothing removed", lines[0].x, lines[0].x, nothing, nothing, "grey", "dot")
     title = {"train": "training images", "test": "held-out images"}[data]
@@ -53,10 +53,10 @@ def psnr_curves(rungs: Rungs, data: str) -> Axes:
 
 def convergence(rungs: Rungs) -> Axes:
     """Likeness of what twins draw from the same noise, against N, with the same for pairs of different samples ([GAHB] fig. 2)."""
-    found = [alike(run) for run in rungs]
+    found = [alike(run, run.measured(SIMILARITY)[-1]) for run in rungs]
     x = as_floats([size(run) for run in rungs])
-    twins = _banded("same noise", x, [twins for twins, _ in found], "blue")
-    null = replace(_banded("shuffled pairs", x, [null for _, null in found], "grey"), dash="dash")
+    twins = banded("same noise", x, [twins for twins, _ in found], "blue")
+    null = replace(banded("shuffled pairs", x, [null for _, null in found], "grey"), dash="dash")
     nearest = over_members("nearest training image", x, np.array([_nearest(run) for run in rungs]), "green")
     return Axes("what twins draw", N, "correlation", (twins, null, nearest))
 
@@ -64,14 +64,18 @@ def convergence(rungs: Rungs) -> Axes:
 Band = tuple[float, float, float]
 
 
-def _banded(text: str, x: NDArray[np.float64], found: list[Band], colour: str) -> Line:
+def banded(text: str, x: NDArray[np.float64], found: list[Band], colour: str) -> Line:
+    """A line through what was found at each x."""
     value, low, high = (as_floats(column) for column in zip(*found, strict=True))
     return Line(text, x, value, low, high, colour)
 
 
-def alike(run: Run[Any]) -> tuple[Band, Band]:
-    """Mean over pairs with its interval; and the null, sample i of one network against sample pi(i) of another, with its central 95%."""
-    images, splits = _flat(Samples.read(run, run.measured(SIMILARITY)[-1]).images), splits_of(run)
+def alike(run: Run[Any], step: int) -> tuple[Band, Band]:
+    """Of samples of one checkpoint: mean over pairs with its interval; and the null with its central 95%.
+
+    Null: sample i of one network against sample pi(i) of another.
+    """
+    images, splits = _flat(Samples.read(run, step).images), splits_of(run)
     pairs = [(a, b) for b in range(len(images)) for a in range(b) if splits[a] != splits[b]]
     mean = mean_over_pairs([_likeness(images[a], images[b]) for a, b in pairs], np.array(pairs), splits)
     noise = Noise(0, "shuffled pairs")
@@ -123,14 +127,14 @@ def spectra(rungs: Rungs) -> Axes:
         values = np.array([row["values"] for row in rows])
         members = np.array([row["member"] for row in rows])
         each = np.stack([values[members == k].mean(0) for k in np.unique(members)], axis=1)
-        lines.append(over_members(f"N = {size(run):,}", np.arange(1.0, len(each) + 1), each, _colour(i, len(rungs))))
+        lines.append(over_members(f"N = {size(run):,}", np.arange(1.0, len(each) + 1), each, rung_colour(i, len(rungs))))
     rules = (Rule("kept", 1.0), Rule("removed", 0.0))
     return Axes("shrinkage of each direction", "direction", "factor", tuple(lines), rules=rules, x_scale="log")
 
 
 def drawn(run: Run[Any]) -> Plate:
     """Samples of two networks from the same noise, each beside its nearest training image."""
-    step = run.measured("sample_similarity")[-1]
+    step = run.measured(SIMILARITY)[-1]
     first, second = 0, int(np.flatnonzero(splits_of(run) != splits_of(run)[0])[0])
     samples, chosen = Samples.read(run, step), typical(run, step, first, second, COLUMNS)
     rows = [samples.nearest[first], samples.images[first], samples.images[second], samples.nearest[second]]

@@ -1,0 +1,63 @@
+"""gahb-onset: on one ladder of N, how far twins converge ([GAHB]) and from which step they lean on their own images ([BG])."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from twinsplit.experiments import pipeline
+from twinsplit.experiments.blind import together_panels as panels
+from twinsplit.experiments.blind.settings import ladder_of
+from twinsplit.experiments.blind.together_panels import Rung
+from twinsplit.experiments.figure_store import standing, store_figure
+from twinsplit.experiments.images.settings import run_name
+from twinsplit.experiments.images.world import ImageWorld
+from twinsplit.experiments.lines import OVER_PAIRS
+from twinsplit.experiments.pipeline import Session
+from twinsplit.recipes import ImageRecipe
+from twinsplit.report.sheet_page import interactive
+from twinsplit.report.sheet_print import printed
+from twinsplit.report.sheets import Sheet
+from twinsplit.workers import Crew
+
+NAME = "gahb-onset"
+TITLE = "How far twins converge, and when they part"
+CAPTION = (
+    f"{OVER_PAIRS} Shuffled pairs: mean and central 95% over 200 orders. Minima: joint 95% intervals over splits and held-out images. "
+    "Splits of all sizes are nested and seen equally often: an epoch is as many images for every N."
+)
+
+
+def make_figure(scale: str, out: Path, recipes: dict[int, ImageRecipe], crew: Crew) -> list[Path]:
+    """Train what is missing on every rung, measure along training, decide, draw and store; the paths. What stands is not made again."""
+    runs = {f"runs/{run_name(recipe)}": recipe.to_json() for recipe in recipes.values()}
+    configuration: dict[str, Any] = {"scale": scale, "runs": runs}
+    if found := standing(out, NAME, configuration):
+        return found
+    rungs = [made_ready(out, recipe, crew) for recipe in recipes.values()]
+    sheet = sheet_of(rungs)
+    tables = sheet.tables() | {"onsets": panels.onset_table(rungs)}
+    return store_figure(out, NAME, printed(sheet), tables, configuration, {f"{NAME}.html": interactive(sheet, configuration).encode()})
+
+
+def made_ready(out: Path, recipe: ImageRecipe, crew: Crew) -> Rung:
+    """A rung measured at every checkpoint, with the decision, and with samples at its landmarks; taken up where it stood."""
+    session: Session[ImageWorld] = pipeline.begin(out / "runs" / run_name(recipe), recipe, crew)
+    with closing(session.lock):
+        pipeline.train_stage(session)
+        pipeline.measure_stage(session)
+        rung = Rung(session.run, pipeline.decide(session.run))
+        pipeline.sampling_stage(session, rung.moments.steps)
+    return rung
+
+
+def sheet_of(rungs: list[Rung]) -> Sheet:
+    """The figure as data."""
+    data = rungs[0].run.recipe.data
+    told = f"{data.splits} networks on every rung, judged on {data.held_out:,} held-out images. {panels.told(rungs)}"
+    axes = (panels.convergence(rungs), panels.along_training(rungs), panels.turns(rungs))
+    return Sheet(NAME, f"{NAME}: {TITLE}", axes, f"{told} {CAPTION}", 3, tuple(panels.drawn(rungs[-1])))
+
+
+def recipes_of(scale: str, seed: int, splits: int | None, data: Path | None) -> dict[int, ImageRecipe]:
+    """N -> recipe, at a scale: the ladder of the other two-denoiser figures, whose runs it shares."""
+    return ladder_of(scale).recipes(seed, splits, data)
