@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DASHES = {"solid": "-", "dash": "--", "dot": ":"}
 WIDTH, HEIGHT = 4.6, 3.3  # inches, of one pair of axes
-CAPTION_LINE, ENTRY = 0.19, 0.15  # inches, of a line of the caption and of the legend
+CAPTION_LINE, ENTRY = 0.15, 0.15  # inches, of a line of the caption and of the legend
 CHARACTERS_PER_INCH = 16
 
 

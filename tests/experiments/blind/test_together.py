@@ -15,12 +15,9 @@ from twinsplit.errors import InputError
 from twinsplit.experiments.blind import figures, together, together_panels
 from twinsplit.experiments.blind.together_panels import Moments, Rung
 from twinsplit.experiments.curves import curves_of
-from twinsplit.experiments.images.settings import run_name
 from twinsplit.measures.similarity import correlation
 from twinsplit.measures.turning import Turn
-from twinsplit.onset import find_onset
 from twinsplit.report.pictures import Samples
-from twinsplit.store import Run
 from twinsplit.workers import Inline
 
 RECIPES = together.recipes_of("smoke", 0, None, None)
@@ -38,8 +35,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rungs(out: Path) -> list[Rung]:
-    runs = [Run.open(out / "runs" / run_name(recipe)) for recipe in RECIPES.values()]
-    return [Rung(run, find_onset(curves_of(run))) for run in runs]
+    return together.rungs_in(out, RECIPES)
 
 
 def stamps(folder: Path) -> dict[Path, int]:

@@ -8,15 +8,18 @@ from twinsplit.experiments import pipeline
 from twinsplit.experiments.blind import together_panels as panels
 from twinsplit.experiments.blind.settings import ladder_of
 from twinsplit.experiments.blind.together_panels import Rung
+from twinsplit.experiments.curves import curves_of
 from twinsplit.experiments.figure_store import standing, store_figure
 from twinsplit.experiments.images.settings import run_name
 from twinsplit.experiments.images.world import ImageWorld
 from twinsplit.experiments.lines import OVER_PAIRS
 from twinsplit.experiments.pipeline import Session
+from twinsplit.onset import find_onset
 from twinsplit.recipes import ImageRecipe
 from twinsplit.report.sheet_page import interactive
 from twinsplit.report.sheet_print import printed
 from twinsplit.report.sheets import Sheet
+from twinsplit.store import Run
 from twinsplit.workers import Crew
 
 NAME = "gahb-onset"
@@ -61,3 +64,9 @@ def sheet_of(rungs: list[Rung]) -> Sheet:
 def recipes_of(scale: str, seed: int, splits: int | None, data: Path | None) -> dict[int, ImageRecipe]:
     """N -> recipe, at a scale: the ladder of the other two-denoiser figures, whose runs it shares."""
     return ladder_of(scale).recipes(seed, splits, data)
+
+
+def rungs_in(out: Path, recipes: dict[int, ImageRecipe]) -> list[Rung]:
+    """The rungs of a figure that stands, with their decisions."""
+    runs = [Run.open(out / "runs" / run_name(recipe)) for recipe in recipes.values()]
+    return [Rung(run, find_onset(curves_of(run))) for run in runs]
