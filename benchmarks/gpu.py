@@ -3,18 +3,20 @@
     python benchmarks/gpu.py [--device cuda] [--members 2 15] [--seconds 40] [--json FILE] [--tiny]
 
 Rows: the card's own bfloat16 ceiling (one large product); the plain eager loop, one network, float32; ours with K members in one shard,
-bfloat16, data and noising on the device, fused Adam; and the same with forward, loss and backward compiled. Before anything is timed, the
-members of an ensemble must have the losses that they have alone. The last column is the time of the published n = 5,000 run (200,000
-steps) at that rate. `--tiny --device cpu` runs the whole logic on a small network. Not yet run on a GPU: none could be had.
+bfloat16, data and noising on the device, fused Adam; the same with forward, loss and backward compiled; and that replayed from CUDA graphs.
+Before anything is timed, the members of an ensemble must have the losses that they have alone, and every way of stepping those of the
+plain one. The last column is the time of the published n = 5,000 run (200,000 steps) at that rate. `--tiny --device cpu` runs the whole
+logic on a small network, compiled by a backend that changes nothing. Not yet run on a GPU: none could be had.
 """
 
 import argparse
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import final
+from typing import Any, final
 
 import torch
 
@@ -99,10 +101,44 @@ def check_alone(recipe: Recipe, device: torch.device) -> str:
     return agree(losses, torch.cat(own, 1), 1e-4, "members together and alone: losses of 2 steps")
 
 
-def compiled(stepper: Stepper, backend: str) -> Stepper:
-    """The same stepper with the forward pass compiled; batches, noise and the optimiser stay as they are."""
-    stepper.forward = torch.compile(stepper.forward, backend=backend, dynamic=False)  # type: ignore[method-assign]
+def eager(stepper: Stepper) -> Stepper:
+    """As it is."""
     return stepper
+
+
+def compiled(stepper: Stepper, **options: Any) -> Stepper:
+    """The same stepper with the forward pass (and with it the backward) compiled; batches, noise and the optimiser stay as they are."""
+    stepper.forward = torch.compile(stepper.forward, dynamic=False, **options)  # type: ignore[method-assign]
+    return stepper
+
+
+def graphed(stepper: Stepper) -> Stepper:
+    """Compiled, and replayed from CUDA graphs: no kernel is launched by Python. Each step may overwrite the results of the one before."""
+    plain_step = compiled(stepper, mode="reduce-overhead").step
+
+    def step(number: int) -> torch.Tensor:
+        torch.compiler.cudagraph_mark_step_begin()
+        return plain_step(number).clone()
+
+    stepper.step = step  # type: ignore[method-assign]
+    return stepper
+
+
+def ways(tiny: bool) -> dict[str, Callable[[Stepper], Stepper]]:
+    """Name -> what is done to a stepper before it is timed. On the small network nothing is compiled that a compiler is needed for."""
+    if tiny:
+        return {"ours": eager, "ours, compiled": partial(compiled, backend="eager")}
+    return {"ours": eager, "ours, compiled": compiled, "ours, CUDA graphs": graphed}
+
+
+def check_way(made: Callable[[Stepper], Stepper], recipe: Recipe, device: torch.device) -> str:
+    """Losses of three steps, stepped in a way and plainly, in float32 without dropout, agree to 1e-3."""
+    still = replace(recipe, network=replace(recipe.network, dropout=0.0), training=replace(recipe.training, precision="float32", batch=16))
+    losses = []
+    for way in (made, eager):
+        stepper = way(Stepper.on(shard_of(still, device)[1], 0))
+        losses.append(torch.stack([stepper.step(step) for step in (1, 2, 3)]))
+    return agree(losses[0], losses[1], 1e-3, "losses of 3 steps")
 
 
 def plain(recipe: Recipe, device: torch.device, limit: float) -> float:
@@ -131,14 +167,14 @@ def main(arguments: list[str] | None = None) -> None:
     device = torch.device(asked.device)
     full = replace(FULL, data=replace(FULL.data, split_size=5_000, samples=40_000))
     base = replace(FULL, network=TINY, training=replace(FULL.training, batch=8)) if asked.tiny else full
-    backend = "eager" if asked.tiny else "inductor"
     top = ceiling(device, 256 if asked.tiny else CEILING_SIDE)
     print(f"{device}: {top / 1e12:.3g} TFLOP/s in bfloat16; {check_alone(recipe_for(base, 2), device)}", flush=True)
     work = flops(network_of(HierarchicalWorld.of(base)), base.training.batch * HierarchicalWorld.of(base).grammar.length)
     results = [result("plain eager float32", 1, plain(base, device, asked.seconds), work, top)]
     show(results[-1])
     for members in asked.members:
-        for name, made in (("ours", lambda stepper: stepper), ("ours, compiled", lambda stepper: compiled(stepper, backend))):
+        for name, made in ways(asked.tiny).items():
+            check_way(made, recipe_for(base, members), device)
             stepper = made(Stepper.on(shard_of(recipe_for(base, members), device)[1], 0))
             results.append(result(name, members, rate(stepper.step, device, asked.seconds), members * work, top))
             show(results[-1])
