@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numba import njit
 
 from twinsplit.data.grammar import RuleTable
-from twinsplit.kernels.belief_wide import INVERSE_LN2, LN2_HIGH, LN2_LOW, ROUND, _exp_fraction, _power_of_two
+from twinsplit.kernels.belief_wide import INVERSE_LN2, LN2_HIGH, LN2_LOW, ROUND, _exp_fraction, _power_of_two, copy, fill
 from twinsplit.kernels.philox import log
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -63,8 +63,8 @@ def _accumulate(total, weight, first, second):  # type: ignore[no-untyped-def]
 def _contract(table, first, second, out):  # type: ignore[no-untyped-def]
     """out[target] = sum over the table's entries (i, j) for target of weight * first[i] * second[j]."""
     firsts, seconds, weights, count = table
+    fill(out, 0.0)
     for target in range(len(count)):
-        out[target] = 0.0
         for entry in range(count[target]):
             _accumulate(out[target], weights[target, entry], first[firsts[target, entry]], second[seconds[target, entry]])
 
@@ -79,8 +79,8 @@ def _scale(total, weight, source):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True, error_model="numpy")
 def _transfer(weights, source, out):  # type: ignore[no-untyped-def]
     """out[a] = sum_b weights[a, b] source[b]."""
+    fill(out, 0.0)
     for a in range(len(weights)):
-        out[a] = 0.0
         for b in range(weights.shape[1]):
             if weights[a, b] > 0.0:
                 _scale(out[a], weights[a, b], source[b])
@@ -95,20 +95,22 @@ def _multiply(target, factor):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _meet(transition, up, down):  # type: ignore[no-untyped-def]
+def _meet(transitions, up, down):  # type: ignore[no-untyped-def]
     """Messages down to the nodes of level k: through the root from all the others, as products from the left and from the right."""
-    nodes = len(transition)
-    at_root = np.empty((nodes, *up.shape[1:]))
-    running = np.ones(up.shape[1:])
+    from_root, to_root = transitions
+    nodes = len(from_root)
+    at_root = np.empty((nodes, up.shape[1], up.shape[2]))
+    running = np.empty((up.shape[1], up.shape[2]))
+    fill(running, 1.0)
     for j in range(nodes):
-        _transfer(transition[j], up[nodes + j], at_root[j])
-        up[j] = running  # the nodes above level k carry no message of their own: room for the product from the left
+        _transfer(from_root[j], up[nodes + j], at_root[j])
+        copy(up[j], running)  # the nodes above level k carry no message of their own: room for the product from the left
         _multiply(running, at_root[j])
-    running[:] = 1.0
+    fill(running, 1.0)
     for j in range(nodes - 1, -1, -1):
         _multiply(up[j], running)
         _multiply(running, at_root[j])
-        _transfer(transition[j].T, up[j], down[nodes + j])
+        _transfer(to_root[j], up[j], down[nodes + j])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -167,13 +169,13 @@ def _unload(down, out, begin, end):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _propagate(tables, transition, up, down, total):  # type: ignore[no-untyped-def]
+def _propagate(tables, transitions, up, down, total):  # type: ignore[no-untyped-def]
     """From the leaves' evidence in `up` to the leaves' log marginals in `down`: climb, meet at the root, descend, normalise."""
     by_parent, by_left, by_right = tables
-    top, length = len(transition), len(up) // 2
+    top, length = len(transitions[0]), len(up) // 2
     for node in range(length - 1, top - 1, -1):
         _contract(by_parent, up[2 * node], up[2 * node + 1], up[node])
-    _meet(transition, up, down)
+    _meet(transitions, up, down)
     for node in range(top, length):
         _contract(by_left, down[node], up[2 * node + 1], down[2 * node])
         _contract(by_right, down[node], up[2 * node], down[2 * node + 1])
@@ -182,11 +184,11 @@ def _propagate(tables, transition, up, down, total):  # type: ignore[no-untyped-
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def plain_marginals(h, out, tables, transition, lanes, begin, end):  # type: ignore[no-untyped-def]
+def plain_marginals(h, out, tables, transitions, lanes, begin, end):  # type: ignore[no-untyped-def]
     """Rows begin..end of out (n, L, q), `lanes` at a time."""
     shape = (2 * h.shape[1], h.shape[2], lanes)
     up, down, total = np.empty(shape), np.empty(shape), np.empty(lanes)
     for row in range(begin, end, lanes):
         _load(h, row, up)
-        _propagate(tables, transition, up, down, total)
+        _propagate(tables, transitions, up, down, total)
         _unload(down, out, row, min(end, row + lanes))

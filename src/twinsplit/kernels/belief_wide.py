@@ -66,6 +66,30 @@ def _exponentiate(mantissa, exponent):  # type: ignore[no-untyped-def]
         exponent[lane] = k if possible else NOTHING
 
 
+@njit(nogil=True, cache=True)
+def fill(array, value):  # type: ignore[no-untyped-def]
+    """array (m, lanes) = value. A loop, because numba takes seconds to compile an assignment to a slice, and all that it might say of one."""
+    for a in range(array.shape[0]):
+        for lane in range(array.shape[1]):
+            array[a, lane] = value
+
+
+@njit(nogil=True, cache=True)
+def copy(target, source):  # type: ignore[no-untyped-def]
+    """target (m, lanes) = source."""
+    for a in range(target.shape[0]):
+        for lane in range(target.shape[1]):
+            target[a, lane] = source[a, lane]
+
+
+@njit(nogil=True, cache=True)
+def _clear(top, total):  # type: ignore[no-untyped-def]
+    """A sum before its first term."""
+    for lane in range(len(top)):
+        top[lane] = NOTHING
+        total[lane] = 0.0
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def _raise(top, first, second):  # type: ignore[no-untyped-def]
     """top = max(top, first + second), all exponents."""
@@ -104,8 +128,7 @@ def _contract(table, first, second, out, scratch):  # type: ignore[no-untyped-de
     firsts, seconds, weights, count = table
     top, total, _ = scratch
     for target in range(len(count)):
-        top[:] = NOTHING
-        total[:] = 0.0
+        _clear(top, total)
         for entry in range(count[target]):
             _raise(top, first[1, firsts[target, entry]], second[1, seconds[target, entry]])
         for entry in range(count[target]):
@@ -118,8 +141,7 @@ def _contract(table, first, second, out, scratch):  # type: ignore[no-untyped-de
 def _sum(weights, message, scratch):  # type: ignore[no-untyped-def]
     """total * 2^top = sum_b weights[b] message[b]; entries of weight 0 do not take part."""
     top, total, unit = scratch
-    top[:] = NOTHING
-    total[:] = 0.0
+    _clear(top, total)
     for b in range(len(weights)):
         if weights[b] > 0.0:
             _raise(top, message[1, b], unit[1])
@@ -142,8 +164,7 @@ def _multiply(target, factor, scratch):  # type: ignore[no-untyped-def]
     """target *= factor, entry by entry."""
     top, total, _ = scratch
     for a in range(target.shape[1]):
-        top[:] = NOTHING
-        total[:] = 0.0
+        _clear(top, total)
         _raise(top, target[1, a], factor[1, a])
         _add(total, top, 1.0, target[0, a], target[1, a], factor[0, a], factor[1, a])
         _store(target[0, a], target[1, a], total, top)
@@ -183,33 +204,42 @@ def _unload(down, out, begin, end):  # type: ignore[no-untyped-def]
                 out[row, leaf, symbol] = down[length + leaf, 0, symbol, row - begin]
 
 
+@njit(nogil=True, cache=True)
+def _one(message):  # type: ignore[no-untyped-def]
+    """The empty product."""
+    fill(message[0], 1.0)
+    fill(message[1], 0.0)
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def _meet(transition, up, down, scratch):  # type: ignore[no-untyped-def]
+def _meet(transitions, up, down, scratch):  # type: ignore[no-untyped-def]
     """Messages down to the nodes of level k: through the root from all the others, as products from the left and from the right."""
-    nodes = len(transition)
-    at_root = np.empty((nodes, *up.shape[1:]))
-    running = np.empty(up.shape[1:])
-    running[0], running[1] = 1.0, 0.0
+    from_root, to_root = transitions
+    nodes = len(from_root)
+    at_root = np.empty((nodes, 2, up.shape[2], up.shape[3]))
+    running = np.empty((2, up.shape[2], up.shape[3]))
+    _one(running)
     for j in range(nodes):
-        _transfer(transition[j], up[nodes + j], at_root[j], scratch)
-        up[j] = running  # the nodes above level k carry no message of their own: room for the product from the left
+        _transfer(from_root[j], up[nodes + j], at_root[j], scratch)
+        copy(up[j, 0], running[0])  # the nodes above level k carry no message of their own: room for the product from the left
+        copy(up[j, 1], running[1])
         _multiply(running, at_root[j], scratch)
-    running[0], running[1] = 1.0, 0.0
+    _one(running)
     for j in range(nodes - 1, -1, -1):
         _multiply(up[j], running, scratch)
         _multiply(running, at_root[j], scratch)
-        _transfer(transition[j].T, up[j], down[nodes + j], scratch)
+        _transfer(to_root[j], up[j], down[nodes + j], scratch)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _propagate(tables, transition, up, down, scratch):  # type: ignore[no-untyped-def]
+def _propagate(tables, transitions, up, down, scratch):  # type: ignore[no-untyped-def]
     """From the leaves' evidence in `up` to the leaves' log marginals in `down`: climb, meet at the root, descend, normalise."""
     by_parent, by_left, by_right = tables
-    top, length = len(transition), len(up) // 2
+    top, length = len(transitions[0]), len(up) // 2
     ones = np.ones(up.shape[2])
     for node in range(length - 1, top - 1, -1):
         _contract(by_parent, up[2 * node], up[2 * node + 1], up[node], scratch)
-    _meet(transition, up, down, scratch)
+    _meet(transitions, up, down, scratch)
     for node in range(top, length):
         _contract(by_left, down[node], up[2 * node + 1], down[2 * node], scratch)
         _contract(by_right, down[node], up[2 * node], down[2 * node + 1], scratch)
@@ -218,7 +248,7 @@ def _propagate(tables, transition, up, down, scratch):  # type: ignore[no-untype
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def wide_marginals(h, out, tables, transition, lanes, begin, end):  # type: ignore[no-untyped-def]
+def wide_marginals(h, out, tables, transitions, lanes, begin, end):  # type: ignore[no-untyped-def]
     """Rows begin..end of out (n, L, q), `lanes` at a time."""
     shape = (2 * h.shape[1], 2, h.shape[2], lanes)
     up, down = np.empty(shape), np.empty(shape)
@@ -227,5 +257,5 @@ def wide_marginals(h, out, tables, transition, lanes, begin, end):  # type: igno
     scratch = np.empty(lanes), np.empty(lanes), unit
     for row in range(begin, end, lanes):
         _load(h, row, up)
-        _propagate(tables, transition, up, down, scratch)
+        _propagate(tables, transitions, up, down, scratch)
         _unload(down, out, row, min(end, row + lanes))

@@ -86,7 +86,8 @@ def _bits(out, steps, sample_ids, k0, k1, begin, end):  # type: ignore[no-untype
     words = np.empty((count + 3) // 4 * 4, np.int64)
     for i in range(begin, end):
         fill_words(words, steps[i if len(steps) > 1 else 0], sample_ids[i], k0, k1)
-        out[i] = words[:count]
+        for column in range(count):  # a loop: numba takes seconds to compile the assignment of a slice
+            out[i, column] = words[column]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
