@@ -117,10 +117,10 @@ def graphed(stepper: Stepper) -> Stepper:
     plain_step = compiled(stepper, mode="reduce-overhead").step
 
     def step(number: int) -> torch.Tensor:
-        torch.compiler.cudagraph_mark_step_begin()
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         return plain_step(number).clone()
 
-    stepper.step = step  # type: ignore[method-assign]
+    stepper.step = step  # type: ignore[method-assign,assignment]
     return stepper
 
 

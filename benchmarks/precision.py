@@ -10,6 +10,7 @@ half. Runs that stand are not run again.
 
 import argparse
 import json
+import os
 import sys
 from contextlib import closing
 from dataclasses import replace
@@ -23,6 +24,7 @@ from twinsplit.experiments import pipeline
 from twinsplit.experiments.curves import curves_of
 from twinsplit.measures.statistics import mean_over
 from twinsplit.recipes import Recipe, preset
+from twinsplit.training.arithmetic import VARIABLE
 from twinsplit.workers import Crew, available_cores, crew
 
 Floats = NDArray[np.float64]
@@ -74,6 +76,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/precision"))
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
+    os.environ[VARIABLE] = "yes"  # also on a processor that gains nothing by it, and in the workers
     with crew(asked.workers) as hands:
         found = {p: [losses(recipe_of(asked, seed, p), asked.out, hands) for seed in range(asked.seeds)] for p in PRECISIONS}
     steps = found["float32"][0][0]

@@ -9,6 +9,8 @@ from typing import Literal, final
 
 import torch
 
+from twinsplit.training.arithmetic import fast_bfloat16
+
 Size = Literal["full", "tiny"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -49,6 +51,11 @@ class Row:
     work: str
     equal: str
     series: tuple[tuple[float, float], ...] = ()  # (size, seconds) of the rows on growth
+
+
+def products() -> Precision:
+    """What a recipe's bfloat16 products are made of on this processor, and so the ceiling that they have."""
+    return "bfloat16" if fast_bfloat16() else "float32"
 
 
 def timed(work: Callable[[], object]) -> float:

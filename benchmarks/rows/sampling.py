@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from rows.case import Case, Row, Size, compare
+from rows.case import Case, Row, Size, compare, products
 from rows.plain_network import PlainTransformer
 from rows.training import TINY, flops
 from twinsplit.diffusion.sampler import Ancestral, strided_times
@@ -13,6 +13,7 @@ from twinsplit.diffusion.schedule import Schedule
 from twinsplit.experiments.hierarchical.generation import Generation, generate
 from twinsplit.networks.transformer import Transformer
 from twinsplit.noise import Noise
+from twinsplit.training.arithmetic import product_dtype
 from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser
 
 SIZES = {"full": (256, 500, 10, 4), "tiny": (4, 20, 4, 2)}  # sequences, steps, steps of ours, steps of the reference
@@ -39,7 +40,9 @@ def row(size: Size, rounds: int) -> Row:
     x_T, z = torch.randn(count, *shape), torch.randn(few, count, *shape)
 
     def plan(steps: int) -> Generation:
-        return Generation(Ancestral(schedule, strided_times(schedule.T, steps)), count, shape, Noise(0, "sampling"), torch.bfloat16)
+        return Generation(
+            Ancestral(schedule, strided_times(schedule.T, steps)), count, shape, Noise(0, "sampling"), product_dtype("bfloat16", "cpu")
+        )
 
     case = Case(
         "sampling_full",
@@ -52,7 +55,7 @@ def row(size: Size, rounds: int) -> Row:
         ours,
         few,
         steps * flops(spec, count * spec.length) / 3,
-        "bfloat16",
+        products(),
     )
     return compare(case, rounds)
 

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from rows.case import Case, Precision, Row, Size, agree, compare
+from rows.case import Case, Precision, Row, Size, agree, compare, products
 from rows.plain_network import PlainTransformer
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.networks.transformer import Transformer
@@ -135,7 +135,7 @@ def row(name: str, size: Size, rounds: int) -> Row:
     """One network."""
     recipe, ours_steps, reference_steps, goal = SIZES[size][name]
     bench = Bench.of(recipe)
-    precision: Precision = recipe.training.precision
+    precision: Precision = products() if recipe.training.precision == "bfloat16" else "float32"
     network, batch = network_of(bench.world), recipe.training.batch
     reference = bench.plain()
     with crew(min(2, available_cores())) as workers:

@@ -34,6 +34,7 @@ def examine() -> list[Finding]:
         _accelerator(),
         _package("numba", "compiled kernels are off, torch serves instead: pip install 'twinsplit[fast]'"),
         _kernels(),
+        _bfloat16(),
         _package("plotly", "no report.html: pip install 'twinsplit[report]'"),
         _package("matplotlib", "no printed figures: pip install 'twinsplit[report]'"),
         _package("datasets", "no `twinsplit data hub`: pip install 'twinsplit[hub]'"),
@@ -66,6 +67,13 @@ def _kernels() -> Finding:
     from twinsplit import kernels
 
     return Finding("kernels", kernels.backend())
+
+
+def _bfloat16() -> Finding:
+    from twinsplit.training.arithmetic import fast_bfloat16
+
+    slow = "slower than float32 on this processor, which is used in its place"
+    return Finding("bfloat16", "faster than float32 on this processor" if fast_bfloat16() else slow)
 
 
 def _disk() -> Finding:

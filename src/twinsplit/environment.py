@@ -18,12 +18,21 @@ def installed(package: str) -> str | None:
 
 def processor() -> str:
     """The processor's name."""
+    return _told("model name") or platform.processor()
+
+
+def vendor() -> str:
+    """Who made the processor, as it says itself (GenuineIntel, AuthenticAMD); "" where it does not."""
+    return _told("vendor_id")
+
+
+def _told(key: str) -> str:
+    """What Linux knows of the first core, or ""."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-        return names[0] if names else platform.processor()
+            return next((line.split(":", 1)[1].strip() for line in file if line.startswith(key)), "")
     except OSError:
-        return platform.processor()
+        return ""
 
 
 def describe() -> dict[str, Any]:
@@ -35,6 +44,7 @@ def describe() -> dict[str, Any]:
         "system": platform.platform(),
         "machine": platform.machine(),
         "processor": processor(),
+        "vendor": vendor(),
         "cores": os.cpu_count(),
         "packages": {name: installed(name) for name in PACKAGES},
         "kernels": kernels.backend(),

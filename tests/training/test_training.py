@@ -17,6 +17,7 @@ from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.noise import Noise
 from twinsplit.recipes import SMOKE, Recipe
 from twinsplit.store import Run
+from twinsplit.training import arithmetic
 from twinsplit.training.batches import batch_rows, draw_times, steps_per_epoch
 from twinsplit.training.ensemble import Ensemble, Member
 from twinsplit.training.goals import noised_one_hot
@@ -150,7 +151,8 @@ def test_dropout_is_keyed_and_acts(tmp_path: Path) -> None:
     assert not torch.equal(dropped.load(24)["weights.input.bias"], kept.load(24)["weights.input.bias"])
 
 
-def test_bfloat16_training_stays_near_float32(tmp_path: Path) -> None:
+def test_bfloat16_training_stays_near_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "fast_bfloat16", lambda: True)
     half = finish(tmp_path / "half", replace(SHORT, training=replace(SHORT.training, precision="bfloat16")))
     full = finish(tmp_path / "full")
     difference = half.load(24)["weights.output.weight"] - full.load(24)["weights.output.weight"]

@@ -68,7 +68,7 @@ def _exponentiate(mantissa, exponent):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def fill(array, value):  # type: ignore[no-untyped-def]
-    """array (m, lanes) = value. A loop, because numba takes seconds to compile an assignment to a slice, and all that it might say of one."""
+    """array (m, lanes) = value; a loop, because numba takes seconds to compile the assignment of a slice, with all its errors."""
     for a in range(array.shape[0]):
         for lane in range(array.shape[1]):
             array[a, lane] = value

@@ -18,7 +18,7 @@ from twinsplit.errors import InputError
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
-Replicate = Literal["sequences", "members", "pairs of members", "splits", "samples"]
+Replicate = Literal["sequences", "members", "pairs of members", "splits", "samples", "seeds"]
 FEWEST_UNITS = 3  # two members make one pair: leaving one out leaves nothing to average
 
 

@@ -13,6 +13,7 @@ from twinsplit.networks.network import Drop, Network, keep
 from twinsplit.noise import Noise
 from twinsplit.recipes import Training
 from twinsplit.training import fused
+from twinsplit.training.arithmetic import product_dtype
 from twinsplit.training.batches import batch_rows, draw_eps, epoch_size, times_of
 from twinsplit.training.dropout import Dropout
 from twinsplit.training.ensemble import Member
@@ -21,7 +22,6 @@ from twinsplit.training.loss import member_losses
 from twinsplit.training.rates import rate_factor
 from twinsplit.training.stack import Stack
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 BUFFERS = ("weights", "exp_avg", "exp_avg_sq", "average")
 
 
@@ -150,7 +150,7 @@ class Stepper:
         from compiling.
         """
         task = self.shard.task
-        dtype = PRECISIONS[task.training.precision]
+        dtype = product_dtype(task.training.precision, x_t.device)
         with torch.autocast(x_t.device.type, dtype, enabled=dtype != torch.float32):
             outputs, state = self.shard.network.learning(self.leaves, x_t, t, drop)
         return member_losses(task.training, outputs, target, t, task.schedule), state

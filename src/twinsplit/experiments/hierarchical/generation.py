@@ -19,9 +19,9 @@ from twinsplit.experiments.world import Measured, Rows
 from twinsplit.measures.neighbours import nearest_hamming
 from twinsplit.noise import Noise
 from twinsplit.store import Run
+from twinsplit.training.arithmetic import product_dtype
 from twinsplit.training.ensemble import NetworkDenoiser
 from twinsplit.training.loop import load_ensemble
-from twinsplit.training.shard import PRECISIONS
 from twinsplit.workers import Crew
 
 NAME = "nearest_neighbours"
@@ -45,7 +45,7 @@ class Generation:
         measuring = world.recipe.measuring
         times = strided_times(world.schedule.T, min(measuring.sampling_steps, world.schedule.T))
         shape = (world.grammar.length, world.grammar.vocab_size)
-        precision = PRECISIONS[world.recipe.training.precision]
+        precision = product_dtype(world.recipe.training.precision, "cpu")
         return cls(Ancestral(world.schedule, times), measuring.generated, shape, world.root.child("generation"), precision)
 
 
