@@ -11,10 +11,11 @@ from twinsplit.errors import InputError
 from twinsplit.experiments import pipeline
 from twinsplit.experiments.claims import claims_of, to_json
 from twinsplit.experiments.closer import CLAIMS, closer
+from twinsplit.experiments.given import given_run
 from twinsplit.experiments.hierarchical.settings import run_name, setting_of
 from twinsplit.measures.verdicts import Claim, Part
 from twinsplit.recipes import Recipe
-from twinsplit.store import Run, read_json, write_bytes
+from twinsplit.store import read_json, write_bytes
 from twinsplit.workers import Crew
 
 ABOUT = """# The six claims, on our runs
@@ -34,11 +35,18 @@ be too close to tell apart, and must only not be surely the wrong way round. How
 @final
 @dataclass(frozen=True)
 class Judged:
-    """A run and what it says."""
+    """A run and what it says. last: the step of its last checkpoint."""
 
     path: Path
     recipe: Recipe
     claims: tuple[Claim, ...]
+    last: int
+
+    @property
+    def trained(self) -> str:
+        """How far: a minimum may lie beyond the last checkpoint of a run whose training has not ended."""
+        steps = self.recipe.training.steps
+        return f"{steps:,} steps" if self.last == steps else f"{self.last:,} of {steps:,} steps so far"
 
 
 def planned(scale: str, repeats: int, splits: int | None, out: Path) -> list[tuple[Path, Recipe]]:
@@ -52,14 +60,7 @@ def planned(scale: str, repeats: int, splits: int | None, out: Path) -> list[tup
 def runs_of(paths: Sequence[Path]) -> list[tuple[Path, Recipe]]:
     """Run folders, and the runs that figures were made from."""
     found = {run: None for path in paths for run in _runs_behind(path)}
-    return [(run, _of_sequences(run)) for run in found]
-
-
-def _of_sequences(path: Path) -> Recipe:
-    recipe = Run.open(path).recipe
-    if not isinstance(recipe, Recipe):
-        raise InputError(f"{path} is a run on images", "the claims need the exact posterior: give a run on sequences")
-    return recipe
+    return [(run, given_run(run).recipe) for run in found]
 
 
 def _runs_behind(path: Path) -> list[Path]:
@@ -76,25 +77,40 @@ def _runs_behind(path: Path) -> list[Path]:
     return [path.parent / run for run in runs]
 
 
-def judge(path: Path, recipe: Recipe, crew: Crew) -> Judged:
-    """Measure what is missing and judge; the verdicts are stored in RUN/measurements/claims.json."""
+def made(path: Path, recipe: Recipe, crew: Crew) -> Path:
+    """A planned run, trained to the end: taken up where it stood."""
     session = pipeline.begin(path, recipe, crew)
+    with closing(session.lock):
+        pipeline.train_stage(session)
+    return path
+
+
+def judge(path: Path, crew: Crew) -> Judged:
+    """Measure what is missing at the checkpoints there are, and judge; the verdicts are stored in RUN/measurements/claims.json.
+
+    Nothing is trained: a run that was made elsewhere, or whose training has not ended, is judged as it stands.
+    """
+    session = pipeline.resume(path, crew)
     with closing(session.lock):
         closer(session, CLAIMS)
         claims = tuple(claims_of(session.run))
         session.run.write_json("measurements/claims.json", to_json(list(claims)))
-    return Judged(path, recipe, claims)
+    return Judged(path, session.run.recipe, claims, session.run.steps()[-1])
 
 
 def as_json(judged: Sequence[Judged]) -> str:
     """One object per run."""
-    rows: list[dict[str, Any]] = [{"run": str(j.path), "claims": to_json(list(j.claims))} for j in judged]
+    rows: list[dict[str, Any]] = [{"run": str(j.path), "trained": j.trained, "claims": to_json(list(j.claims))} for j in judged]
     return json.dumps(rows, indent=2, allow_nan=False)
 
 
 def as_text(judged: Sequence[Judged]) -> str:
     """A line per claim and statistic."""
-    return "\n".join(line for j in judged for line in [str(j.path), *(told for claim in j.claims for told in _claim_lines(claim))])
+    return "\n".join(line for j in judged for line in [f"{j.path}: {j.trained}", *_all_lines(j.claims)])
+
+
+def _all_lines(claims: Sequence[Claim]) -> list[str]:
+    return [line for claim in claims for line in _claim_lines(claim)]
 
 
 def _claim_lines(claim: Claim) -> list[str]:
@@ -127,10 +143,10 @@ def _summary(judged: Sequence[Judged]) -> str:
 
 
 def _section(j: Judged) -> str:
-    data, training = j.recipe.data, j.recipe.training
+    data = j.recipe.data
     told = (
         f"{len(j.recipe.members)} networks on {data.splits} disjoint splits of {data.split_size} sequences (depth {data.depth}, "
-        f"{data.held_out} held out), {training.steps:,} steps."
+        f"{data.held_out} held out), {j.trained}."
     )
     rows = "".join(
         f"| {c.name} | {p.statistic} | {_number(p.value, 'not reached')} | {_interval(p)} | {p.over} | {p.verdict} |\n"

@@ -151,6 +151,7 @@ def made_ready(path: Path, recipe: Recipe, stages: tuple[Stage, ...], crew: Crew
     """A run with all that a figure reads, taken up where it stood."""
     session = pipeline.begin(path, recipe, crew)
     with closing(session.lock):
+        pipeline.train_stage(session)
         closer(session, stages)
     return session.run
 
