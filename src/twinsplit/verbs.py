@@ -18,7 +18,7 @@ from twinsplit.imports.names import NameMap
 from twinsplit.imports.sequences import import_sequences
 from twinsplit.recipes import RunRecipe
 from twinsplit.store import Run
-from twinsplit.training.elsewhere import refuse_imported
+from twinsplit.training.imported import refuse_imported
 from twinsplit.workers import Crew, available_cores, crew
 
 if TYPE_CHECKING:

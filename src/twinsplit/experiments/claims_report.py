@@ -18,16 +18,24 @@ from twinsplit.recipes import Recipe
 from twinsplit.store import read_json, write_bytes
 from twinsplit.workers import Crew
 
+PUBLISHED = (5_000, 12_000, 70_000)  # split sizes, ascending
 ABOUT = """# The six claims, on our runs
 
 Written by `twinsplit claims --document docs/claims.md`; do not edit by hand. The claims are those of *Biased Generalization in Diffusion
-Models* (arXiv 2603.03469). A verdict is `holds` or `does not hold` when every interval (95%) says so, and `not enough power` where they
-do not. Intervals are over splits, one left out at a time, unless the table says otherwise; `open` means that the minimum may lie beyond the
-last checkpoint.
+Models* (arXiv 2603.03469). Each statistic says by its 95% interval that its claim `holds`, that it `does not hold`, or that there is `not
+enough power` to tell. A claim `holds` when all of its statistics say so, `does not hold` when one of them says that, and has `not enough
+power` otherwise. Intervals are over splits, one left out at a time, unless the table says otherwise; `open` means that the minimum may lie
+beyond the last checkpoint.
+
+One minimum comes before another (C1, C2) where the whole interval of the factor between their steps lies above 1. It does not where the
+interval reaches 1 or less and ends at 1.5 or below: a lead of less than that factor is none that anyone could act on (as in `onset`).
+The peak of C3 is not at an intermediate time where its interval lies in the second half of the times, or before the second time measured.
+Its interval is at least as wide as the times that were measured lie apart, however well the splits agree.
 
 What the words leave open: "0" in C4 and "alike" in C5 mean less than a tenth of the effect that is claimed (the excess on training
 data, the advantage of train starts at the test-loss minimum). "Lowest earlier" in C6 is the slope over all k; neighbouring levels may
-be too close to tell apart, and must only not be surely the wrong way round. How the setting was found: docs/figures.md.
+be too close to tell apart, and must only not be surely the wrong way round; where both sides of an interval are open, nothing is known.
+How the setting was found: docs/figures.md.
 
 """
 
@@ -74,7 +82,13 @@ def _runs_behind(path: Path) -> list[Path]:
     runs = read_json(configuration).get("runs")
     if not runs:
         raise InputError(f"{path} was not made from runs", "give one of fig1b to fig11")
-    return [path.parent / run for run in runs]
+    return [_beside(path.parent, run) for run in runs]
+
+
+def _beside(folder: Path, run: str) -> Path:
+    """A run as a figure names it: below its folder, or elsewhere where the figure was drawn from runs that were given."""
+    found = folder / run
+    return found.resolve() if ".." in found.parts else found
 
 
 def made(path: Path, recipe: Recipe, crew: Crew) -> Path:
@@ -133,7 +147,15 @@ def _interval(part: Part) -> str:
 
 def write_document(path: Path, judged: Sequence[Judged]) -> None:
     """The page, whole or not at all."""
-    write_bytes(path, (ABOUT + _summary(judged) + "".join(_section(j) for j in judged)).encode())
+    write_bytes(path, (ABOUT + _sizes(judged) + _summary(judged) + "".join(_section(j) for j in judged)).encode())
+
+
+def _sizes(judged: Sequence[Judged]) -> str:
+    """Whether a published size is among the runs."""
+    if any(j.recipe.data.split_size >= PUBLISHED[0] for j in judged):
+        return ""
+    sizes = ", ".join(f"{n:,}" for n in PUBLISHED)
+    return f"No run of a published size (n = {sizes}) is among these: such runs take a GPU, and none was had for them.\n\n"
 
 
 def _summary(judged: Sequence[Judged]) -> str:

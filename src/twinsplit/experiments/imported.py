@@ -17,7 +17,7 @@ from twinsplit.imports.checkpoints import Series, recipe_of, stacked
 from twinsplit.imports.names import NameMap
 from twinsplit.progress import progress
 from twinsplit.store import Run, write_json
-from twinsplit.training.elsewhere import IMPORT
+from twinsplit.training.imported import IMPORT
 
 
 def import_run(series: Series, data: Path, out: Path, held_out: int, names: NameMap) -> dict[str, Any]:

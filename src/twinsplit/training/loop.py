@@ -11,8 +11,8 @@ from torch import Tensor
 from twinsplit.networks.network import Network
 from twinsplit.recipes import RunRecipe
 from twinsplit.store import Run
-from twinsplit.training.elsewhere import refuse_imported
 from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser, Reading
+from twinsplit.training.imported import refuse_imported
 from twinsplit.training.shard import Shard, Task, advance, allocate
 from twinsplit.training.stack import concatenated
 from twinsplit.workers import Crew, Inline
