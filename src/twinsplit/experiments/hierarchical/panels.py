@@ -8,15 +8,14 @@ from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT
 from twinsplit.experiments.lines import EPOCH, landmarks, late_range, member_line, over_members, pair_line, spot
 from twinsplit.experiments.replicates import level_of, member_curve, pair_curve, splits_of
 from twinsplit.experiments.uturns import EXACT_RANDOM, RANDOM
-from twinsplit.measures.minima import find_minima
+from twinsplit.measures.minima import LeftOut, find_minima
 from twinsplit.report.model import as_floats
-from twinsplit.report.sheets import Axes, Dash, Line, Mark, Rule
+from twinsplit.report.sheets import Axes, Line, Mark, Rule
 from twinsplit.report.stored import Table
 from twinsplit.store import Run
 
 TIME = "diffusion time t / T"
 RELATIVE = "overlap with the start / oracle's"
-DASHES: dict[str, Dash] = {"ink": "solid", "grey": "dash"}
 WITHIN = {"test": ("oracle_divergence", "sample_split_divergence"), "train": ("train_oracle_divergence", "train_split_divergence")}
 
 
@@ -26,20 +25,33 @@ def size(run: Run) -> str:
 
 
 def sequential(run: Run, data: str) -> Axes:
-    """KL(BP_k || model) for every k, and between networks, along training on one kind of data ([BG] fig. 1b, 6)."""
-    of_oracles, of_pairs = (Table.read(run, name) for name in WITHIN[data])
-    truncations = sorted(set(of_oracles.columns["truncation"].tolist()))
-    lines = [member_line(run, of_oracles.where(truncation=k), f"KL(BP_{k}, model)", f"k{k}") for k in truncations]
-    curves = [member_curve(run, line.label, WITHIN[data][0], np.log, truncation=k) for line, k in zip(lines, truncations, strict=True)]
-    apart = of_pairs.columns["split_a"] != of_pairs.columns["split_b"]
-    kinds = [("twins: disjoint data", "ink", apart)] + [("same data, other seed", "grey", ~apart)] * (not apart.all())
-    lines += [pair_line(run, of_pairs.rows(kept), text, colour, DASHES[colour]) for text, colour, kept in kinds]
-    curves += [pair_curve(run, text, of_pairs.rows(kept)) for text, _, kept in kinds]
-    minima = find_minima(curves)
-    spots = tuple(spot(run, minima.turn(line.label), line) for line in lines)
+    """KL(BP_k || model) for every k, and between networks, along training on one kind of data ([BG] fig. 1b, 6), with all minima."""
+    of_oracles, of_pairs = WITHIN[data]
+    drawn = _to_oracles(run, of_oracles) + _between(run, of_pairs)
+    minima = find_minima([curve for _, curve in drawn])
+    spots = tuple(spot(run, minima.turn(curve.name), line) for line, curve in drawn)
     where = "held-out sequences" if data == "test" else "the networks' own training data"
     title = f"{size(run)}, on {where}, t = {run.recipe.measuring.time_fraction:g} T"
-    return Axes(title, EPOCH, f"divergence ({SEQUENCE})", tuple(lines), y_scale="log", spots=spots)
+    return Axes(title, EPOCH, f"divergence ({SEQUENCE})", tuple(line for line, _ in drawn), y_scale="log", spots=spots)
+
+
+def _to_oracles(run: Run, measure: str) -> list[tuple[Line, LeftOut]]:
+    """KL(BP_k || model) for every k: drawn, and as what its minimum is found from, named as in the claims."""
+    table = Table.read(run, measure)
+    ks = sorted(set(table.columns["truncation"].tolist()))
+    lines = [member_line(run, table.where(truncation=k), f"KL(BP_{k}, model)", f"k{k}") for k in ks]
+    return list(zip(lines, [member_curve(run, f"BP_{k}", measure, np.log, truncation=k) for k in ks], strict=True))
+
+
+def _between(run: Run, measure: str) -> list[tuple[Line, LeftOut]]:
+    """Divergences of networks on different splits and, where there are any, of those on one."""
+    table = Table.read(run, measure)
+    apart = table.columns["split_a"] != table.columns["split_b"]
+    twins, same = table.rows(apart), table.rows(~apart)
+    found = [(pair_line(run, twins, "twins: disjoint data", "ink"), pair_curve(run, SPLIT, twins))]
+    if not apart.all():
+        found.append((pair_line(run, same, "same data, other seed", "grey", "dash"), pair_curve(run, "same data", same)))
+    return found
 
 
 def profiles(run: Run, step: int) -> Axes:
