@@ -14,7 +14,7 @@ from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT, Landmarks, all
 from twinsplit.experiments.replicates import level_of, splits_of
 from twinsplit.measures.minima import LeftOut, Minima, find_minima
 from twinsplit.measures.statistics import mean_over, paired_difference
-from twinsplit.measures.turning import Turn
+from twinsplit.measures.turning import Bounds, Turn
 from twinsplit.measures.verdicts import Claim, Part, Verdict, above, below, comes_before, unjudged, within
 from twinsplit.report.stored import Table
 from twinsplit.store import Run
@@ -183,10 +183,11 @@ def c6(minima: Minima, level: int) -> list[Part]:
     return [trend, *(_not_reversed(minima, k) for k in range(level, depth - 1))]
 
 
-def _negative(interval: tuple[float, float]) -> Verdict:
-    if interval[1] < 0:
+def _negative(interval: Bounds) -> Verdict:
+    low, high = interval
+    if high is not None and high < 0:
         return "holds"
-    return "does not hold" if interval[0] >= 0 else "not enough power"
+    return "does not hold" if low is not None and low >= 0 else "not enough power"
 
 
 def _not_reversed(minima: Minima, k: int) -> Part:

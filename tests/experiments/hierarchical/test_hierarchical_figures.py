@@ -14,8 +14,10 @@ from twinsplit.experiments.claims import c3
 from twinsplit.experiments.hierarchical.figures import FIGURES, make_figure, sheet_of
 from twinsplit.experiments.hierarchical.settings import SETTINGS, run_name, setting_of
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
-from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT, all_minima, landmarks_of
+from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT, landmarks_of
 from twinsplit.experiments.lines import epochs, landmarks
+from twinsplit.experiments.replicates import oracle_curve, split_curve
+from twinsplit.measures.minima import find_minima
 from twinsplit.measures.statistics import mean_over, mean_over_pairs
 from twinsplit.report.stored import Table, split_means
 from twinsplit.store import Run
@@ -197,7 +199,7 @@ def test_all_minima_of_sequential_learning_are_marked(figures: Path) -> None:
     rows = pq.read_table(figures / "fig1b-marks.parquet").to_pylist()
     held_out = [row for row in rows if "held-out" in row["panel"]]
     assert len(rows) == 2 * len(held_out) == 10
-    minima = all_minima(run)
+    minima = find_minima([split_curve(run), *(oracle_curve(run, k) for k in range(3))])
     for row, name in zip(held_out, ("BP_0", "BP_1", "BP_2", SPLIT), strict=False):
         turn = minima.turn(name)
         assert [row[key] for key in ("x", "low", "high")] == [
