@@ -182,7 +182,7 @@ class Figure:
                 metavar="NAME",
                 help="fig1b, fig3b, fig4a, fig4b, fig5, fig6, fig9, fig10, fig11 (biased generalization, sequences); "
                 "fig1a, fig2, fig7, fig8 "
-                "(the same, images); gahb-psnr, gahb-twins, gahb-bases, gahb-rates, rp-lpips, rp-attributes, rp-identities "
+                "(the same, images); gahb-psnr, gahb-twins, gahb-bases, gahb-onset, gahb-rates, rp-lpips, rp-attributes, rp-identities "
                 "(two denoisers); gtv1, gtv2, gtv3, gtv-twins "
                 "(generalization through variance)",
             ),
@@ -195,8 +195,20 @@ class Figure:
     seed: int = 0
     """of data and models"""
     seeds: int | None = None
-    """networks per run, each with a seed and a split of its own, for fig1a to fig11 (default: 3 smoke, 5 or 6 laptop, 15 paper);
-    for rp-attributes and rp-identities: pairs of networks for each kind of split (default: 3 smoke, 6 laptop and paper)"""
+    """splits per run, for fig1a to fig11: one network on each, two for fig1b and fig6 (default: 3 smoke; 6 laptop, 5 for images, 4 for
+    fig1b and fig6; 15 paper); for gahb figures and rp-lpips: networks at every N or of every class, each on a split of its own (default:
+    3 smoke; 4 laptop; 2 paper; 3 for gahb-rates); for rp-attributes and rp-identities: pairs of networks for each kind of split
+    (default: 3 smoke, 6 laptop and paper)"""
+    runs: Annotated[
+        tuple[Path, ...],
+        arg(
+            name="run",
+            metavar="RUN",
+            help="for fig1b to fig11 of sequences: draw from this run, imported or your own, instead of training (repeat it for fig3b and "
+            "fig6); it is measured, and never trained; --scale and --seed then decide nothing",
+        ),
+        tyro.conf.UseAppendAction,
+    ] = ()
     data: Path | None = None
     """for the figures of images: a prepared data folder instead of the built-in digits; at paper scale it must be CelebA's"""
     lpips_weights: Path | None = None
@@ -214,7 +226,8 @@ class Figure:
 class Claims:
     """Judge C1..C6 of biased generalization: holds, does not hold, or not enough power, each with its statistics and intervals.
 
-    What the judgement needs is measured first; what stands is not measured again.
+    What the judgement needs is measured first; what stands is not measured again. Runs that are named are not trained on: those made
+    elsewhere never, and one whose training has not ended is judged at the checkpoints it has. Without paths, runs are made first.
     """
 
     paths: Positional[

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from twinsplit.cli import Figure
 
 Make = Callable[["Figure", Crew], list[Path]]
-OPTIONS = ("data", "seeds", "lpips_weights")
+OPTIONS = {"data": "--data", "seeds": "--seeds", "lpips_weights": "--lpips-weights", "runs": "--run"}  # by name
 
 
 @final
@@ -35,8 +35,8 @@ def families() -> tuple[Family, ...]:
 
     return (
         Family(tuple(images.FIGURES), ("data", "seeds"), _of_images),
-        Family(tuple(hierarchical.FIGURES), ("seeds",), _hierarchical),
-        Family(blind.NAMES, OPTIONS, _on_a_ladder),
+        Family(tuple(hierarchical.FIGURES), ("seeds", "runs"), _hierarchical),
+        Family(blind.NAMES, ("data", "seeds", "lpips_weights"), _on_a_ladder),
         Family((together.NAME,), ("data", "seeds"), _together),
         Family(controlled_figures.NAMES, ("data", "seeds"), _controlled),
         Family((rates.NAME,), ("seeds",), _rates),
@@ -50,10 +50,10 @@ def make(asked: "Figure", hands: Crew) -> list[Path]:
     family = next((one for one in every if asked.name in one.names), None)
     if family is None:
         raise InputError(f"there is no figure {asked.name!r}", f"choose one of {', '.join(name for one in every for name in one.names)}")
-    for option in OPTIONS:
-        if getattr(asked, option) is not None and option not in family.options:
+    for option, flag in OPTIONS.items():
+        if getattr(asked, option) not in (None, ()) and option not in family.options:
             takers = ", ".join(name for one in every if option in one.options for name in one.names)
-            raise InputError(f"{asked.name} has no --{option.replace('_', '-')}", f"leave it out: it is for {takers}")
+            raise InputError(f"{asked.name} has no {flag}", f"leave it out: it is for {takers}")
     return family.make(asked, hands)
 
 
@@ -65,7 +65,12 @@ def _of_images(asked: "Figure", hands: Crew) -> list[Path]:
 
 def _hierarchical(asked: "Figure", hands: Crew) -> list[Path]:
     from twinsplit.experiments.hierarchical.figures import make_figure
+    from twinsplit.experiments.hierarchical.given_figures import draw_figure
 
+    if asked.runs and asked.seeds is not None:
+        raise InputError("--seeds with --run", "leave one out: the runs that are given have their networks")
+    if asked.runs:
+        return draw_figure(asked.name, asked.runs, asked.out, hands)
     return make_figure(asked.name, asked.scale, asked.out, asked.seed, asked.seeds, hands)
 
 

@@ -11,13 +11,14 @@ from twinsplit.data.grammar import TreeGrammar
 from twinsplit.data.sequences import SequenceData
 from twinsplit.errors import InputError
 from twinsplit.experiments import pipeline
-from twinsplit.experiments.imported import import_run, refuse_imported
+from twinsplit.experiments.imported import import_run
 from twinsplit.imports.checkpoints import gather
 from twinsplit.imports.header import untrusted_checkpoint, untrusted_data
 from twinsplit.imports.names import NameMap
 from twinsplit.imports.sequences import import_sequences
 from twinsplit.recipes import RunRecipe
 from twinsplit.store import Run
+from twinsplit.training.imported import refuse_imported
 from twinsplit.workers import Crew, available_cores, crew
 
 if TYPE_CHECKING:
@@ -165,10 +166,12 @@ def claims(asked: "cli.Claims") -> None:
     from twinsplit.experiments import claims_report
 
     with _crew(asked.workers, available_cores()) as hands:
-        runs = (
-            claims_report.runs_of(asked.paths) if asked.paths else claims_report.planned(asked.scale, asked.repeats, asked.seeds, asked.out)
-        )
-        judged = [claims_report.judge(path, recipe, hands) for path, recipe in runs]
+        if asked.paths:
+            runs = [path for path, _ in claims_report.runs_of(asked.paths)]
+        else:
+            planned = claims_report.planned(asked.scale, asked.repeats, asked.seeds, asked.out)
+            runs = [claims_report.made(path, recipe, hands) for path, recipe in planned]
+        judged = [claims_report.judge(path, hands) for path in runs]
     if asked.document is not None:
         claims_report.write_document(asked.document, judged)
     print(claims_report.as_json(judged) if asked.json else claims_report.as_text(judged))

@@ -11,10 +11,11 @@ from planted import LENGTH, RECIPE, SPLITS, T, Truth, planted
 
 from twinsplit import cli
 from twinsplit.errors import InputError
-from twinsplit.experiments.claims import claims_of, to_json
+from twinsplit.experiments.claims import claims_of, profile, to_json
 from twinsplit.experiments.claims_report import ABOUT, as_text, planned, runs_of
 from twinsplit.experiments.landmarks import all_minima, landmarks_of
 from twinsplit.experiments.replicates import level_of, neighbour_divergences
+from twinsplit.measures.minima import LeftOut, find_minima
 from twinsplit.measures.verdicts import Claim
 from twinsplit.store import Run
 
@@ -63,12 +64,43 @@ def test_the_papers_world_bears_out_every_claim(tmp_path: Path) -> None:
         ({"oracle_term": (0.5, 0.6), "advantage": (0.001, -0.05)}, {"C4": NO, "C5": NO}),
         ({"fresh_spread": 3.0}, {"C4": OPEN, "C5": YES}),
         ({"jitter": 0.5}, {"C4": OPEN, "C5": OPEN, "C6": YES}),
+        ({"peak": 0.002}, {"C1": YES, "C3": NO}),  # the profile surely falls from the first time on
+        ({"peak": 0.002, "spread": 2.0}, {"C3": OPEN}),  # not surely
+        ({"oracle": (60_000.0, 60_000.0, 60_000.0)}, {"C6": OPEN}),  # no minimum is reached: nothing is known of their order
     ],
     ids=" ".join,
 )
 def test_planted_truths(change: dict[str, object], verdicts: dict[str, str], tmp_path: Path) -> None:
     claims = judged(tmp_path, replace(Truth(), **change))  # type: ignore[arg-type]
     assert {name: claims[name].verdict for name in verdicts} == verdicts, claims
+
+
+def test_neighbours_whose_order_is_unknown_do_not_hold(tmp_path: Path) -> None:
+    claim = judged(tmp_path, replace(Truth(), oracle=(60_000.0, 60_000.0, 450.0)))["C6"]
+    unknown, known = claim.parts[1:]
+    assert (unknown.interval, unknown.verdict) == ((None, None), OPEN)
+    assert (known.interval[1], known.verdict) == (None, YES)
+
+
+@pytest.mark.parametrize("peak", [0.15, 0.3])
+def test_a_peak_is_placed_no_finer_than_times_were_measured(peak: float, tmp_path: Path) -> None:
+    """Splits that agree to a thousandth leave an interval of one spacing (3 of 50), around the peak."""
+    (part,) = judged(tmp_path, replace(Truth(), peak=peak, spread=0.001))["C3"].parts
+    low, high = part.interval
+    assert high - low == pytest.approx(3 / T, rel=0.1)
+    assert (low + high) / 2 == pytest.approx(part.value, rel=0.02)
+    assert part.value == pytest.approx(peak, rel=0.03)
+
+
+def test_a_wide_interval_stays_as_it_is(tmp_path: Path) -> None:
+    """Wider than a spacing: what the splits say is not stretched further."""
+    (part,) = judged(tmp_path, replace(Truth(), spread=0.3))["C3"].parts
+    low, high = part.interval
+    assert high - low > 1.5 * 3 / T
+    run = Run.open(tmp_path / "run")
+    times, means = profile(run, landmarks_of(run).loss, 0)
+    turn = find_minima([LeftOut.of_members("profile", times, -means, np.arange(SPLITS))]).turn("profile")
+    assert (low * T, high * T) == pytest.approx(turn.interval)
 
 
 def test_a_test_loss_that_still_falls_comes_after_the_twins(tmp_path: Path) -> None:
@@ -146,11 +178,11 @@ def test_a_real_run_is_judged_from_the_command_line(
     stamps = {p: p.stat().st_mtime_ns for p in (middle.path / "measurements").rglob("*.parquet") if p.is_file()}
     assert command(monkeypatch, "claims", figures / "fig4a.png", "--json", "--workers", 1) == 0
     (one,) = json.loads(capsys.readouterr().out)
-    assert one == {"run": str(middle.path), "claims": stored}
+    assert one == {"run": str(middle.path), "trained": "60 steps", "claims": stored}
     assert stamps == {p: p.stat().st_mtime_ns for p in (middle.path / "measurements").rglob("*.parquet") if p.is_file()}
-    assert told.splitlines()[0] == str(middle.path)
+    assert told.splitlines()[0] == f"{middle.path}: 60 steps"
     text = page.read_text()
-    assert text.startswith(ABOUT)
+    assert text.startswith(f"{ABOUT}No run of a published size (n = 5,000, 12,000, 70,000) is among these")
     assert "depth 2" in text
     for claim in stored:
         assert f"  {claim['claim']} {claim['verdict']}: {claim['text']}" in told.splitlines()
@@ -203,11 +235,31 @@ def test_refusals_write_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_the_page_of_the_project_begins_as_the_command_writes_it() -> None:
+    """The rest of it takes laptop runs of half an hour."""
+    page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
+    assert page.startswith(f"{ABOUT}No run of a published size")
+
+
+def test_a_run_of_a_published_size_needs_no_excuse(tmp_path: Path) -> None:
+    from twinsplit.experiments.claims_report import Judged, write_document
+
+    run = planted(tmp_path / "run", Truth())
+    claims = tuple(claims_of(run))
+    for n, excused in ((256, True), (5_000, False)):
+        recipe = replace(run.recipe, data=replace(run.recipe.data, split_size=n))
+        write_document(tmp_path / "page.md", [Judged(run.path, recipe, claims, 4_000)])
+        text = (tmp_path / "page.md").read_text()
+        assert ("none was had" in text) == excused
+        assert f"{SPLITS} disjoint splits of {n} sequences" in text
+        assert "4,000 of 5,000 steps so far." in text
+
+
 def test_text_says_what_is_open(tmp_path: Path) -> None:
     from twinsplit.experiments.claims_report import Judged
 
     run = planted(tmp_path / "run", Truth(loss=60_000.0))
-    text = as_text([Judged(run.path, run.recipe, tuple(claims_of(run)))])
+    text = as_text([Judged(run.path, run.recipe, tuple(claims_of(run)), 5_000)])
     assert "not reached" in text
     assert "to open; 6 splits): holds" in text
     assert T == 50

@@ -21,8 +21,8 @@ from twinsplit.experiments.uturns import (
     measure_random_uturns,
     measure_uturns,
     overlaps,
+    own_starts,
     random_starts,
-    starts_of,
     times_of,
 )
 from twinsplit.store import Run
@@ -100,7 +100,7 @@ class Recorder:
 
 
 def test_oracle_and_network_begin_from_the_same_noised_starts(middle: Run, world: HierarchicalWorld) -> None:
-    course, starts = Course.of(world), starts_of(world, 1)
+    course, starts = Course.of(world), own_starts(world)[1].starts
     first = [Recorder(model) for model in (world.oracle(), load_ensemble(middle, world.network, middle.steps()[-1]).member(0))]
     for denoiser in first:
         overlaps(course, denoiser, starts, 6)  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def test_oracle_and_network_begin_from_the_same_noised_starts(middle: Run, world
 
 
 def test_a_start_does_not_depend_on_its_company_or_the_chunk(world: HierarchicalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    course, oracle, starts = Course.of(world), world.oracle(), starts_of(world, 1)
+    course, oracle, starts = Course.of(world), world.oracle(), own_starts(world)[1].starts
     whole = overlaps(course, oracle, starts, 5)
     part = overlaps(course, oracle, Starts(starts.tokens[2:4], starts.ids[2:4]), 5)
     assert torch.equal(whole[2:4], part)
@@ -119,7 +119,7 @@ def test_a_start_does_not_depend_on_its_company_or_the_chunk(world: Hierarchical
 
 def test_repetitions_are_not_the_same_uturn(world: HierarchicalWorld) -> None:
     course = Course(Ancestral(world.schedule), world.grammar.vocab_size, 40, world.root.child("uturn"))
-    assert len(set(overlaps(course, world.oracle(), starts_of(world, 1), 25).tolist())) > 1
+    assert len(set(overlaps(course, world.oracle(), own_starts(world)[1].starts, 25).tolist())) > 1
 
 
 def test_random_starts_are_uniform_and_forgotten_alike(middle: Run, world: HierarchicalWorld) -> None:
@@ -190,5 +190,5 @@ def test_times_are_the_published_fractions(world: HierarchicalWorld) -> None:
 
 def test_starts_are_whose_they_say(world: HierarchicalWorld) -> None:
     for split in range(3):
-        np.testing.assert_array_equal(starts_of(world, split).ids, world.splits.rows[split])
-        np.testing.assert_array_equal(starts_of(world, split).tokens, world.split_samples()[split])
+        np.testing.assert_array_equal(own_starts(world)[split].starts.ids, world.splits.rows[split])
+        np.testing.assert_array_equal(own_starts(world)[split].starts.tokens, world.split_samples()[split])

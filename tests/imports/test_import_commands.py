@@ -15,6 +15,7 @@ import pytest
 from authors import GRAMMAR_WORDS, write_data, write_member
 from twinsplit.cli import main
 from twinsplit.data.grammar import TreeGrammar
+from twinsplit.store import fingerprint
 
 PAGE = Path(__file__).parents[2] / "docs" / "import.md"
 
@@ -39,6 +40,11 @@ def run(folder: Path, *words: str) -> Done:
     return Done(code, out.getvalue(), err.getvalue())
 
 
+def hashes(folder: Path) -> dict[Path, str]:
+    """SHA-256 of every file."""
+    return {path: fingerprint(path.read_bytes()) for path in folder.iterdir()}
+
+
 def refusal(folder: Path, *words: str) -> str:
     """The one line of a refused command, after which the folder is as it was."""
     before = sorted(path.relative_to(folder) for path in folder.rglob("*"))
@@ -57,13 +63,15 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     for split in range(4):
         write_member(tmp_path / "results" / f"seed_{split}", split, (1, 2, 4, 8, 16, 32), "_orig_mod.", q=6, l=4)
     commands = [shlex.split(line) for line in PAGE.read_text().splitlines() if line.startswith("twinsplit ")]
-    assert len(commands) == 5
+    assert len(commands) == 7
     said = []
     for command in commands:
-        here = ["--workers", "1"] if command[1] == "measure" else []
+        here = ["--workers", "1"] if command[1] in ("measure", "claims", "figure") else []
         done = run(tmp_path, *command[1:], *here)
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
         said.append(done.stdout)
+        if command[:3] == ["twinsplit", "import", "checkpoints"]:
+            imported = hashes(tmp_path / "imported" / "run" / "checkpoints")
     assert "500 sequences of 16 tokens, 0.000% impossible" in said[0]
     assert "4 networks on splits 0, 1, 2, 3 at 6 epochs" in said[1]
     onset = json.loads((tmp_path / "imported" / "run" / "measurements" / "onset.json").read_text())
@@ -71,6 +79,9 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     assert (tmp_path / "imported" / "run" / "report.html").is_file()
     steps = sorted(path.name for path in (tmp_path / "imported" / "run" / "measurements" / "test_loss.parquet").iterdir())
     assert steps == [f"step_{2 * epoch:08d}.parquet" for epoch in (1, 2, 4, 8, 16, 32)]
+    assert hashes(tmp_path / "imported" / "run" / "checkpoints") == imported
+    assert said[5].startswith("imported/run: 64 steps\n  C1 ")
+    assert (tmp_path / "imported" / "figures" / "fig4b.png").is_file()
     # an imported run cannot be trained on, not even from its own recipe, and not made anew
     line = refusal(tmp_path, "train", "imported/run/config.json", "--out", "imported/run")
     assert "imported networks, which cannot be trained on" in line

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from twinsplit.errors import InputError
-from twinsplit.measures.minima import LeftOut, find_minima
+from twinsplit.measures.minima import LeftOut, Trend, find_minima
 from twinsplit.measures.smoothing import DIFFERENCES, SEGMENTS, smoother, spline_basis
 
 STEPS = np.geomspace(20.0, 5_000.0, 24)
@@ -194,6 +194,25 @@ def test_slopes_are_least_squares_over_the_minima() -> None:
     assert trend.interval[0] < -0.4 < trend.interval[1]
     assert trend.interval[1] < -0.3
     assert trend.units == UNITS
+
+
+def test_minima_beyond_the_checkpoints_open_the_slope() -> None:
+    """On the side where they may lie: late fine curves may make it steeper, late coarse ones less steep; all late: nothing is known."""
+    shared = turns(1.0, 0.05, 12)
+
+    def trend(*middles: float) -> Trend:
+        minima = find_minima([curve(f"k{k}", np.log(middle) + shared) for k, middle in enumerate(middles)])
+        return minima.slope([f"k{k}" for k in range(len(middles))], range(len(middles)))
+
+    late_fine, late_coarse = trend(9e6, 600.0, 300.0), trend(300.0, 600.0, 9e6)
+    all_late, late_middle = trend(9e6, 9e6, 9e6), trend(600.0, 9e6, 300.0)
+    assert [t.value for t in (late_fine, late_coarse, all_late, late_middle)] == [None] * 4
+    assert late_fine.interval[0] is None
+    assert late_fine.interval[1] < np.log(300 / STEPS[-1]) / 2 + 0.1
+    assert late_coarse.interval[1] is None
+    assert late_coarse.interval[0] > np.log(STEPS[-1] / 300) / 2 - 0.2
+    assert all_late.interval == (None, None)
+    assert late_middle.interval[0] < np.log(1 / 2) / 2 < late_middle.interval[1]  # it has no weight
 
 
 def test_too_little_is_refused() -> None:

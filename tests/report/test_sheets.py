@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from hypothesis import strategies as st
 pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'twinsplit[report]'")
 pytest.importorskip("plotly", reason="needs plotly: pip install 'twinsplit[report]'")
 
+from matplotlib.collections import LineCollection
+
 from twinsplit.experiments.figure_store import image
 from twinsplit.report.sheet_page import faded, interactive, round_numbers
 from twinsplit.report.sheet_print import printed
-from twinsplit.report.sheets import COLOURS, Axes, Line, Mark, Rule, Sheet
+from twinsplit.report.sheets import COLOURS, SPOTS, Axes, Line, Mark, Rule, Sheet, Spot
 
 HOSTILE = "</script><script>window.broken = 1</script><img src=x onerror='window.broken=1'>&{x}"
 X = np.geomspace(10.0, 1_000.0, 9)
@@ -54,7 +57,7 @@ def test_tables_hold_every_number() -> None:
                 told = [math.nan if row[key] is None else row[key] for row in rows]
                 np.testing.assert_array_equal(told, getattr(line, key))
     assert marks == [
-        {"panel": "twins panel 1"} | {key: getattr(m, key) for key in ("label", "x", "low", "high")} for m in sheet.axes[0].marks
+        {"panel": "twins panel 1", "y": None} | {key: getattr(m, key) for key in ("label", "x", "low", "high")} for m in sheet.axes[0].marks
     ]
     json.dumps(curves + marks, allow_nan=False)
 
@@ -62,7 +65,7 @@ def test_tables_hold_every_number() -> None:
 def test_a_sheet_without_marks_has_an_empty_table_of_them() -> None:
     tables = Sheet("a", "t", a_sheet().axes[1:], "c").tables()
     assert tables["marks"].num_rows == 0
-    assert tables["marks"].column_names == ["panel", "label", "x", "low", "high"]
+    assert tables["marks"].column_names == ["panel", "label", "x", "low", "high", "y"]
 
 
 @pytest.mark.parametrize("kind", ["png", "pdf"])
@@ -101,6 +104,63 @@ def test_print_shows_the_range_asked_for_and_open_sides_to_the_end() -> None:
     spans = [patch for patch in first.patches if patch.get_width() > 0]
     assert [span.get_x() for span in spans] == pytest.approx([30.0, 200.0, low])
     assert [span.get_x() + span.get_width() for span in spans] == pytest.approx([90.0, high, 40.0])
+
+
+SPOTTED = (
+    Spot("whole", 50.0, 30.0, 90.0, 0.02, "red"),
+    Spot("late", None, 200.0, None, 0.003, "blue"),
+    Spot("alone", 100.0, None, None, 0.01),
+    Spot("nowhere", None, None, None, 0.05),
+)
+
+
+def spotted() -> Sheet:
+    return Sheet("a", "t", (replace(a_sheet().axes[0], marks=(), spots=SPOTTED),), "c")
+
+
+def test_spots_lie_on_their_curves_and_open_sides_reach_the_end() -> None:
+    rows = spotted().tables()["marks"].to_pylist()
+    assert rows == [{"panel": "twins panel 1"} | {key: getattr(s, key) for key in ("label", "x", "low", "high", "y")} for s in SPOTTED]
+    (place,) = printed(spotted()).axes
+    right = place.get_xlim()[1]
+    bars = [segment.tolist() for bar in place.collections if isinstance(bar, LineCollection) for segment in bar.get_segments()]
+    assert bars == [[[30.0, 0.02], [90.0, 0.02]], [[200.0, 0.003], [pytest.approx(right), 0.003]]]
+    dots = [(*line.get_xdata(), *line.get_ydata()) for line in place.lines if line.get_markersize() == 6.5]
+    assert dots == [(50.0, 0.02), (100.0, 0.01)]
+    assert [text.get_text() for text in place.get_legend().get_texts()].count(SPOTS) == 1
+
+
+def test_the_page_shows_spots_and_names_them_once() -> None:
+    figures = json.loads("[" + interactive(spotted(), {}).split("Plotly.newPlot(")[1].split("[", 1)[1].split("}]", 1)[0] + "}]")
+    drawn = [trace for trace in figures if trace.get("name") == SPOTS]
+    assert [(t["mode"], t["x"], t["y"][0], t["text"]) for t in drawn if t["x"] != [None]] == [
+        ("lines", [30.0, 90.0], 0.02, "whole"),
+        ("markers", [50.0], 0.02, "whole"),
+        ("lines", [200.0, 1_000.0], 0.003, "late"),
+        ("markers", [100.0], 0.01, "alone"),
+    ]
+    assert [t["showlegend"] for t in drawn].count(True) == 1
+
+
+def gaps(sheet: Sheet) -> tuple[float, float]:
+    """Inches from the lowest legend or axes to the caption, and from the title to the highest heading."""
+    figure = printed(sheet)
+    figure.draw_without_rendering()
+    inches = figure.dpi_scale_trans.inverted()
+    boxes = [place.get_tightbbox().transformed(inches) for place in figure.axes if place.axison]
+    title, caption = (text.get_window_extent().transformed(inches) for text in figure.texts)
+    return min(box.y0 for box in boxes) - caption.y1, title.y0 - max(box.y1 for box in boxes)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4])
+@pytest.mark.parametrize("lines", [1, 6])
+@pytest.mark.parametrize("words", [3, 150])
+def test_print_leaves_no_empty_strip(rows: int, lines: int, words: int) -> None:
+    """Between legend and caption, and between title and axes, whatever there is of each."""
+    one = replace(a_sheet().axes[1], lines=tuple(replace(a_sheet().axes[1].lines[0], label=str(i)) for i in range(lines)))
+    below, above = gaps(Sheet("a", "t", (one,) * (2 * rows), "word " * words))
+    assert 0.03 < below < 0.35
+    assert 0.0 < above < 0.2
 
 
 class Page(HTMLParser):

@@ -4,6 +4,7 @@ Everything is read from stored measurements; `closer` makes them. A minimum that
 never guessed at.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT, Landmarks, all
 from twinsplit.experiments.replicates import level_of, splits_of
 from twinsplit.measures.minima import LeftOut, Minima, find_minima
 from twinsplit.measures.statistics import mean_over, paired_difference
-from twinsplit.measures.turning import Turn
+from twinsplit.measures.turning import Bounds, Turn
 from twinsplit.measures.verdicts import Claim, Part, Verdict, above, below, comes_before, unjudged, within
 from twinsplit.report.stored import Table
 from twinsplit.store import Run
@@ -65,17 +66,35 @@ def c3(run: Run, marks: Landmarks) -> Part:
     level = level_of(run)
     times, means = profile(run, marks.loss, level)
     T = run.recipe.diffusion.T
-    minima = find_minima([LeftOut.of_members("profile", times, means, splits_of(run), np.negative)])
-    peak = minima.turn("profile")
-    low, high = (None if bound is None else bound / T for bound in peak.interval)
-    at = None if peak.step is None else peak.step / T
-    return Part(f"t/T of the peak of KL(BP_{level}, model) at the test-loss minimum", at, (low, high), _over(minima), _inside(peak, T))
+    found = peak_of(times, means, splits_of(run))
+    text = f"t/T of the peak of KL(BP_{level}, model) at the test-loss minimum (interval no finer than the times measured)"
+    low, high = (None if bound is None else bound / T for bound in found.interval)
+    at = None if found.step is None else found.step / T
+    return Part(text, at, (low, high), f"{len(np.unique(splits_of(run)))} splits", _inside(found, times, T))
 
 
-def _inside(peak: Turn, T: int) -> Verdict:
-    """Intermediate: not at an end, and in the first half of the times; it fails where the whole interval lies in the second half."""
+def peak_of(times: Floats, values: Floats, splits: NDArray[np.int64]) -> Turn:
+    """Where the mean of values (S, K) at times (S,) is largest; its interval is at least as wide as the times lie apart there.
+
+    What lies between two times was not measured, however well the splits agree.
+    """
+    minima = find_minima([LeftOut.of_members("profile", times, values, splits, np.negative)])
+    turn, at = minima.turn("profile"), float(np.exp(minima.places["profile"].at))
+    half = float(np.interp(at, (times[1:] + times[:-1]) / 2, np.diff(times))) / 2
+    low, high = turn.interval
+    low = None if low is None or min(low, at - half) < times[0] else min(low, at - half)
+    high = None if high is None or max(high, at + half) > times[-1] else max(high, at + half)
+    return Turn(turn.step, (low, high), turn.reached)
+
+
+def _inside(peak: Turn, times: Floats, T: int) -> Verdict:
+    """Intermediate: not at an end, and in the first half of the times.
+
+    It fails where the whole interval lies in the second half, and where it lies before the second time: there the divergence only falls.
+    """
     low, high = peak.interval
-    if low is not None and low >= T / 2:
+    only_falls = not peak.reached and high is not None and high < times[1]
+    if only_falls or (low is not None and low >= T / 2):
         return "does not hold"
     return "holds" if peak.reached and low is not None and high is not None and high < T / 2 else "not enough power"
 
@@ -164,10 +183,11 @@ def c6(minima: Minima, level: int) -> list[Part]:
     return [trend, *(_not_reversed(minima, k) for k in range(level, depth - 1))]
 
 
-def _negative(interval: tuple[float, float]) -> Verdict:
-    if interval[1] < 0:
+def _negative(interval: Bounds) -> Verdict:
+    low, high = interval
+    if high is not None and high < 0:
         return "holds"
-    return "does not hold" if interval[0] >= 0 else "not enough power"
+    return "does not hold" if low is not None and low >= 0 else "not enough power"
 
 
 def _not_reversed(minima: Minima, k: int) -> Part:
@@ -177,9 +197,13 @@ def _not_reversed(minima: Minima, k: int) -> Part:
         minima.gap(f"BP_{k + 1}", f"BP_{k}"),
         _over(minima),
     )
-    high = found.interval[1]
-    reversed_order = high is not None and high < 1
-    return Part(found.statistic, found.value, found.interval, found.over, "does not hold" if reversed_order else "holds")
+    return replace(found, verdict=_unless_reversed(*found.interval))
+
+
+def _unless_reversed(low: float | None, high: float | None) -> Verdict:
+    if low is None and high is None:
+        return "not enough power"  # nothing is known of the order
+    return "does not hold" if high is not None and high < 1 else "holds"
 
 
 def to_json(claims: list[Claim]) -> list[dict[str, Any]]:

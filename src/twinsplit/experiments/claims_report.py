@@ -11,22 +11,31 @@ from twinsplit.errors import InputError
 from twinsplit.experiments import pipeline
 from twinsplit.experiments.claims import claims_of, to_json
 from twinsplit.experiments.closer import CLAIMS, closer
+from twinsplit.experiments.given import given_run
 from twinsplit.experiments.hierarchical.settings import run_name, setting_of
 from twinsplit.measures.verdicts import Claim, Part
 from twinsplit.recipes import Recipe
-from twinsplit.store import Run, read_json, write_bytes
+from twinsplit.store import read_json, write_bytes
 from twinsplit.workers import Crew
 
+PUBLISHED = (5_000, 12_000, 70_000)  # split sizes, ascending
 ABOUT = """# The six claims, on our runs
 
 Written by `twinsplit claims --document docs/claims.md`; do not edit by hand. The claims are those of *Biased Generalization in Diffusion
-Models* (arXiv 2603.03469). A verdict is `holds` or `does not hold` when every interval (95%) says so, and `not enough power` where they
-do not. Intervals are over splits, one left out at a time, unless the table says otherwise; `open` means that the minimum may lie beyond the
-last checkpoint.
+Models* (arXiv 2603.03469). Each statistic says by its 95% interval that its claim `holds`, that it `does not hold`, or that there is `not
+enough power` to tell. A claim `holds` when all of its statistics say so, `does not hold` when one of them says that, and has `not enough
+power` otherwise. Intervals are over splits, one left out at a time, unless the table says otherwise; `open` means that the minimum may lie
+beyond the last checkpoint.
+
+One minimum comes before another (C1, C2) where the whole interval of the factor between their steps lies above 1. It does not where the
+interval reaches 1 or less and ends at 1.5 or below: a lead of less than that factor is none that anyone could act on (as in `onset`).
+The peak of C3 is not at an intermediate time where its interval lies in the second half of the times, or before the second time measured.
+Its interval is at least as wide as the times that were measured lie apart, however well the splits agree.
 
 What the words leave open: "0" in C4 and "alike" in C5 mean less than a tenth of the effect that is claimed (the excess on training
 data, the advantage of train starts at the test-loss minimum). "Lowest earlier" in C6 is the slope over all k; neighbouring levels may
-be too close to tell apart, and must only not be surely the wrong way round. How the setting was found: docs/figures.md.
+be too close to tell apart, and must only not be surely the wrong way round; where both sides of an interval are open, nothing is known.
+How the setting was found: docs/figures.md.
 
 """
 
@@ -34,11 +43,18 @@ be too close to tell apart, and must only not be surely the wrong way round. How
 @final
 @dataclass(frozen=True)
 class Judged:
-    """A run and what it says."""
+    """A run and what it says. last: the step of its last checkpoint."""
 
     path: Path
     recipe: Recipe
     claims: tuple[Claim, ...]
+    last: int
+
+    @property
+    def trained(self) -> str:
+        """How far: a minimum may lie beyond the last checkpoint of a run whose training has not ended."""
+        steps = self.recipe.training.steps
+        return f"{steps:,} steps" if self.last == steps else f"{self.last:,} of {steps:,} steps so far"
 
 
 def planned(scale: str, repeats: int, splits: int | None, out: Path) -> list[tuple[Path, Recipe]]:
@@ -52,14 +68,7 @@ def planned(scale: str, repeats: int, splits: int | None, out: Path) -> list[tup
 def runs_of(paths: Sequence[Path]) -> list[tuple[Path, Recipe]]:
     """Run folders, and the runs that figures were made from."""
     found = {run: None for path in paths for run in _runs_behind(path)}
-    return [(run, _of_sequences(run)) for run in found]
-
-
-def _of_sequences(path: Path) -> Recipe:
-    recipe = Run.open(path).recipe
-    if not isinstance(recipe, Recipe):
-        raise InputError(f"{path} is a run on images", "the claims need the exact posterior: give a run on sequences")
-    return recipe
+    return [(run, given_run(run).recipe) for run in found]
 
 
 def _runs_behind(path: Path) -> list[Path]:
@@ -73,28 +82,49 @@ def _runs_behind(path: Path) -> list[Path]:
     runs = read_json(configuration).get("runs")
     if not runs:
         raise InputError(f"{path} was not made from runs", "give one of fig1b to fig11")
-    return [path.parent / run for run in runs]
+    return [_beside(path.parent, run) for run in runs]
 
 
-def judge(path: Path, recipe: Recipe, crew: Crew) -> Judged:
-    """Measure what is missing and judge; the verdicts are stored in RUN/measurements/claims.json."""
+def _beside(folder: Path, run: str) -> Path:
+    """A run as a figure names it: below its folder, or elsewhere where the figure was drawn from runs that were given."""
+    found = folder / run
+    return found.resolve() if ".." in found.parts else found
+
+
+def made(path: Path, recipe: Recipe, crew: Crew) -> Path:
+    """A planned run, trained to the end: taken up where it stood."""
     session = pipeline.begin(path, recipe, crew)
+    with closing(session.lock):
+        pipeline.train_stage(session)
+    return path
+
+
+def judge(path: Path, crew: Crew) -> Judged:
+    """Measure what is missing at the checkpoints there are, and judge; the verdicts are stored in RUN/measurements/claims.json.
+
+    Nothing is trained: a run that was made elsewhere, or whose training has not ended, is judged as it stands.
+    """
+    session = pipeline.resume(path, crew)
     with closing(session.lock):
         closer(session, CLAIMS)
         claims = tuple(claims_of(session.run))
         session.run.write_json("measurements/claims.json", to_json(list(claims)))
-    return Judged(path, recipe, claims)
+    return Judged(path, session.run.recipe, claims, session.run.steps()[-1])
 
 
 def as_json(judged: Sequence[Judged]) -> str:
     """One object per run."""
-    rows: list[dict[str, Any]] = [{"run": str(j.path), "claims": to_json(list(j.claims))} for j in judged]
+    rows: list[dict[str, Any]] = [{"run": str(j.path), "trained": j.trained, "claims": to_json(list(j.claims))} for j in judged]
     return json.dumps(rows, indent=2, allow_nan=False)
 
 
 def as_text(judged: Sequence[Judged]) -> str:
     """A line per claim and statistic."""
-    return "\n".join(line for j in judged for line in [str(j.path), *(told for claim in j.claims for told in _claim_lines(claim))])
+    return "\n".join(line for j in judged for line in [f"{j.path}: {j.trained}", *_all_lines(j.claims)])
+
+
+def _all_lines(claims: Sequence[Claim]) -> list[str]:
+    return [line for claim in claims for line in _claim_lines(claim)]
 
 
 def _claim_lines(claim: Claim) -> list[str]:
@@ -117,7 +147,15 @@ def _interval(part: Part) -> str:
 
 def write_document(path: Path, judged: Sequence[Judged]) -> None:
     """The page, whole or not at all."""
-    write_bytes(path, (ABOUT + _summary(judged) + "".join(_section(j) for j in judged)).encode())
+    write_bytes(path, (ABOUT + _sizes(judged) + _summary(judged) + "".join(_section(j) for j in judged)).encode())
+
+
+def _sizes(judged: Sequence[Judged]) -> str:
+    """Whether a published size is among the runs."""
+    if any(j.recipe.data.split_size >= PUBLISHED[0] for j in judged):
+        return ""
+    sizes = ", ".join(f"{n:,}" for n in PUBLISHED)
+    return f"No run of a published size (n = {sizes}) is among these: such runs take a GPU, and none was had for them.\n\n"
 
 
 def _summary(judged: Sequence[Judged]) -> str:
@@ -127,10 +165,10 @@ def _summary(judged: Sequence[Judged]) -> str:
 
 
 def _section(j: Judged) -> str:
-    data, training = j.recipe.data, j.recipe.training
+    data = j.recipe.data
     told = (
         f"{len(j.recipe.members)} networks on {data.splits} disjoint splits of {data.split_size} sequences (depth {data.depth}, "
-        f"{data.held_out} held out), {training.steps:,} steps."
+        f"{data.held_out} held out), {j.trained}."
     )
     rows = "".join(
         f"| {c.name} | {p.statistic} | {_number(p.value, 'not reached')} | {_interval(p)} | {p.over} | {p.verdict} |\n"

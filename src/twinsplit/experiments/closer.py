@@ -6,14 +6,13 @@ from twinsplit.experiments import pipeline
 from twinsplit.experiments.landmarks import LOSS, SPLIT, checkpoint_at, landmarks_of
 from twinsplit.experiments.pipeline import Session
 from twinsplit.experiments.profiles import measure_fresh, measure_profile
-from twinsplit.experiments.uturns import measure_random_uturns, measure_uturns
+from twinsplit.experiments.uturns import measure_random_uturns, measure_uturns, own_starts
 
 Stage = Callable[[Session], None]
 
 
 def base_stage(session: Session) -> None:
-    """Train and measure what every figure starts from."""
-    pipeline.train_stage(session)
+    """Measure what every figure starts from."""
     pipeline.measure_stage(session)
 
 
@@ -59,6 +58,8 @@ CLAIMS: tuple[Stage, ...] = (samples_stage, uturn_stage, profile_stage, fresh_st
 
 
 def closer(session: Session, stages: tuple[Stage, ...]) -> None:
-    """Everything up to these stages, in their order."""
+    """Everything up to these stages, in their order, at the checkpoints there are: nothing here trains."""
+    if uturn_stage in stages:
+        own_starts(session.world)  # too few of them are refused before all else is measured
     for stage in (base_stage, *stages):
         stage(session)

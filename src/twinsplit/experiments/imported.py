@@ -16,9 +16,8 @@ from twinsplit.experiments.pipeline import disk_needed, set_status
 from twinsplit.imports.checkpoints import Series, recipe_of, stacked
 from twinsplit.imports.names import NameMap
 from twinsplit.progress import progress
-from twinsplit.store import Run, read_json, write_json
-
-IMPORT = "import.json"
+from twinsplit.store import Run, write_json
+from twinsplit.training.imported import IMPORT
 
 
 def import_run(series: Series, data: Path, out: Path, held_out: int, names: NameMap) -> dict[str, Any]:
@@ -78,13 +77,3 @@ def _shared(world: HierarchicalWorld) -> list[dict[str, int]]:
     numbers = world.recipe.data.published_splits
     counts = shared_contents(world.data.sequences, world.splits)
     return [{"split_a": numbers[i], "split_b": numbers[j], "contents": count} for (i, j), count in counts.items()]
-
-
-def refuse_imported(path: Path) -> None:
-    """Imported networks come without the optimizer's state: going on from them would be another training."""
-    if (path / IMPORT).is_file():
-        networks = len(read_json(path / IMPORT)["sources"])
-        raise InputError(
-            f"{path} holds {networks} imported networks, which cannot be trained on (no optimizer state came with them)",
-            "measure them, or train twins of your own in another --out",
-        )

@@ -1,5 +1,6 @@
 """From stored measurements to the lines and marks of a figure; x is the epoch, the number of passes over a split."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT, minima_of
 from twinsplit.experiments.replicates import splits_of
 from twinsplit.measures.minima import Minima
 from twinsplit.measures.statistics import mean_over
+from twinsplit.measures.turning import Turn
 from twinsplit.report.model import Series
-from twinsplit.report.sheets import Dash, Line, Mark
+from twinsplit.report.sheets import Dash, Line, Mark, Spot
 from twinsplit.report.stored import FEWEST, LEVEL, Label, Table, member_series, pair_series
 from twinsplit.store import Run
 from twinsplit.training.batches import epoch_size, steps_per_epoch
@@ -19,6 +21,14 @@ Floats = NDArray[np.float64]
 EPOCH = "epoch (passes over the split)"
 OVER_NETWORKS = f"Bands: {LEVEL:.0%} Student interval over networks, each on a split of its own."
 OVER_SPLITS = f"Bands of networks: {LEVEL:.0%} Student interval over splits, after a mean over the networks that share one."
+MINIMA = (
+    f"Dashed lines: minima of the curves smoothed over log step; upright bands: their {LEVEL:.0%} intervals, over splits, which reach to "
+    "the end where the minimum may lie beyond the checkpoints."
+)
+DOTS = (
+    f"Dots: minima of the curves smoothed over log step; bars: their {LEVEL:.0%} intervals, over splits. A bar without a dot: the minimum "
+    "is not reached."
+)
 OVER_PAIRS = f"Bands of pairs: {LEVEL:.0%} interval, leaving out one split with all its pairs at a time, because pairs share networks."
 
 
@@ -57,12 +67,24 @@ def over_members(text: str, x: Floats, values: Floats, colour: str, dash: Dash =
     return Line(text, x, np.array([m.value for m in means]), low, high, colour, dash)
 
 
+def places(run: Run[Any], turn: Turn) -> tuple[float | None, float | None, float | None]:
+    """The step of a minimum and the ends of its interval, in epochs; None as in `Turn`."""
+    x, low, high = (None if step is None else float(epochs(run, np.array(step))) for step in (turn.step, *turn.interval))
+    return x, low, high
+
+
+def spot(run: Run[Any], turn: Turn, on: Line) -> Spot:
+    """The minimum of a curve along training, on the curve; one that is not reached has the height of the curve's lowest point."""
+    x, low, high = places(run, turn)
+    height = float(np.nanmin(on.y)) if x is None else float(np.exp(np.interp(np.log(x), np.log(on.x), np.log(on.y))))
+    return Spot(f"minimum of {on.label}" + (" (not reached)" if x is None else ""), x, low, high, height, on.colour)
+
+
 def mark(run: Run[Any], minima: Minima, name: str, text: str, colour: str) -> Mark:
     """The minimum of a curve, with its interval, in epochs."""
     turn = minima.turn(name)
-    place = [None if step is None else float(epochs(run, np.array(step))) for step in (turn.step, *turn.interval)]
     label = text if turn.step is not None else f"{text} (not reached)"
-    return Mark(label, place[0], place[1], place[2], colour)
+    return Mark(label, *places(run, turn), colour)
 
 
 def landmarks(run: Run[Any], *names: str) -> tuple[Mark, ...]:
@@ -70,3 +92,11 @@ def landmarks(run: Run[Any], *names: str) -> tuple[Mark, ...]:
     minima = minima_of(run, *names)
     known = {SPLIT: ("twins agree best", "blue"), NEAREST: ("nearest-neighbour minimum", "purple"), LOSS: ("test-loss minimum", "red")}
     return tuple(mark(run, minima, name, *known[name]) for name in names)
+
+
+def late_range(lines: Sequence[Line]) -> tuple[float, float]:
+    """The range of the second half of the curves, with their bands, in log step: the first fall would hide what comes after it."""
+    late = [v[len(v) // 2 :] for line in lines for v in (line.y, line.low, line.high)]
+    values = [v for half in late for v in half[np.isfinite(half)].tolist()]
+    pad = 0.08 * (max(values) - min(values) or 1.0)
+    return min(values) - pad, max(values) + pad

@@ -24,9 +24,13 @@ def member_means(table: Table) -> tuple[Floats, Floats]:
 
 def pair_means(table: Table) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Steps (S,), symmetrised means (S, P) and pairs (P, 2) of members on different splits."""
-    apart = table.rows(table.columns["split_a"] != table.columns["split_b"])
-    found = [unordered(apart.where(step=step)) for step in apart.steps]
-    return apart.steps.astype(np.float64), np.array([values for _, values in found]), found[0][0]
+    return means_of_pairs(table.rows(table.columns["split_a"] != table.columns["split_b"]))
+
+
+def means_of_pairs(table: Table) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """As `pair_means`, of all pairs of a table."""
+    found = [unordered(table.where(step=step)) for step in table.steps]
+    return table.steps.astype(np.float64), np.array([values for _, values in found]), found[0][0]
 
 
 def splits_of(run: Run[Any]) -> NDArray[np.int64]:
@@ -52,11 +56,17 @@ def oracle_curve(run: Run[Any], k: int) -> LeftOut:
 
 
 def split_curve(run: Run[Any]) -> LeftOut:
-    """ln of the sample-split divergence, its early transient left out as `find_onset` does."""
-    steps, values, pairs = pair_means(Table.read(run, "sample_split_divergence"))
+    """ln of the sample-split divergence."""
+    table = Table.read(run, "sample_split_divergence")
+    return pair_curve(run, "sample-split divergence", table.rows(table.columns["split_a"] != table.columns["split_b"]))
+
+
+def pair_curve(run: Run[Any], name: str, table: Table) -> LeftOut:
+    """ln of a divergence of pairs, its early transient left out as `find_onset` does."""
+    steps, values, pairs = means_of_pairs(table)
     _, losses = member_means(Table.read(run, "test_loss"))
     first, _ = usable_from(values.mean(1), losses.mean(1))
-    return LeftOut.of_pairs("sample-split divergence", steps, values, pairs, splits_of(run), first)
+    return LeftOut.of_pairs(name, steps, values, pairs, splits_of(run), first)
 
 
 def neighbour_divergences(run: Run[Any]) -> tuple[Floats, Floats]:

@@ -3,8 +3,8 @@
 Networks and oracle begin from the very same noised starts and meet the same step noise ([BG] fig. 5, 9-11): whatever their overlaps
 differ by is theirs. Train starts are a network's own sequences. Its test starts are those of the next split: they share no content with
 its own and are another network's train starts, so that over all networks train and test starts are the same sequences, rare and frequent
-alike (a held-out set that leaves out all that the splits contain is a little rarer, which looks like a train advantage). A third kind
-of start is drawn uniformly at random.
+alike (a held-out set that leaves out all that the splits contain is a little rarer, which looks like a train advantage). Splits of imported
+networks may share contents: what another split holds too is no start of either kind. A third kind of start is drawn uniformly at random.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,14 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from twinsplit.data.splits import content_ids
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.sampler import Ancestral
 from twinsplit.diffusion.uturn import overlap, uturn
+from twinsplit.errors import InputError
 from twinsplit.exact.belief import TreeOracle
 from twinsplit.exact.empirical import EmpiricalDenoiser
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
@@ -33,6 +36,8 @@ NAME, ORACLE, RANDOM, EXACT_RANDOM = "uturns", "uturns_oracle", "uturns_random",
 FRACTIONS = (0.01, 0.03, 0.05, 0.085, 0.12)  # t/T of [BG] fig. 5
 RANDOM_FRACTIONS = (0.05, 0.0625, 0.075, 0.0875, 0.1)  # and of fig. 11
 RANDOM_STARTS, MEMORIZED = 100, 256  # random sequences, and training points of the empirical denoiser (fig. 11)
+FEWEST_STARTS = 4  # of each split, where it has more sequences: an overlap over fewer says little about the split
+DROPPED = "measurements/uturn_starts.json"
 CHUNK = 1024
 Case = tuple[dict[str, Any], Denoiser[Any], "Starts"]
 
@@ -81,10 +86,32 @@ def times_of(world: HierarchicalWorld, fractions: tuple[float, ...]) -> tuple[in
     return tuple(sorted({max(1, round(fraction * world.schedule.T)) for fraction in fractions}))
 
 
-def starts_of(world: HierarchicalWorld, split: int) -> Starts:
-    """The first sequences of a split."""
-    rows = world.splits.rows[split][: world.recipe.measuring.uturn_starts]
-    return Starts(torch.from_numpy(world.data.sequences[rows].astype(np.int64)), torch.from_numpy(rows))
+@final
+@dataclass(frozen=True, eq=False)
+class Own:
+    """Where the U-turns of a split begin: its first sequences that no other split holds, and how many of its sequences others hold."""
+
+    starts: Starts
+    dropped: int
+
+
+def own_starts(world: HierarchicalWorld) -> list[Own]:
+    """Of every split, in order; disjoint splits lose nothing. InputError where too few are left."""
+    rows = world.splits.rows
+    contents = content_ids(world.data.sequences[rows.ravel()]).reshape(rows.shape)
+    shared = [np.isin(contents[split], np.delete(contents, split, 0)) for split in range(len(rows))]
+    return [_own(world, split, held_twice) for split, held_twice in enumerate(shared)]
+
+
+def _own(world: HierarchicalWorld, split: int, shared: NDArray[np.bool_]) -> Own:
+    rows, wanted = world.splits.rows[split], world.recipe.measuring.uturn_starts
+    kept = rows[~shared][:wanted]
+    if len(kept) < min(FEWEST_STARTS, wanted, len(rows)):
+        raise InputError(
+            f"only {len(kept)} of the {len(rows)} sequences of split {split} are in no other split: too few to start U-turns from",
+            f"import networks of splits that share less: {FEWEST_STARTS} sequences of each must be its own",
+        )
+    return Own(Starts(torch.from_numpy(world.data.sequences[kept].astype(np.int64)), torch.from_numpy(kept)), int(shared.sum()))
 
 
 def random_starts(world: HierarchicalWorld) -> Starts:
@@ -97,8 +124,10 @@ def random_starts(world: HierarchicalWorld) -> Starts:
 def measure_uturns(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
     """U-turns of every network from its own split and from the next one at the given checkpoints, and the oracle's, once."""
     times, count = times_of(world, FRACTIONS), world.recipe.data.splits
-    own = [starts_of(world, split) for split in range(count)]
+    found = own_starts(world)
+    own = [one.starts for one in found]
     if 0 not in run.measured(ORACLE):
+        run.write_json(DROPPED, [{"split": i, "starts": len(one.starts.ids), "shared": one.dropped} for i, one in enumerate(found)])
         oracle = world.oracle()
         cases: list[Case] = [({"starts": split}, oracle, starts) for split, starts in enumerate(own)]
         run.write_table(ORACLE, 0, as_table(0, _rows(world, cases, times, crew)))

@@ -30,10 +30,10 @@ def gap(first: Place, second: Place, width: Width) -> Gap:
     t, m = np.exp(second.at), np.exp(first.at)
     steps = width.around(t - m, np.exp(early) - np.exp(latest_first), np.exp(late) - np.exp(earliest_first))
     reached = first.reached and second.reached
-    return Gap(second.at - first.at if reached else None, _open(log), float(t - m) if reached else None, _open(steps))
+    return Gap(second.at - first.at if reached else None, bounded(log), float(t - m) if reached else None, bounded(steps))
 
 
-def _open(bounds: tuple[float, float]) -> Bounds:
+def bounded(bounds: tuple[float, float]) -> Bounds:
     """None for an infinite side."""
     low, high = (float(v) if np.isfinite(v) else None for v in bounds)
     return low, high

@@ -15,9 +15,9 @@ import numpy as np
 from twinsplit.errors import InputError
 from twinsplit.measures import statistics as st
 from twinsplit.measures.curves import FEWEST_CHECKPOINTS
-from twinsplit.measures.gaps import Gap, gap
+from twinsplit.measures.gaps import Gap, bounded, gap
 from twinsplit.measures.statistics import Array, Index
-from twinsplit.measures.turning import Fit, Place, Smooth, Turn, Width, place
+from twinsplit.measures.turning import Bounds, Fit, Place, Smooth, Turn, Width, place
 
 
 @final
@@ -62,10 +62,10 @@ class LeftOut:
 @final
 @dataclass(frozen=True, eq=False)
 class Trend:
-    """A least-squares slope with its interval, over `units` splits."""
+    """A least-squares slope with its interval, over `units` splits; None where a minimum is not reached, and on a side that is open."""
 
-    value: float
-    interval: tuple[float, float]
+    value: float | None
+    interval: Bounds
     units: int
 
 
@@ -87,15 +87,20 @@ class Minima:
         return gap(self.places[first], self.places[second], self.width)
 
     def slope(self, names: Sequence[str], at: Sequence[float]) -> Trend:
-        """Slope of the log step of the minima over `at`, curve by curve; a minimum that is not reached counts as the last checkpoint.
+        """Least-squares slope of the log step of the minima over `at`, curve by curve.
 
-        That makes late curves look earlier than they are, so a negative slope against coarseness is, if anything, understated.
+        A minimum that lies beyond the checkpoints, in a draw, opens the side of the slope on which it may lie.
         """
         x = np.asarray(at, dtype=np.float64) - np.mean(at)
         weights = x / (x @ x)
-        point = float(weights @ np.array([self.places[name].at for name in names]))
-        drawn = weights @ np.stack([self.places[name].near for name in names])
-        return Trend(point, self.width.around(point, drawn, drawn), self.units)
+        places = [self.places[name] for name in names]
+        point = float(weights @ np.array([found.at for found in places]))
+        # a curve in the middle has no weight, wherever its minimum lies: infinity times 0 is no number
+        moving = [(weight, found) for weight, found in zip(weights.tolist(), places, strict=True) if weight]
+        low = np.sum([weight * (found.low if weight > 0 else found.high) for weight, found in moving], axis=0)
+        high = np.sum([weight * (found.high if weight > 0 else found.low) for weight, found in moving], axis=0)
+        reached = all(found.reached for found in places)
+        return Trend(point if reached else None, bounded(self.width.around(point, low, high)), self.units)
 
 
 def find_minima(curves: Sequence[LeftOut], level: float = 0.95, draws: int = 2000, seed: int = 0) -> Minima:

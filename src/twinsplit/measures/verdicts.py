@@ -56,7 +56,11 @@ def unjudged(statistic: str, why: str) -> Part:
 
 
 def comes_before(statistic: str, gap: Gap, over: str) -> Part:
-    """A first minimum before a second: the whole interval of the factor between their steps lies above 1 (fails: below 1.5)."""
+    """A first minimum before a second: the whole interval of the factor between their steps lies above 1.
+
+    It fails where the interval is not above 1 and ends at 1.5 or below: the second is surely no later than anyone could act on. A surely
+    early minimum holds however small its lead, since the claim is of the order.
+    """
     low, high = gap.log_interval
     verdict: Verdict = "not enough power"
     if low is not None and low > 0:

@@ -12,7 +12,7 @@ from twinsplit.errors import InputError
 from twinsplit.report.markup import escaped, settings
 from twinsplit.report.model import FloatArray
 from twinsplit.report.pictures import encoded
-from twinsplit.report.sheets import COLOURS, Axes, Line, Mark, Plate, Scale, Sheet, number
+from twinsplit.report.sheets import COLOURS, SPOTS, Axes, Line, Mark, Plate, Scale, Sheet, Spot, number
 
 Json = dict[str, Any]
 HEIGHT, ENTRY = 440, 20  # pixels: of the axes with their labels, and of a line of the legend below
@@ -63,7 +63,8 @@ def _library() -> str:
 
 
 def _data(axes: Axes) -> list[Json]:
-    return [*(trace for line in axes.lines for trace in _traces(line, _floor(axes))), *_keys(axes)]
+    curves = [trace for line in axes.lines for trace in _traces(line, _floor(axes))]
+    return [*curves, *_keys(axes), *(trace for i, spot in enumerate(axes.spots) for trace in _spot(spot, axes, i == 0))]
 
 
 def _floor(axes: Axes) -> float:
@@ -91,12 +92,11 @@ def faded(colour: str) -> str:
 
 
 def _layout(axes: Axes) -> Json:
-    entries = len(axes.lines) + len(axes.marks) + len(axes.rules)
     return {
         "xaxis": _axis(axes.x_scale, axes.x_label, [line.x for line in axes.lines], None),
         "yaxis": _axis(axes.y_scale, axes.y_label, _heights(axes), axes.y_range),
-        "height": HEIGHT + ENTRY * entries,
-        "margin": {"t": 30, "b": 60 + ENTRY * entries, "l": 60, "r": 15},
+        "height": HEIGHT + ENTRY * axes.entries,
+        "margin": {"t": 30, "b": 60 + ENTRY * axes.entries, "l": 60, "r": 15},
         "template": "plotly_white",
         "shapes": [shape for mark in axes.marks for shape in _shapes(mark, axes)],
         "legend": {"orientation": "v", "x": 0, "y": -60 / (HEIGHT - 90), "yanchor": "top"},
@@ -131,11 +131,30 @@ def round_numbers(values: FloatArray) -> list[float]:
 def _shapes(mark: Mark, axes: Axes) -> list[Json]:
     """The line of a mark and its interval; an open side reaches to the end of the curves."""
     place: Json = {"yref": "paper", "y0": 0, "y1": 1}
-    ends = np.concatenate([line.x for line in axes.lines])
-    low, high = (float(end) if bound is None else bound for bound, end in ((mark.low, ends.min()), (mark.high, ends.max())))
+    low, high = _interval(mark, axes)
     line = {"type": "line", "x0": mark.x, "x1": mark.x, "line": {"dash": "dash", "color": COLOURS[mark.colour]}}
     area = {"type": "rect", "x0": low, "x1": high, "fillcolor": faded(mark.colour), "line": {"width": 0}, "layer": "below"}
     return [place | line] * (mark.x is not None) + [place | area] * (mark.low is not None or mark.high is not None)
+
+
+def _interval(mark: Mark | Spot, axes: Axes) -> tuple[float, float]:
+    """Its ends; an open side reaches to the end of the curves."""
+    ends = np.concatenate([line.x for line in axes.lines])
+    return float(ends.min()) if mark.low is None else mark.low, float(ends.max()) if mark.high is None else mark.high
+
+
+def _spot(spot: Spot, axes: Axes, named: bool) -> list[Json]:
+    """A bar over its interval and a dot at its place; where neither is known, nothing."""
+    colour, known = COLOURS[spot.colour], spot.low is not None or spot.high is not None
+    common: Json = {"type": "scatter", "legendgroup": SPOTS, "name": SPOTS, "text": escaped(spot.label), "hoverinfo": "text+x"}
+    bar = {"x": list(_interval(spot, axes)), "y": [spot.y] * 2, "mode": "lines", "line": {"color": colour, "width": 5}, "opacity": 0.45}
+    dot = {
+        "x": [spot.x],
+        "y": [spot.y],
+        "mode": "markers",
+        "marker": {"color": colour, "size": 10, "line": {"color": "white", "width": 1.5}},
+    }
+    return [common | bar | {"showlegend": False}] * known + [common | dot | {"showlegend": named}]
 
 
 def _keys(axes: Axes) -> list[Json]:

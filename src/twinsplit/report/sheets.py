@@ -55,6 +55,22 @@ class Mark:
 
 @final
 @dataclass(frozen=True)
+class Spot:
+    """A place on a curve, such as its minimum, at height y; x, low and high as in `Mark`."""
+
+    label: str
+    x: float | None
+    low: float | None
+    high: float | None
+    y: float
+    colour: str = "ink"
+
+
+SPOTS = "minimum of a curve, with its 95% interval"  # what the legend says, once for all of an axes' spots
+
+
+@final
+@dataclass(frozen=True)
 class Rule:
     """A horizontal line for comparison."""
 
@@ -76,6 +92,12 @@ class Axes:
     x_scale: Scale = "log"
     y_scale: Scale = "linear"
     y_range: tuple[float, float] | None = None
+    spots: tuple[Spot, ...] = ()
+
+    @property
+    def entries(self) -> int:
+        """Lines of the legend."""
+        return len(self.lines) + len(self.marks) + len(self.rules) + bool(self.spots)
 
 
 @final
@@ -101,11 +123,11 @@ class Sheet:
     plates: tuple[Plate, ...] = ()
 
     def tables(self) -> "dict[str, pa.Table]":
-        """All numbers: `curves`, a row per point, and `marks`, a row per mark."""
+        """All numbers: `curves`, a row per point, and `marks`, a row per mark and per spot; y is that of a spot."""
         import pyarrow as pa
 
-        marks = [{"panel": a.title} | vars(m) for a in self.axes for m in a.marks]
-        schema = pa.schema([("panel", pa.string()), ("label", pa.string())] + [(name, pa.float64()) for name in ("x", "low", "high")])
+        marks = [{"panel": a.title} | vars(m) for a in self.axes for m in (*a.marks, *a.spots)]
+        schema = pa.schema([("panel", pa.string()), ("label", pa.string())] + [(name, pa.float64()) for name in ("x", "low", "high", "y")])
         return {"curves": pa.Table.from_pylist(self._points()), "marks": pa.Table.from_pylist(marks, schema=schema)}
 
     def _points(self) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from twinsplit.networks.network import Network
 from twinsplit.recipes import RunRecipe
 from twinsplit.store import Run
 from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser, Reading
+from twinsplit.training.imported import refuse_imported
 from twinsplit.training.shard import Shard, Task, advance, allocate
 from twinsplit.training.stack import concatenated
 from twinsplit.workers import Crew, Inline
@@ -38,8 +39,9 @@ def train(ensemble: Ensemble, splits: Tensor, task: Task, run: Run[Any], crew: C
 
     ensemble: untrained members; splits: (S, n, ...) samples of the task's goal. The same run continues to the same bits on the same
     machine: noise is keyed by step, so weights, moments, average and step are the whole state. Raises InputError where the loss is not
-    finite or the disk refuses.
+    finite, the disk refuses, or the run's networks were imported.
     """
+    refuse_imported(run.path)
     crew = crew or Inline()
     shards = deal(ensemble, splits, task)
     done = run.resume_step()

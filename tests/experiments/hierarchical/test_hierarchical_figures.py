@@ -10,11 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from twinsplit.errors import InputError
+from twinsplit.experiments.claims import c3
 from twinsplit.experiments.hierarchical.figures import FIGURES, make_figure, sheet_of
 from twinsplit.experiments.hierarchical.settings import SETTINGS, run_name, setting_of
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
-from twinsplit.experiments.landmarks import LOSS, NEAREST
+from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT, landmarks_of
 from twinsplit.experiments.lines import epochs, landmarks
+from twinsplit.experiments.replicates import oracle_curve, split_curve
+from twinsplit.measures.minima import find_minima
 from twinsplit.measures.statistics import mean_over, mean_over_pairs
 from twinsplit.report.stored import Table, split_means
 from twinsplit.store import Run
@@ -188,6 +191,54 @@ def test_marks_are_the_minima_with_their_intervals(figures: Path, middle: Run) -
     assert [(r["label"], r["x"], r["low"], r["high"]) for r in stored[:2]] == [(m.label, m.x, m.low, m.high) for m in found]
     for m in found:
         assert ("(not reached)" in m.label) == (m.x is None)
+
+
+def test_all_minima_of_sequential_learning_are_marked(figures: Path) -> None:
+    """As the claims find them, on the curves; also on training data and of pairs on the same data."""
+    run = paired(figures)
+    rows = pq.read_table(figures / "fig1b-marks.parquet").to_pylist()
+    held_out = [row for row in rows if "held-out" in row["panel"]]
+    assert len(rows) == 2 * len(held_out) == 10
+    minima = find_minima([split_curve(run), *(oracle_curve(run, k) for k in range(3))])
+    for row, name in zip(held_out, ("BP_0", "BP_1", "BP_2", SPLIT), strict=False):
+        turn = minima.turn(name)
+        assert [row[key] for key in ("x", "low", "high")] == [
+            None if step is None else pytest.approx(step / steps_per_epoch(6, 6)) for step in (turn.step, *turn.interval)
+        ]
+        assert ("(not reached)" in row["label"]) == (turn.step is None)
+    for row in rows:
+        found = curves(figures, "fig1b", row["panel"], row["label"].removeprefix("minimum of ").removesuffix(" (not reached)"))
+        assert found["y"].min() <= row["y"] * (1 + 1e-9)
+        assert row["y"] <= found["y"].max()
+
+
+def test_the_peak_of_a_profile_is_marked_as_the_claim_has_it(figures: Path, middle: Run) -> None:
+    (mark,) = (row for row in pq.read_table(figures / "fig3b-marks.parquet").to_pylist() if row["panel"].startswith("n = 6,"))
+    part = c3(middle, landmarks_of(middle))
+    assert (mark["x"], mark["low"], mark["high"]) == (part.value, *part.interval)
+    assert mark["label"].startswith("peak of k = 0")
+
+
+def test_bands_are_not_cut_off(middle: Run) -> None:
+    """Of the second half of every curve; the first fall may leave the axes."""
+    for axes in sheet_of("fig4b", [middle]).axes:
+        low, high = axes.y_range
+        for line in axes.lines:
+            late = slice(len(line.x) // 2, None)
+            assert low < np.nanmin(line.low[late]) <= np.nanmax(line.high[late]) < high
+
+
+def test_captions_count_and_measure(figures: Path, middle: Run) -> None:
+    assert "the empirical denoiser of 6 training sequences" in sheet_of("fig11", [middle]).caption
+    rows = [r for r in middle.table("loss_decomposition").to_pylist() if (r["data"], r["times"], r["term"]) == ("test", "all", "excess")]
+    excess = np.mean([np.mean(r["values"]) for r in rows if r["step"] == landmarks_of(middle).loss])
+    assert f"have {excess:+.2g} nats per token" in sheet_of("fig4b", [middle]).caption
+    recipes = FIGURES["fig3b"].recipes(setting_of("smoke"), 0, None)
+    runs = [Run.open(figures / "runs" / name) for name in recipes]
+    assert "the same held-out sequences" in sheet_of("fig3b", runs).caption
+    assert "splits of the run" in sheet_of("fig3b", runs[:1]).caption
+    for name, run in (("fig4a", middle), ("fig4b", middle), ("fig9", runs[0])):
+        assert "upright bands: their 95% intervals" in sheet_of(name, [run]).caption
 
 
 def test_a_figure_is_drawn_from_stored_numbers_alone(figures: Path, middle: Run) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from twinsplit.experiments import pipeline
 from twinsplit.experiments.closer import (
@@ -18,10 +18,9 @@ from twinsplit.experiments.closer import (
     uturn_stage,
 )
 from twinsplit.experiments.figure_store import standing, store_figure
-from twinsplit.experiments.hierarchical import panels
+from twinsplit.experiments.hierarchical import captions, panels
 from twinsplit.experiments.hierarchical.settings import Setting, Size, run_name, setting_of
 from twinsplit.experiments.landmarks import LOSS, checkpoint_at, landmarks_of
-from twinsplit.experiments.lines import OVER_NETWORKS, OVER_PAIRS, OVER_SPLITS
 from twinsplit.recipes import Recipe
 from twinsplit.report.sheet_page import interactive
 from twinsplit.report.sheet_print import printed
@@ -29,21 +28,22 @@ from twinsplit.report.sheets import Axes, Sheet
 from twinsplit.store import Run
 from twinsplit.workers import Crew
 
-SEQUENCES = "Held-out sequences share no content with the splits of any run; noise is the same for all checkpoints, networks and oracles."
-
 
 @final
 @dataclass(frozen=True)
 class Figure:
-    """A figure. sizes: its runs; stages: finer measurements; axes: from the runs; seeds_per_split: 2 where same-data pairs are shown."""
+    """A figure. sizes: its runs; stages: finer measurements; axes: of each run; caption: from the runs; seeds_per_split: 2 where same-data
+    pairs are shown; given: how many runs it can be drawn from when they are given, where that is not the number of its sizes.
+    """
 
     title: str
     sizes: tuple[Size, ...]
     stages: tuple[Stage, ...]
-    axes: Callable[[Sequence[Run]], list[Axes]]
-    caption: str
+    axes: Callable[[Run], list[Axes]]
+    caption: Callable[[Sequence[Run]], str]
     seeds_per_split: int = 1
     columns: int = 2
+    given: range = range(0)
 
     def recipes(self, setting: Setting, seed: int, splits: int | None) -> dict[str, Recipe]:
         """The runs by folder name."""
@@ -52,86 +52,73 @@ class Figure:
         made = [(size, setting.recipe(size, seed, count, self.seeds_per_split)) for size in self.sizes]
         return {run_name(size, recipe): recipe for size, recipe in made}
 
-
-def _sequential(runs: Sequence[Run]) -> list[Axes]:
-    return [panels.sequential(run, data) for run in runs for data in ("test", "train")]
-
-
-def _neighbours(runs: Sequence[Run]) -> list[Axes]:
-    return [axes for run in runs for axes in (panels.neighbours(run), panels.losses(run))]
+    @property
+    def numbers(self) -> range:
+        """How many runs it can be drawn from."""
+        return self.given or range(len(self.sizes), len(self.sizes) + 1)
 
 
-def _uturns(runs: Sequence[Run]) -> list[Axes]:
-    marks = [(run, landmarks_of(run)) for run in runs]
-    early = [panels.uturns(run, mark.nearest, "at the nearest-neighbour minimum") for run, mark in marks]
-    return early + [panels.uturns(run, mark.loss, "at the test-loss minimum") for run, mark in marks]
+def _sequential(run: Run) -> list[Axes]:
+    return [panels.sequential(run, data) for data in ("test", "train")]
 
 
-def _both(runs: Sequence[Run]) -> list[Axes]:
-    return _neighbours(runs) + _uturns(runs)
+def _neighbours(run: Run) -> list[Axes]:
+    return [panels.neighbours(run), panels.losses(run)]
 
 
-def _terms(runs: Sequence[Run]) -> list[Axes]:
-    return [panels.terms(run, times, term) for run in runs for times in ("fixed", "all") for term in ("oracle", "excess")]
+def _uturns(run: Run) -> list[Axes]:
+    marks = landmarks_of(run)
+    return [
+        panels.uturns(run, marks.nearest, "at the nearest-neighbour minimum"),
+        panels.uturns(run, marks.loss, "at the test-loss minimum"),
+    ]
 
 
-def _profiles(runs: Sequence[Run]) -> list[Axes]:
-    return [panels.profiles(run, checkpoint_at(run, LOSS)) for run in runs]
+def _both(run: Run) -> list[Axes]:
+    return _neighbours(run) + _uturns(run)
 
 
-def _random(runs: Sequence[Run]) -> list[Axes]:
-    return [panels.random_uturns(run, checkpoint_at(run, LOSS)) for run in runs]
+def _terms(run: Run) -> list[Axes]:
+    return [panels.terms(run, times, term) for times in ("fixed", "all") for term in ("oracle", "excess")]
+
+
+def _profiles(run: Run) -> list[Axes]:
+    return [panels.profiles(run, checkpoint_at(run, LOSS))]
+
+
+def _random(run: Run) -> list[Axes]:
+    return [panels.random_uturns(run, checkpoint_at(run, LOSS))]
 
 
 _SEQUENTIAL = "Sequential learning: coarse structure first, then fine structure, then the samples"
-_UTURN = (
-    "Overlap with the start after noising to t and denoising back, over that of the exact oracle from the same noised starts. Test starts "
-    "of a network are the train starts of the next one: over all networks both are the same sequences."
-)
+_SAMPLED = (samples_stage, uturn_stage)
 
 FIGURES: dict[str, Figure] = {
-    "fig1b": Figure(_SEQUENTIAL, ("middle",), (training_data_stage,), _sequential, f"{OVER_SPLITS} {OVER_PAIRS} {SEQUENCES}", 2),
+    "fig1b": Figure(_SEQUENTIAL, ("middle",), (training_data_stage,), _sequential, captions.sequential, 2),
     "fig3b": Figure(
         "Where networks and oracle differ: divergence against diffusion time at the test-loss minimum",
         ("small", "middle", "large"),
         (profile_stage,),
         _profiles,
-        f"{OVER_NETWORKS} One held-out set for all three sizes. {SEQUENCES}",
+        captions.profiles,
         columns=3,
+        given=range(1, 100),
     ),
     "fig4a": Figure(
         "Samples move closer to the training data while the test loss falls",
         ("middle",),
         (samples_stage,),
         _neighbours,
-        f"{OVER_NETWORKS} {SEQUENCES}",
+        captions.neighbours,
     ),
     "fig4b": Figure(
-        "The loss is the sum of an oracle term and an excess term",
-        ("middle",),
-        (decomposition_stage,),
-        _terms,
-        f"{OVER_NETWORKS} {SEQUENCES}",
+        "The loss is the sum of an oracle term and an excess term", ("middle",), (decomposition_stage,), _terms, captions.terms
     ),
-    "fig5": Figure(
-        "U-turns from training and held-out sequences", ("middle",), (samples_stage, uturn_stage), _uturns, f"{_UTURN} {OVER_NETWORKS}"
-    ),
-    "fig6": Figure(_SEQUENTIAL, ("small", "large"), (training_data_stage,), _sequential, f"{OVER_SPLITS} {OVER_PAIRS} {SEQUENCES}", 2),
-    "fig9": Figure(
-        "Nearest neighbours and U-turns, small splits", ("small",), (samples_stage, uturn_stage), _both, f"{_UTURN} {OVER_NETWORKS}"
-    ),
-    "fig10": Figure(
-        "Nearest neighbours and U-turns, large splits", ("large",), (samples_stage, uturn_stage), _both, f"{_UTURN} {OVER_NETWORKS}"
-    ),
-    "fig11": Figure(
-        "U-turns from uniformly random sequences",
-        ("middle",),
-        (random_stage,),
-        _random,
-        "Networks at the test-loss minimum, the empirical denoiser of 256 training sequences, and belief propagation BP_k. Red band: 95% "
-        "Student interval over networks; the exact denoisers are means over the same starts and noise.",
-        columns=1,
-    ),
+    "fig5": Figure("U-turns from a network's own training sequences and from another's", ("middle",), _SAMPLED, _uturns, captions.uturns),
+    "fig6": Figure(_SEQUENTIAL, ("small", "large"), (training_data_stage,), _sequential, captions.sequential, 2),
+    "fig9": Figure("Nearest neighbours and U-turns, small splits", ("small",), _SAMPLED, _both, captions.neighbours_and_uturns),
+    "fig10": Figure("Nearest neighbours and U-turns, large splits", ("large",), _SAMPLED, _both, captions.neighbours_and_uturns),
+    "fig11": Figure("U-turns from uniformly random sequences", ("middle",), (random_stage,), _random, captions.random_uturns, columns=1),
 }
 
 
@@ -139,10 +126,15 @@ def make_figure(name: str, scale: str, out: Path, seed: int, splits: int | None,
     """Train what is missing, measure, draw and store; the paths. What stands is not made again."""
     figure = FIGURES[name]
     recipes = figure.recipes(setting_of(scale), seed, splits)
-    configuration = {"scale": scale, "runs": {f"runs/{run}": recipe.to_json() for run, recipe in recipes.items()}}
+    configuration: dict[str, Any] = {"scale": scale, "runs": {f"runs/{run}": recipe.to_json() for run, recipe in recipes.items()}}
     if found := standing(out, name, configuration):
         return found
-    sheet = sheet_of(name, [made_ready(out / "runs" / run, recipe, figure.stages, crew) for run, recipe in recipes.items()])
+    runs = [made_ready(out / "runs" / run, recipe, figure.stages, crew) for run, recipe in recipes.items()]
+    return store_sheet(out, name, sheet_of(name, runs), configuration)
+
+
+def store_sheet(out: Path, name: str, sheet: Sheet, configuration: dict[str, Any]) -> list[Path]:
+    """Drawn for print and for a browser, and stored; the paths."""
     pages = {f"{name}.html": interactive(sheet, configuration).encode()}
     return store_figure(out, name, printed(sheet), sheet.tables(), configuration, pages)
 
@@ -151,6 +143,7 @@ def made_ready(path: Path, recipe: Recipe, stages: tuple[Stage, ...], crew: Crew
     """A run with all that a figure reads, taken up where it stood."""
     session = pipeline.begin(path, recipe, crew)
     with closing(session.lock):
+        pipeline.train_stage(session)
         closer(session, stages)
     return session.run
 
@@ -159,6 +152,13 @@ def sheet_of(name: str, runs: Sequence[Run]) -> Sheet:
     """The figure as data."""
     figure = FIGURES[name]
     told = ", ".join(f"{len(run.recipe.members)} networks with {panels.size(run)}" for run in runs)
-    return Sheet(
-        name, f"{name}: {figure.title}", tuple(figure.axes(runs)), f"{told[:1].upper()}{told[1:]}. {figure.caption}", figure.columns
-    )
+    axes = tuple(axes for run in runs for axes in named(figure.axes(run), run, runs))
+    return Sheet(name, f"{name}: {figure.title}", axes, f"{told[:1].upper()}{told[1:]}. {figure.caption(runs)}", figure.columns)
+
+
+def named(axes: list[Axes], run: Run, runs: Sequence[Run]) -> list[Axes]:
+    """Titles say the size of a run; where another one has the same size, its folder too."""
+    if sum(panels.size(other) == panels.size(run) for other in runs) == 1:
+        return axes
+    folder = run.path.name if sum(other.path.name == run.path.name for other in runs) == 1 else str(run.path)
+    return [replace(one, title=f"{folder}: {one.title}") for one in axes]

@@ -1,12 +1,16 @@
 """The axes of [BG]'s hierarchical figures, each from one run's stored measurements."""
 
+import numpy as np
+
+from twinsplit.experiments.claims import peak_of, profile
 from twinsplit.experiments.hierarchical.lines import SEQUENCE, TOKEN, neighbour_line, profile_line, uturn_line
 from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT
-from twinsplit.experiments.lines import EPOCH, landmarks, member_line, over_members, pair_line
-from twinsplit.experiments.replicates import splits_of
+from twinsplit.experiments.lines import EPOCH, landmarks, late_range, member_line, over_members, pair_line, spot
+from twinsplit.experiments.replicates import level_of, member_curve, pair_curve, splits_of
 from twinsplit.experiments.uturns import EXACT_RANDOM, RANDOM
+from twinsplit.measures.minima import LeftOut, find_minima
 from twinsplit.report.model import as_floats
-from twinsplit.report.sheets import Axes, Line, Rule
+from twinsplit.report.sheets import Axes, Line, Mark, Rule
 from twinsplit.report.stored import Table
 from twinsplit.store import Run
 
@@ -21,32 +25,56 @@ def size(run: Run) -> str:
 
 
 def sequential(run: Run, data: str) -> Axes:
-    """KL(BP_k || model) for every k, and between networks, along training on one kind of data ([BG] fig. 1b, 6)."""
-    of_oracles, of_pairs = (Table.read(run, name) for name in WITHIN[data])
-    truncations = sorted(set(of_oracles.columns["truncation"].tolist()))
-    lines = [member_line(run, of_oracles.where(truncation=k), f"KL(BP_{k}, model)", f"k{k}") for k in truncations]
-    splits = splits_of(run)
-    apart = splits[of_pairs.columns["member_a"]] != splits[of_pairs.columns["member_b"]]
-    lines.append(pair_line(run, of_pairs.rows(apart), "twins: disjoint data", "ink"))
-    if not apart.all():
-        lines.append(pair_line(run, of_pairs.rows(~apart), "same data, other seed", "grey", "dash"))
+    """KL(BP_k || model) for every k, and between networks, along training on one kind of data ([BG] fig. 1b, 6), with all minima."""
+    of_oracles, of_pairs = WITHIN[data]
+    drawn = _to_oracles(run, of_oracles) + _between(run, of_pairs)
+    minima = find_minima([curve for _, curve in drawn])
+    spots = tuple(spot(run, minima.turn(curve.name), line) for line, curve in drawn)
     where = "held-out sequences" if data == "test" else "the networks' own training data"
     title = f"{size(run)}, on {where}, t = {run.recipe.measuring.time_fraction:g} T"
-    return Axes(title, EPOCH, f"divergence ({SEQUENCE})", tuple(lines), y_scale="log")
+    return Axes(title, EPOCH, f"divergence ({SEQUENCE})", tuple(line for line, _ in drawn), y_scale="log", spots=spots)
+
+
+def _to_oracles(run: Run, measure: str) -> list[tuple[Line, LeftOut]]:
+    """KL(BP_k || model) for every k: drawn, and as what its minimum is found from, named as in the claims."""
+    table = Table.read(run, measure)
+    ks = sorted(set(table.columns["truncation"].tolist()))
+    lines = [member_line(run, table.where(truncation=k), f"KL(BP_{k}, model)", f"k{k}") for k in ks]
+    return list(zip(lines, [member_curve(run, f"BP_{k}", measure, np.log, truncation=k) for k in ks], strict=True))
+
+
+def _between(run: Run, measure: str) -> list[tuple[Line, LeftOut]]:
+    """Divergences of networks on different splits and, where there are any, of those on one."""
+    table = Table.read(run, measure)
+    apart = table.columns["split_a"] != table.columns["split_b"]
+    twins, same = table.rows(apart), table.rows(~apart)
+    found = [(pair_line(run, twins, "twins: disjoint data", "ink"), pair_curve(run, SPLIT, twins))]
+    if not apart.all():
+        found.append((pair_line(run, same, "same data, other seed", "grey", "dash"), pair_curve(run, "same data", same)))
+    return found
 
 
 def profiles(run: Run, step: int) -> Axes:
     """KL(BP_k || model) against diffusion time at the test-loss minimum ([BG] fig. 3b)."""
     truncations = sorted(set(Table.read(run, "time_profile").columns["truncation"].tolist()))
     lines = tuple(profile_line(run, step, k) for k in truncations)
-    return Axes(f"{size(run)}, step {step:,}", TIME, f"KL(BP_k, model) ({SEQUENCE})", lines, x_scale="linear")
+    peak = (_peak(run, step, level_of(run)),)
+    return Axes(f"{size(run)}, step {step:,}", TIME, f"KL(BP_k, model) ({SEQUENCE})", lines, peak, x_scale="linear")
+
+
+def _peak(run: Run, step: int, k: int) -> Mark:
+    """Where the divergence to BP_k is largest, as claim C3 has it."""
+    times, values = profile(run, step, k)
+    found, T = peak_of(times, values, splits_of(run)), run.recipe.diffusion.T
+    x, low, high = (None if t is None else t / T for t in (found.step, *found.interval))
+    return Mark(f"peak of k = {k}" + (" (not reached)" if x is None else ""), x, low, high, f"k{k}")
 
 
 def neighbours(run: Run) -> Axes:
     """The nearest-neighbour divergence along training ([BG] fig. 4a)."""
     lines = (neighbour_line(run),)
     title = f"{size(run)}: nearest training sequence, {run.recipe.measuring.generated:,} samples each"
-    return Axes(title, EPOCH, "KL(generated, held-out) (nats)", lines, landmarks(run, NEAREST, LOSS), y_range=_late(lines))
+    return Axes(title, EPOCH, "KL(generated, held-out) (nats)", lines, landmarks(run, NEAREST, LOSS), y_range=late_range(lines))
 
 
 def losses(run: Run) -> Axes:
@@ -54,7 +82,7 @@ def losses(run: Run) -> Axes:
     names = (("test_loss", "test loss", "red"), ("train_loss", "training loss", "green"))
     lines = tuple(member_line(run, Table.read(run, name), text, colour) for name, text, colour in names)
     title = f"{size(run)}: losses averaged over t"
-    return Axes(title, EPOCH, f"cross-entropy ({TOKEN})", lines, landmarks(run, NEAREST, LOSS), y_range=_late(lines))
+    return Axes(title, EPOCH, f"cross-entropy ({TOKEN})", lines, landmarks(run, NEAREST, LOSS), y_range=late_range(lines))
 
 
 def terms(run: Run, times: str, term: str) -> Axes:
@@ -65,7 +93,9 @@ def terms(run: Run, times: str, term: str) -> Axes:
     lines = [member_line(run, table.where(data=data, term=term), f"{term} term, {text} data", colour) for data, colour, text in kinds]
     at = f"at t = {run.recipe.measuring.decomposition_fraction:g} T" if late else "averaged over t"
     rules = (Rule("0", 0.0),) if term == "excess" else ()
-    return Axes(f"{size(run)}: {term} term, {at}", EPOCH, TOKEN, tuple(lines), landmarks(run, SPLIT, LOSS), rules, y_range=_late(lines))
+    return Axes(
+        f"{size(run)}: {term} term, {at}", EPOCH, TOKEN, tuple(lines), landmarks(run, SPLIT, LOSS), rules, y_range=late_range(lines)
+    )
 
 
 def uturns(run: Run, step: int, text: str) -> Axes:
@@ -87,10 +117,3 @@ def random_uturns(run: Run, step: int) -> Axes:
         colour = "green" if dashed else f"k{name[3:]}"
         lines.append(Line(name, as_floats(rows.columns["t"]) / T, rows.means, nothing, nothing, colour, "dash" if dashed else "solid"))
     return Axes(f"{size(run)}, step {step:,}", TIME, "overlap with the random start", tuple(lines), x_scale="linear")
-
-
-def _late(lines: "tuple[Line, ...] | list[Line]") -> tuple[float, float]:
-    """The range of the second half of the curves in log step: the first fall would hide what comes after it."""
-    values = [v for line in lines for v in line.y[len(line.y) // 2 :].tolist()]
-    pad = 0.08 * (max(values) - min(values) or 1.0)
-    return min(values) - pad, max(values) + pad

@@ -12,7 +12,7 @@ from twinsplit.experiments.images import panels
 from twinsplit.experiments.images.levels import measure_levels
 from twinsplit.experiments.images.settings import ImageSetting, run_name, setting_of
 from twinsplit.experiments.images.world import ImageWorld
-from twinsplit.experiments.lines import OVER_NETWORKS, OVER_PAIRS
+from twinsplit.experiments.lines import MINIMA, OVER_NETWORKS, OVER_PAIRS
 from twinsplit.experiments.pipeline import Session
 from twinsplit.recipes import ImageRecipe
 from twinsplit.report.sheet_page import interactive
@@ -78,14 +78,14 @@ FIGURES: dict[str, Figure] = {
         (samples_stage,),
         lambda run: [panels.drawn(run), panels.losses(run)],
         _ends,
-        f"{OVER_PAIRS} {OVER_NETWORKS} {IMAGES} {TYPICAL}",
+        f"{OVER_PAIRS} {OVER_NETWORKS} {MINIMA} {IMAGES} {TYPICAL}",
     ),
     "fig2": Figure(
         "Similarity of the twins' noise predictions at fixed times, and the test loss at these times",
         (training_images_stage,),
         _times,
         lambda run: [],
-        f"{OVER_PAIRS} {OVER_NETWORKS} {IMAGES}",
+        f"{OVER_PAIRS} {OVER_NETWORKS} {MINIMA} {IMAGES}",
     ),
     "fig7": Figure(
         "From coarse to fine: which level of detail the networks resemble",

@@ -7,7 +7,7 @@ import numpy as np
 from twinsplit.experiments.images.levels import NAME as LEVELS
 from twinsplit.experiments.images.turns import ALIKE, LOWEST, SAMPLES, minima_at, samples_curve
 from twinsplit.experiments.landmarks import LOSS, SPLIT, checkpoint_at
-from twinsplit.experiments.lines import EPOCH, epochs, landmarks, mark, member_line, pair_line
+from twinsplit.experiments.lines import EPOCH, epochs, landmarks, late_range, mark, member_line, pair_line
 from twinsplit.experiments.replicates import loss_curve, splits_of
 from twinsplit.measures.minima import find_minima
 from twinsplit.report.from_images import typical
@@ -39,7 +39,7 @@ def drawn(run: Run[Any]) -> Axes:
     lines = (pair_line(run, table, "mean over pairs", "blue"), _median(run, table))
     minima = find_minima([samples_curve(run), loss_curve(run)])
     marks = mark(run, minima, SAMPLES, "samples most alike", "blue"), mark(run, minima, LOSS, "test-loss minimum", "red")
-    return Axes(f"{size(run)}: samples of twins from the same noise", EPOCH, COSINE, lines, marks, y_range=_late(lines))
+    return Axes(f"{size(run)}: samples of twins from the same noise", EPOCH, COSINE, lines, marks, y_range=late_range(lines))
 
 
 def _median(run: Run[Any], table: Table) -> Line:
@@ -52,20 +52,20 @@ def losses(run: Run[Any]) -> Axes:
     """Test and training loss over all times."""
     pairs = (("test_loss", "test loss", "red"), ("train_loss", "training loss", "green"))
     lines = [member_line(run, Table.read(run, name), text, colour) for name, text, colour in pairs]
-    return Axes(f"{size(run)}: loss averaged over t", EPOCH, PIXEL, tuple(lines), landmarks(run, SPLIT, LOSS), y_range=_late(lines))
+    return Axes(f"{size(run)}: loss averaged over t", EPOCH, PIXEL, tuple(lines), landmarks(run, SPLIT, LOSS), y_range=late_range(lines))
 
 
 def predicted(run: Run[Any], t: int) -> Axes:
     """Similarity of twins' noise predictions at one time, on held-out and on training images ([BG] fig. 2)."""
     kinds = (("noise_similarity", "held-out images", "blue"), ("train_noise_similarity", "training images of one twin", "green"))
     lines = tuple(pair_line(run, apart(run, name).where(t=t), text, colour) for name, text, colour in kinds)
-    return Axes(f"t = {t}: noise predictions of twins", EPOCH, COSINE, lines, _turns(run, t), y_range=_late(lines))
+    return Axes(f"t = {t}: noise predictions of twins", EPOCH, COSINE, lines, _turns(run, t), y_range=late_range(lines))
 
 
 def loss_at(run: Run[Any], t: int) -> Axes:
     """The test loss at one time."""
     lines = (member_line(run, Table.read(run, "fixed_time_loss").where(t=t), "test loss", "red"),)
-    return Axes(f"t = {t}: test loss", EPOCH, PIXEL, lines, _turns(run, t), y_range=_late(lines))
+    return Axes(f"t = {t}: test loss", EPOCH, PIXEL, lines, _turns(run, t), y_range=late_range(lines))
 
 
 def _turns(run: Run[Any], t: int) -> tuple[Mark, ...]:
@@ -100,10 +100,3 @@ def pairs(run: Run[Any], step: int) -> Plate:
     rows = [samples.nearest[first], samples.images[first], samples.images[second], samples.nearest[second]]
     epoch = float(epochs(run, np.array([step]))[0])
     return Plate(f"epoch {epoch:,.0f} (step {step:,})", sheet([[row[i] for i in chosen] for row in rows]), ROWS)
-
-
-def _late(lines: "tuple[Line, ...] | list[Line]") -> tuple[float, float]:
-    """The range of the second half of the curves in log step: the first fall would hide what comes after it."""
-    values = [v for one in lines for v in one.y[len(one.y) // 2 :].tolist()]
-    pad = 0.15 * (max(values) - min(values) or 1.0)
-    return min(values) - pad, max(values) + pad
