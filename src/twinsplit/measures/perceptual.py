@@ -23,6 +23,7 @@ from twinsplit.measures.statistics import Mean, mean_over
 
 COUNT = 10
 SMALLEST = 7  # pixels of SSIM's window, as published (Wang et al. 2004 use 11 with Gaussian weights)
+BATCH = 64  # pairs that VGG sees at a time
 SMALLEST_SIDE = 16  # pixels a side that VGG's four halvings need
 NO_PACKAGE = "pip install 'twinsplit[lpips]' with a torchvision that fits your torch, or use SSIM"
 SAVED = "save lpips.LPIPS(net='vgg') by safetensors.torch.save_model(network, FILE)"
@@ -90,6 +91,10 @@ class Lpips:
     @torch.no_grad()
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
         """(n,) distances; grey images are repeated to three channels, [0, 1] becomes [-1, 1], and small images are `enlarged`."""
+        parts = zip(torch.split(first, BATCH), torch.split(second, BATCH), strict=True)
+        return torch.cat([self._part(a, b) for a, b in parts])
+
+    def _part(self, first: Tensor, second: Tensor) -> Tensor:
         a, b = (enlarged(2.0 * images.float().expand(-1, 3, -1, -1) - 1.0) for images in (first, second))
         found: Tensor = self.network(a, b).flatten().double()
         return found
