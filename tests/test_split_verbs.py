@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from prepared import COUNT, drawn, stored
+from twinsplit.data import duplicate_lists
 from twinsplit.data.images import ImageData
 from twinsplit.data.split_manifests import load_split
 from twinsplit.data_cli import DataDuplicates, DataSplit
@@ -88,6 +90,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"ladder": "31"}, "twice 31 images"),
     ({"ladder": "3", "threshold": 1.0}, r"threshold 1\.0"),
     ({"ladder": "3", "device": "abacus"}, "--device abacus does not work here"),
+    ({"ladder": "3", "seed": 0}, "--ladder has no --seed; leave it out"),
+    ({"attribute": "Male", "threshold": 0.95}, "--threshold where no duplicates are sought; leave it out: --attribute takes no"),
+    ({"attribute": "Male", "device": "cpu"}, "--device where no duplicates are sought"),
+    ({"identities": True, "threshold": 0.9, "duplicates": Path("list.json")}, "leave it out: --duplicates names the list"),
+    ({"ladder": "3", "device": "cpu", "duplicates": Path("list.json")}, "--device where no duplicates are sought"),
     ({"ladder": "3", "folder": Path("nowhere")}, "does not exist"),
     ({"ladder": "3", "duplicates": Path("nowhere.json")}, "does not exist"),
 ]
@@ -121,3 +128,19 @@ def test_nothing_is_written_into_the_data_or_over_other_files(data: ImageData, t
     with pytest.raises(InputError, match="holds something else"):
         DataSplit(data.folder, tmp_path, ladder="3").run()
     assert contents(tmp_path) == before
+
+
+def test_duplicates_are_sought_on_the_accelerator_where_there_is_one(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device is not given to torch here: this machine need not have it."""
+    asked: list[str] = []
+
+    def noting(*images: object, device: str, **options: object) -> np.ndarray:
+        asked.append(device)
+        return np.array([1])
+
+    monkeypatch.setattr(duplicate_lists, "near_duplicates", noting)
+    for there, given in ((True, None), (False, None), (True, "cpu")):
+        monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
+        assert duplicate_lists.find_duplicates(data, device=given).removed.tolist() == [1]
+    assert asked == ["cuda", "cpu", "cpu"]
+    assert DataDuplicates(data.folder).device is DataSplit(data.folder, data.folder).device is None

@@ -54,6 +54,12 @@ def pair_correlations(rung: Rung, step: int, shift: int = 0) -> np.ndarray:
     return torch.stack(found).numpy()
 
 
+def shuffled(rung: Rung, step: int) -> float:
+    """The mean correlation of all samples of different noise."""
+    others = range(1, rung.run.recipe.measuring.generated)
+    return float(np.mean([pair_correlations(rung, step, shift).mean() for shift in others]))
+
+
 def over_pairs(values: np.ndarray, networks: int) -> Mean:
     """Their mean, with an error that knows that pairs share networks."""
     return mean_over_pairs(values, np.array(list(combinations(range(networks), 2))))
@@ -83,7 +89,7 @@ def look(rung: Rung) -> Seen:
         rung.run.recipe.data.split_size,
         training_advantage(rung),
         over_pairs(last, networks),
-        float(np.mean([pair_correlations(rung, moments.end, shift).mean() for shift in range(1, 5)])),
+        shuffled(rung, moments.end),
         None if best is None else over_pairs(best, networks),
         None if best is None else over_pairs(best - last, networks),
         rung.onset,

@@ -212,7 +212,7 @@ class Figure:
     data: Path | None = None
     """for the figures of images: a prepared data folder instead of the built-in digits; at paper scale it must be CelebA's"""
     lpips_weights: Path | None = None
-    """for gahb-twins and rp-lpips: order by LPIPS with these weights (safetensors of lpips.LPIPS(net="vgg")); without, by SSIM"""
+    """for rp-lpips: order by LPIPS with these weights (lpips.LPIPS(net="vgg") by safetensors.torch.save_model); without, by SSIM"""
     workers: Workers = 0
 
     def run(self) -> None:

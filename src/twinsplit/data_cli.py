@@ -14,7 +14,7 @@ LeaveOut = Annotated[bool, arg(help="go on without the files that cannot be used
 Size = Annotated[int, arg(help="pixels a side")]
 Prepared = Positional[Annotated[Path, arg(metavar="FOLDER", help="a folder of images that `twinsplit data` wrote")]]
 Threshold = Annotated[float, arg(help="correlation in absolute value above which the later of two images is a duplicate")]
-Device = Annotated[str, arg(help="where duplicates are sought, cpu or cuda; the answer is the same")]
+Device = Annotated[str | None, arg(help="where duplicates are sought (default: cuda where there is one, else cpu); the answer is the same")]
 ColourOption = Annotated[Colour, arg(help="grey (luma), mean (of red, green and blue) or rgb")]
 
 
@@ -211,7 +211,7 @@ class DataDuplicates:
     folder: Prepared
     out: Annotated[Path | None, arg(help="the list to write (default: FOLDER-duplicates.json, beside the folder)")] = None
     threshold: Threshold = 0.95
-    device: Device = "cpu"
+    device: Device = None
 
     def run(self) -> None:
         from twinsplit.split_verbs import data_duplicates
@@ -231,14 +231,13 @@ class DataSplit:
     """attributes joined by &, each perhaps after !: the images that this is true of, and as many of the others"""
     identities: Annotated[bool, arg(help="no identity in both groups, and groups of nearly equal size")] = False
     ladder: Annotated[str, arg(metavar="N,N,...", help="the first N and the last N images, for each N, nested")] = ""
-    seed: int = 0
-    """of the drawn orders (--attribute, --identities)"""
+    seed: Annotated[int | None, arg(help="of the drawn orders, for --attribute and --identities (default 0)")] = None
     duplicates: Annotated[
         Path | None,
         arg(help="a list of `data duplicates` to take out first (default, as published: none for --attribute, else sought now)"),
     ] = None
-    threshold: Threshold = 0.95
-    device: Device = "cpu"
+    threshold: Annotated[float | None, arg(help="of the duplicates that are sought now (default 0.95)")] = None
+    device: Device = None
 
     def run(self) -> None:
         from twinsplit.split_verbs import data_split

@@ -36,7 +36,8 @@ def families() -> tuple[Family, ...]:
     return (
         Family(tuple(images.FIGURES), ("data", "seeds"), _of_images),
         Family(tuple(hierarchical.FIGURES), ("seeds", "runs"), _hierarchical),
-        Family(blind.NAMES, ("data", "seeds", "lpips_weights"), _on_a_ladder),
+        Family(tuple(blind.LADDER_FIGURES), ("data", "seeds"), _on_a_ladder),
+        Family((blind.RERANKED,), ("data", "seeds", "lpips_weights"), _reranked),
         Family((together.NAME,), ("data", "seeds"), _together),
         Family(controlled_figures.NAMES, ("data", "seeds"), _controlled),
         Family((rates.NAME,), ("seeds",), _rates),
@@ -77,14 +78,21 @@ def _hierarchical(asked: "Figure", hands: Crew) -> list[Path]:
 def _on_a_ladder(asked: "Figure", hands: Crew) -> list[Path]:
     from twinsplit.experiments.blind.figures import make_figure, recipes_of
 
-    rungs = recipes_of(asked.scale, asked.seed, asked.seeds, asked.data)
-    return make_figure(asked.name, asked.scale, asked.out, rungs, asked.lpips_weights, hands)
+    return make_figure(asked.name, asked.scale, asked.out, recipes_of(asked.scale, asked.seed, asked.seeds, asked.data, asked.out), hands)
+
+
+def _reranked(asked: "Figure", hands: Crew) -> list[Path]:
+    from twinsplit.experiments.blind.figures import make_figure, recipes_of
+    from twinsplit.experiments.blind.nearest import Eye
+
+    rungs = recipes_of(asked.scale, asked.seed, asked.seeds, asked.data, asked.out)
+    return make_figure(asked.name, asked.scale, asked.out, rungs, hands, Eye.of(asked.lpips_weights))
 
 
 def _together(asked: "Figure", hands: Crew) -> list[Path]:
     from twinsplit.experiments.blind.together import make_figure, recipes_of
 
-    return make_figure(asked.scale, asked.out, recipes_of(asked.scale, asked.seed, asked.seeds, asked.data), hands)
+    return make_figure(asked.scale, asked.out, recipes_of(asked.scale, asked.seed, asked.seeds, asked.data, asked.out), hands)
 
 
 def _controlled(asked: "Figure", hands: Crew) -> list[Path]:

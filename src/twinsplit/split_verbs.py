@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twinsplit.data.duplicates import THRESHOLD
 from twinsplit.data.images import ImageData, load_images
 from twinsplit.errors import InputError
 
@@ -20,7 +21,7 @@ def data_duplicates(asked: "data_cli.DataDuplicates") -> None:
     out = asked.out or folder.with_name(f"{folder.name}-duplicates.json")
     _outside(out, asked.folder)
     data = load_images(asked.folder)
-    found = _standing(out, data, asked.threshold) if out.exists() else _found(data, asked)
+    found = _standing(out, data, asked.threshold) if out.exists() else _found(data, asked.threshold, asked.device)
     write_duplicates(out, found, data)
     print(f"{out}: {len(found.removed)} of {len(data)} images correlate above {found.threshold:g} with an earlier one")
 
@@ -30,6 +31,7 @@ def data_split(asked: "data_cli.DataSplit") -> None:
     from twinsplit.data.split_manifests import check_place, make_split, write_split
 
     rule = _rule(asked)
+    _refuse_unused(asked)
     _outside(asked.out, asked.folder)
     check_place(asked.out, rule)
     data = load_images(asked.folder)
@@ -62,9 +64,26 @@ def _rule(asked: "data_cli.DataSplit") -> "Controlled":
 
     if bool(asked.attribute) + asked.identities + bool(asked.ladder) != 1:
         raise InputError("a split is asked for in no way or in several", "give exactly one of --attribute, --identities and --ladder")
+    seed = asked.seed or 0
     if asked.attribute:
-        return ByAttribute(asked.attribute, asked.seed)
-    return ByIdentity(asked.seed) if asked.identities else Ladder(_sizes(asked.ladder))
+        return ByAttribute(asked.attribute, seed)
+    return ByIdentity(seed) if asked.identities else Ladder(_sizes(asked.ladder))
+
+
+def _refuse_unused(asked: "data_cli.DataSplit") -> None:
+    """An option that decides nothing here is a misunderstanding."""
+    if asked.ladder and asked.seed is not None:
+        raise InputError("--ladder has no --seed", "leave it out: the first and the last images are drawn by nothing")
+    if not _seeks(asked):
+        for name in ("threshold", "device"):
+            if getattr(asked, name) is not None:
+                why = "--duplicates names the list" if asked.duplicates else "--attribute takes no duplicates out"
+                raise InputError(f"--{name} where no duplicates are sought", f"leave it out: {why}")
+
+
+def _seeks(asked: "data_cli.DataSplit") -> bool:
+    """As published, not for attributes."""
+    return not asked.duplicates and not asked.attribute
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -75,21 +94,25 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 
 def _taken_out(asked: "data_cli.DataSplit", data: ImageData) -> "DuplicateList | None":
-    """As published: none for attributes, unless a list is given."""
     from twinsplit.data.duplicate_lists import read_duplicates
 
-    if asked.duplicates:
-        return read_duplicates(asked.duplicates, data)
-    return None if asked.attribute else _found(data, asked)
+    if _seeks(asked):
+        return _found(data, THRESHOLD if asked.threshold is None else asked.threshold, asked.device)
+    return read_duplicates(asked.duplicates, data) if asked.duplicates else None
 
 
-def _found(data: ImageData, asked: "data_cli.DataDuplicates | data_cli.DataSplit") -> "DuplicateList":
-    import torch
-
+def _found(data: ImageData, threshold: float, device: str | None) -> "DuplicateList":
     from twinsplit.data.duplicate_lists import find_duplicates
 
+    if device is not None:
+        _check_device(device)
+    return find_duplicates(data, threshold, device)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
     try:
-        torch.zeros(1, device=asked.device)
+        torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {asked.device} does not work here: {str(error).splitlines()[0]}", "use cpu") from error
-    return find_duplicates(data, asked.threshold, asked.device)
+        raise InputError(f"--device {device} does not work here: {str(error).splitlines()[0]}", "use cpu") from error

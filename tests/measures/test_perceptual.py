@@ -2,6 +2,7 @@
 
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file, save_model
 from scipy.stats import spearmanr
 from torch import Tensor
 
 from twinsplit.errors import InputError
 from twinsplit.measures.perceptual import (
     Lpips,
+    constant,
+    enlarged,
+    enlargement,
     nearest_by_correlation,
     perceptual_distances,
     reranking,
@@ -44,6 +48,8 @@ def test_brightness_and_contrast_do_not_matter_to_correlation() -> None:
 
 
 def test_a_constant_image_is_refused() -> None:
+    images = torch.cat([pictures(2), torch.full((1, 1, 8, 8), 1 / 3), torch.zeros(1, 1, 8, 8)])
+    assert constant(images).tolist() == [False, False, True, True]
     with pytest.raises(InputError, match="one colour"):
         nearest_by_correlation(torch.full((1, 1, 8, 8), 0.5), pictures(20))
 
@@ -105,28 +111,122 @@ def test_orders_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
         reranking(torch.zeros(3, 5) if shape == (3, 4) else torch.zeros(shape), torch.zeros(shape))
 
 
-class Stand(torch.nn.Module):
-    """What the package's class is called with, and a distance that shows what it was given."""
+SLICES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))  # of torchvision's VGG16: the convolutions of each slice
 
-    def __init__(self, net: str, pretrained: bool, pnet_rand: bool, verbose: bool) -> None:
+
+class Linear(torch.nn.Module):
+    """The package's NetLinLayer: dropout, and one number per place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Conv2d(2, 1, 1, bias=False))
+
+
+class Backbone(torch.nn.Module):
+    """The package's vgg16, two channels wide: a halving before every slice but the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for i, layers in enumerate(SLICES):
+            made = torch.nn.Sequential()
+            if i:
+                made.add_module(str(layers[0] - 1), torch.nn.MaxPool2d(2, 2))
+            for layer in layers:
+                made.add_module(str(layer), torch.nn.Conv2d(2 if layer else 3, 2, 3, padding=1))
+                made.add_module(str(layer + 1), torch.nn.ReLU())
+            setattr(self, f"slice{i + 1}", made)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        found = [x]
+        for i in range(5):
+            found.append(getattr(self, f"slice{i + 1}")(found[-1]))
+        return found[1:]
+
+
+class Scaling(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188])[None, :, None, None])
+        self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450])[None, :, None, None])
+
+
+class Stand(torch.nn.Module):
+    """lpips 0.1.4's LPIPS(net="vgg") with its names, each linear layer under two of them, and narrow layers; no torchvision is needed."""
+
+    def __init__(self, net: str = "vgg", pretrained: bool = False, pnet_rand: bool = True, verbose: bool = False) -> None:
         super().__init__()
         assert (net, pretrained, pnet_rand, verbose) == ("vgg", False, True, False)
-        self.scale = torch.nn.Parameter(torch.zeros(1))
+        self.scaling_layer = Scaling()
+        self.net = Backbone()
+        for i in range(5):
+            setattr(self, f"lin{i}", Linear())
+        self.lins = torch.nn.ModuleList([getattr(self, f"lin{i}") for i in range(5)])
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         assert a.shape[1] == b.shape[1] == 3
         assert float(min(a.min(), b.min())) >= -1
-        return self.scale * (a - b).abs().mean((1, 2, 3), keepdim=True)
+        pairs = zip(self.net(a), self.net(b), self.lins, strict=True)
+        terms = [lin.model((x - y).square()).mean((2, 3), keepdim=True) for x, y, lin in pairs]  # type: ignore[operator]
+        return torch.stack(terms).sum(0)
 
 
-def test_lpips_is_called_as_the_package_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Stand, Path]:
+    """A network with weights that nothing else has, in a file as the remedy makes it."""
     monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=Stand))
-    save_file({"scale": torch.tensor([3.0])}, tmp_path / "vgg.safetensors")
+    torch.manual_seed(7)
+    network = Stand().eval()
+    save_model(network, str(tmp_path / "vgg.safetensors"))
+    return network, tmp_path / "vgg.safetensors"
+
+
+def test_lpips_is_the_network_of_the_file(saved: tuple[Stand, Path]) -> None:
+    network, path = saved
+    assert {"lin0.model.1.weight", "lins.0.model.1.weight", "net.slice5.28.bias"} <= set(network.state_dict())
+    with pytest.raises(RuntimeError, match="share memory"):
+        save_file(network.state_dict(), path.with_name("twice.safetensors"))  # why the remedy is another function
+    a, b = pictures(4, side=16), pictures(4, 1, side=16)
+    expected = network(*(2 * images.float().expand(-1, 3, -1, -1) - 1 for images in (a, b))).flatten().detach()
+    assert float(expected.abs().min()) > 0
+    torch.testing.assert_close(Lpips(path)(a, b), expected.double())
+
+
+def test_small_images_are_enlarged_for_the_backbone(saved: tuple[Stand, Path]) -> None:
+    _, path = saved
     a, b = pictures(4), pictures(4, 1)
-    found = Lpips(tmp_path / "vgg.safetensors")(a, b)
-    assert torch.allclose(found, 6 * (a - b).abs().mean((1, 2, 3)), atol=1e-6)
-    with pytest.raises(InputError, match="holds no LPIPS weights"):
-        Lpips(tmp_path / "nothing.safetensors")
+    torch.testing.assert_close(Lpips(path)(a, b), Lpips(path)(enlarged(a), enlarged(b)), rtol=1e-4, atol=0.0)  # enlarged in float64
+    assert enlarged(a).shape == (4, 1, 16, 16)
+    assert [enlargement(side) for side in (3, 8, 15, 16, 40)] == [6, 2, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda state: state.pop("lin3.model.1.weight"), r"first: lin3\.model"),
+        (lambda state: state.pop("net.slice2.5.bias"), r"first: net\.slice2"),
+        (lambda state: state.update(more=torch.zeros(1)), "first: more"),
+        (lambda state: state.update({"net.slice1.0.bias": torch.zeros(3)}), "another network"),
+    ],
+)
+def test_weights_of_another_network_are_refused(
+    saved: tuple[Stand, Path], change: Callable[[dict[str, Tensor]], object], says: str
+) -> None:
+    _, path = saved
+    state = load_file(path)
+    change(state)
+    save_file(state, path)
+    with pytest.raises(InputError, match=says) as refusal:
+        Lpips(path)
+    assert "save_model(network, FILE)" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_what_holds_no_weights_is_refused(saved: tuple[Stand, Path]) -> None:
+    _, path = saved
+    path.write_bytes(b"x" * 100)
+    for file in (path, path.with_name("nothing.safetensors")):
+        with pytest.raises(InputError, match="holds no LPIPS weights"):
+            Lpips(file)
 
 
 def test_without_the_package_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -34,11 +34,18 @@ class DuplicateList:
         return np.delete(np.arange(images), self.removed)
 
 
-def find_duplicates(data: ImageData, threshold: float = THRESHOLD, device: str = "cpu") -> DuplicateList:
-    """The list of a data folder, by the published rule (`near_duplicates`)."""
-    pool = published_pool(data.pixels.shape[2])
-    with progress("compare", products(len(data), block_on(device))) as report:
-        return DuplicateList(float(threshold), pool, near_duplicates(data.pixels, threshold, pool, device=device, report=report))
+def find_duplicates(data: ImageData, threshold: float = THRESHOLD, device: str | None = None) -> DuplicateList:
+    """The list of a data folder, by the published rule (`near_duplicates`). device: default `fastest_device`."""
+    pool, where = published_pool(data.pixels.shape[2]), device or fastest_device()
+    with progress("compare", products(len(data), block_on(where))) as report:
+        return DuplicateList(float(threshold), pool, near_duplicates(data.pixels, threshold, pool, device=where, report=report))
+
+
+def fastest_device() -> str:
+    """cuda where there is one: the decision is in float64 on the CPU either way, and the same."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def write_duplicates(path: Path, found: DuplicateList, data: ImageData) -> None:

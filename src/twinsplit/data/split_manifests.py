@@ -1,11 +1,12 @@
 """Split manifests: a controlled split as a small JSON file that makes the same rows again from the prepared folder, or refuses.
 
-The file holds what decides the split (kind, parameters, the duplicates taken out) and hashes of the data and of the rows in order, not
-the rows: they are made again whenever the file is read, and compared.
+The file holds what decides the split (kind, parameters, the duplicates taken out), how the folder was prepared from raw images, and hashes
+of the data and of the rows in order, not the rows: they are made again whenever the file is read, and compared.
 """
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -16,12 +17,14 @@ from numpy.typing import NDArray
 from twinsplit.data.controlled import KINDS, Controlled, Groups, Ladder
 from twinsplit.data.duplicate_lists import DuplicateList, duplicates_from
 from twinsplit.data.images import ImageData
+from twinsplit.data.preparation import preparation
 from twinsplit.data.splits import Splits, content_ids
 from twinsplit.errors import InputError
 from twinsplit.store import fingerprint, read_json, write_json
 
 Rows: TypeAlias = NDArray[np.int64]
 HASHES = ("sha256", "files_sha256", "labels_sha256")
+PREPARED = ("source", "frame")  # of data.json; manifests of before these were recorded have neither
 VERSION = 1
 AGAIN = "make it again with `twinsplit data split`"
 ELSEWHERE = "choose another --out, or remove it"
@@ -40,12 +43,12 @@ class ControlledSplit:
     groups: Groups
     reserved: int = 0
 
-    def describe(self, data: ImageData) -> dict[str, Any]:
-        """All that the manifest says; its last line is a hash of the others."""
+    def describe(self, data: ImageData, about: dict[str, Any] | None = None) -> dict[str, Any]:
+        """All that the manifest says; its last line is a hash of the others. about: what it says of the data (default: `about_data`)."""
         found: dict[str, Any] = {
             "kind": "split",
             "version": VERSION,
-            "data": {"images": len(data)} | {name: data.description[name] for name in HASHES},
+            "data": about_data(data) if about is None else about,
             "split": self.rule.to_json(),
             "duplicates": self.duplicates and self.duplicates.to_json(),
             "groups": [{"images": len(rows), "rows_sha256": rows_sha256(rows)} for rows in self.groups],
@@ -55,6 +58,15 @@ class ControlledSplit:
         if isinstance(self.rule, Ladder):
             found["rungs"] = [{"images": n, "rows_sha256": [rows_sha256(rows[:n]) for rows in self.groups]} for n in self.rule.sizes]
         return found | {"sha256": fingerprint(json.dumps(found, sort_keys=True).encode())}
+
+
+def about_data(data: ImageData) -> dict[str, Any]:
+    """Which images a split is of, and how they were prepared."""
+    return _identity(data) | {name: data.description[name] for name in PREPARED if name in data.description}
+
+
+def _identity(data: ImageData) -> dict[str, Any]:
+    return {"images": len(data)} | {name: data.description[name] for name in HASHES}
 
 
 def rows_sha256(rows: Rows) -> str:
@@ -72,9 +84,9 @@ def make_split(data: ImageData, rule: Controlled, duplicates: DuplicateList | No
 
 
 def write_split(path: Path, split: ControlledSplit, data: ImageData) -> None:
-    """The manifest; another file in its place is refused."""
+    """The manifest; another file in its place is refused, but for the same split without how its data were prepared."""
     found = split.describe(data)
-    if path.exists() and _standing(path) != found:
+    if path.exists() and _standing(path) not in (found, split.describe(data, _identity(data))):
         raise InputError(f"{path} exists and holds something else", ELSEWHERE)
     write_json(path, found)
 
@@ -96,18 +108,37 @@ def load_split(path: Path, data: ImageData) -> ControlledSplit:
     values = _read(path)
     if not isinstance(values, dict) or (values.get("kind"), values.get("version")) != ("split", VERSION):
         raise InputError(f"{path} is no split manifest of version {VERSION}", AGAIN)
-    now = {"images": len(data)} | {name: data.description[name] for name in HASHES}
-    if values.get("data") != now:
-        raise InputError(f"{path} is of other data than {data.folder} holds (fingerprints differ)", AGAIN)
+    about = _of_these(values.get("data"), data, path)
     listed = values.get("duplicates")
     duplicates = None if listed is None else duplicates_from(listed, len(data), str(path))
     reserved = values.get("reserved", 0)
     if type(reserved) is not int:
         raise InputError(f"{path} sets aside no number of images", AGAIN)
     split = make_split(data, rule_from(values.get("split"), str(path)), duplicates, reserved)
-    if split.describe(data) != values:
+    if split.describe(data, about) != values:
         raise InputError(f"{path} does not give the rows it was written for (hashes differ)", AGAIN)
     return split
+
+
+def _of_these(about: Any, data: ImageData, path: Path) -> dict[str, Any]:
+    """What a manifest says of its data; InputError, with the command that prepares them, where it is not what `data` are."""
+    said = about if isinstance(about, dict) else {}
+    if {name: value for name, value in said.items() if name not in PREPARED} != _identity(data):
+        raise InputError(f"{path} is of other data than {data.folder} holds (fingerprints differ)", _remedy(said))
+    if any(name in said for name in PREPARED) and _preparing(said) != _preparing(data.description):
+        raise InputError(f"{path} is of data prepared otherwise than {data.folder} (source or frame differ)", _remedy(said))
+    return said
+
+
+def _preparing(about: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What the raw images are, and how they are framed. The name of their folder is of no account: it may have been moved."""
+    source = about.get("source")
+    return source.get("kind") if isinstance(source, dict) else source, about.get("frame")
+
+
+def _remedy(said: Mapping[str, Any]) -> str:
+    command = preparation(said.get("images", 0), said.get("source"), said.get("frame"))
+    return f"prepare the raw images with `{command}`, or {AGAIN}" if command else AGAIN
 
 
 def _read(path: Path) -> Any:

@@ -33,11 +33,17 @@ OVER_PAIRS = f"Bands of pairs: {LEVEL:.0%} interval, leaving out one split with 
 
 
 def epochs(run: Run[Any], steps: Floats) -> Floats:
-    """Passes over a split after so many steps."""
+    """Epochs after so many steps: passes over a split, or what `epoch_label` says."""
     training = run.recipe.training
     size = epoch_size(training, run.recipe.data.split_size)
     passed: Floats = np.asarray(steps, dtype=np.float64) / steps_per_epoch(size, training.batch)
     return passed
+
+
+def epoch_label(run: Run[Any]) -> str:
+    """What an epoch of the run is: a pass over the split, or as many images of it, repeated, as the recipe says."""
+    shown = run.recipe.training.epoch_samples
+    return f"epoch ({shown:,} images seen)" if shown else EPOCH
 
 
 def line(run: Run[Any], series: Series, colour: str, dash: Dash = "solid") -> Line:

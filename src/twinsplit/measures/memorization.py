@@ -95,8 +95,8 @@ def _resampled_fractions(count: int, samples: int, draws: int, seed: int) -> NDA
     return np.searchsorted(below, uniform) / samples
 
 
-def clopper_pearson(count: int, samples: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a probability of which `count` of `samples` independent trials were successes."""
+def clopper_pearson(count: float, samples: float, level: float = 0.95) -> tuple[float, float]:
+    """The exact interval of a probability of which `count` of `samples` independent trials were successes; neither need be whole."""
     tail = (1 - level) / 2
     low = float(betaincinv(count, samples - count + 1, tail)) if count else 0.0
     high = float(betaincinv(count + 1, samples - count, 1 - tail)) if count < samples else 1.0

@@ -60,6 +60,20 @@ def _signs(count: int) -> tuple[Array, int]:
     return np.array(list(product((-1.0, 1.0), repeat=count))), 0
 
 
+def shuffled_orders(count: int, draws: int, noise: Noise) -> NDArray[np.int64]:
+    """(draws, count) orders of 0..count-1 in which nothing keeps its place, count 2 or more: each a random cycle through all.
+
+    A permutation drawn from all of them leaves one entry in place on average, and that pair would be no different one. In a cycle every
+    entry meets every other equally often.
+    """
+    if count < 2:
+        raise InputError(f"{count} entries have no other to be paired with", "give two or more")
+    cycles = np.stack([noise.permutation(draw, count).numpy() for draw in range(draws)])
+    orders = np.empty_like(cycles)
+    np.put_along_axis(orders, cycles, np.roll(cycles, -1, axis=1), axis=1)
+    return orders
+
+
 def spread_test(first: ArrayLike, second: ArrayLike) -> LabelTest:
     """Two-sided test of the standard deviations, by (s_1 - s_2)/(s_1 + s_2), which orders arrangements as |log(s_1/s_2)| does.
 

@@ -16,16 +16,26 @@ SIDE, GAP = 64, 4  # pixels of a shown picture, at least, and between two of the
 @final
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """images, nearest: (K, g, C, H, W) levels 0..255: what each network drew, and the nearest image of its own split."""
+    """images, nearest: (K, g, C, H, W) levels 0..255: what each network drew, and the nearest image of its own split (Euclidean).
+
+    finished: (K, g) which of them were drawn to their end; None in runs of before this was recorded.
+    """
 
     images: Levels
     nearest: Levels
+    finished: NDArray[np.bool_] | None = None
 
     @classmethod
     def read(cls, run: Run[Any], step: int) -> "Samples":
         """Those of one checkpoint."""
         found = run.tensors("samples", step)
-        return cls(found["images"].numpy(), found["nearest"].numpy())
+        finished = found.get("finished")
+        return cls(found["images"].numpy(), found["nearest"].numpy(), None if finished is None else finished.numpy())
+
+    @property
+    def unfinished(self) -> int | None:
+        """How many were not, over all networks."""
+        return None if self.finished is None else int((~self.finished).sum())
 
 
 def pairs_sheet(samples: Samples, first: int, second: int, chosen: list[int]) -> tuple[bytes, int]:

@@ -104,7 +104,7 @@ def test_the_groups_are_what_they_are_called(figures: Path) -> None:
 
 def test_duplicates_are_taken_out_for_identities_alone(figures: Path) -> None:
     plan = Plan.of("smoke", figures, SEEDS, None)
-    data, removed = load_images(plan.folder), json.loads(plan.duplicates().read_text())["removed"]
+    data, removed = load_images(plan.folder), json.loads(plan.manifests.duplicates.read_text())["removed"]
     assert removed
     for name, taken_out in (("rp-attributes", False), ("rp-identities", True)):
         for found in recipes(figures, name).values():
@@ -138,6 +138,8 @@ def test_the_numbers_of_a_seed_by_hand(figures: Path, name: str) -> None:
         first, second = run.tensors("samples", 24)["images"].double().flatten(2).numpy()
         pairs = [np.corrcoef(a, b)[0, 1] if a.std() * b.std() else 0.0 for a, b in zip(first, second, strict=True)]
         assert row["correlation"] == pytest.approx(np.mean(pairs))
+        finished = run.tensors("samples", 24)["finished"]
+        assert (row["samples"], row["unfinished"]) == (finished.numel(), int((~finished).sum()))
         kept = [i for i, held in enumerate(rows_of(run)["held_out"]) if held in common]
         table = [r for r in run.table("psnr").to_pylist() if (r["data"], r["of"]) == ("test", "output")]
         assert len(table) == 2 * len(LEVELS)
@@ -205,9 +207,12 @@ def planted(random: list[float], controlled: list[float]) -> Values:
     case, count = Case(256, "Male"), len(random)
     likeness = {RANDOM: np.array(random), "Male": np.array(controlled)}
     psnr = {kind: 20 + found[:, None] * np.array([0.0, 2.0]) for kind, found in likeness.items()}
-    return Values(case, tuple(range(count)), likeness, {RANDOM: np.zeros(count), "Male": np.zeros(count)}, psnr, np.array([0.1, 1.0]), 9)
+    return Values(
+        case, tuple(range(count)), likeness, {RANDOM: np.zeros(count), "Male": np.zeros(count)}, psnr, np.array([0.1, 1.0]), 9, 10, UNKNOWN
+    )
 
 
+UNKNOWN: dict[str, list[int | None]] = {RANDOM: [0, None], "Male": [1, 2]}
 HIGH, LOW = [0.81, 0.79, 0.82, 0.77, 0.8, 0.785], [0.41, 0.36, 0.44, 0.4, 0.39, 0.43]
 
 
@@ -225,6 +230,11 @@ def test_verdicts_say_what_the_numbers_can() -> None:
         assert f": {verdict}" in told(values)
         assert ("no p-value can be below 0.1: take more" in told(values)) == (len(random) == 3)
     assert comparisons(planted(HIGH, LOW))[0].paired_p == 2 / 64
+
+
+def test_samples_that_did_not_end_are_told() -> None:
+    """Of 10 samples for each of two seeds."""
+    assert "kept as they were: at random not recorded, Male 3 of 20." in told(planted(HIGH[:2], LOW[:2]))
 
 
 def test_the_spread_over_seeds_is_compared_too() -> None:

@@ -27,9 +27,12 @@ def seen(out: Path) -> list[Any]:
 def test_its_numbers_are_those_of_the_figure(out: Path, seen: list[Any]) -> None:
     table = json.loads((out / "gahb-onset-curves.json").read_text())
     rows = zip(table["line"], table["x"], table["y"], table["low"], table["high"], strict=True)
-    drawn = {x: (y, low, high) for line, x, y, low, high in rows if line == "at the end"}
+    lines = list(rows)
+    drawn = {x: (y, low, high) for line, x, y, low, high in lines if line == "at the end"}
+    null = {x: y for line, x, y, _, _ in lines if line == "shuffled pairs, at the end"}
     for one in seen:
         assert (one.alike.value, *one.alike.interval(0.95)) == pytest.approx(drawn[one.n], rel=1e-9)
+        assert one.shuffled == pytest.approx(null[one.n], rel=1e-9)
         assert abs(one.shuffled) < one.alike.value
     assert [one.onset.verdict for one in seen] == json.loads((out / "gahb-onset-onsets.json").read_text())["verdict"]
 

@@ -15,9 +15,11 @@ from twinsplit.errors import InputError
 from twinsplit.experiments.blind import figures, together, together_panels
 from twinsplit.experiments.blind.together_panels import Moments, Rung
 from twinsplit.experiments.curves import curves_of
+from twinsplit.experiments.lines import epoch_label
 from twinsplit.measures.similarity import correlation
 from twinsplit.measures.turning import Turn
 from twinsplit.report.pictures import Samples
+from twinsplit.store import Run
 from twinsplit.workers import Inline
 
 RECIPES = together.recipes_of("smoke", 0, None, None)
@@ -95,6 +97,26 @@ def test_the_table_says_what_find_onset_says(out: Path, rungs: list[Rung]) -> No
     assert table["onset_step"] == [rung.onset.onset.step for rung in rungs]
     for rung in rungs:
         assert f"{rung.name}: {rung.onset.verdict.replace('_', ' ')}" in together_panels.told(rungs)
+
+
+def test_epochs_are_what_the_recipe_calls_one(rungs: list[Rung]) -> None:
+    """64 images in batches of 8: at N = 4 that is sixteen passes over the split, and one epoch."""
+    axes = together_panels.along_training(rungs)
+    assert axes.x_label == together_panels.turns(rungs).y_label == "epoch (64 images seen)"
+    assert [line.x[-1] for line in axes.lines] == [3.0, 3.0]  # 24 steps
+    run = rungs[0].run
+    plain = replace(run.recipe, training=replace(run.recipe.training, epoch_samples=0))
+    assert epoch_label(Run(run.path, plain)) == "epoch (passes over the split)"
+
+
+def test_samples_are_counted_and_shown_beside_their_closest_images(out: Path, rungs: list[Rung]) -> None:
+    table = json.loads((out / "gahb-onset-onsets.json").read_text())
+    for i, rung in enumerate(rungs):
+        counts = [Samples.read(rung.run, step).unfinished for step in rung.moments.steps]
+        assert table["samples"][i] == 15 * len(counts)
+        assert table["unfinished"][i] == sum(count for count in counts if count is not None)
+        assert set(rung.moments.steps) <= set(rung.run.measured("closest"))
+        assert f"{table['unfinished'][i]} of {table['samples'][i]} at {rung.name}" in (out / "gahb-onset.html").read_text()
 
 
 def test_what_is_not_reached_has_no_point_and_is_told(rungs: list[Rung]) -> None:

@@ -27,7 +27,7 @@ def step(image_run: Run[Any]) -> int:
 def drawn(image_run: Run[Any], image_world: ImageWorld, step: int) -> list[Tensor]:
     """The samples of every member, drawn again."""
     ensemble, drawing = image_world.load(image_run, step), drawing_of(image_world)
-    return [drawing(ensemble.member(k)) for k in range(3)]
+    return [drawing(ensemble.member(k)).images for k in range(3)]
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +44,16 @@ def test_samples_do_not_depend_on_the_chunk(image_world: ImageWorld, drawn: list
     """To the bit for arithmetic that is the same in any batch; to rounding for convolutions, whose order of summation may differ."""
     drawing = drawing_of(image_world)
     toy = Toy(lambda x, t: 0.8 * x + 0.01 * t, image_world.schedule)
-    whole = drawing(toy)
+    whole = drawing(toy).images
     monkeypatch.setattr(generation, "CHUNK", 4)
-    assert torch.equal(drawing(toy), whole)
+    assert torch.equal(drawing(toy).images, whole)
 
 
 def test_networks_samples_do_not_depend_on_the_chunk(
     image_run: Run[Any], image_world: ImageWorld, step: int, drawn: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation, "CHUNK", 4)
-    again = drawing_of(image_world)(image_world.load(image_run, step).member(1))
+    again = drawing_of(image_world)(image_world.load(image_run, step).member(1)).images
     torch.testing.assert_close(again, drawn[1], rtol=1e-4, atol=1e-4)
 
 
@@ -70,14 +70,16 @@ def test_all_twins_start_and_step_with_the_same_noise(image_world: ImageWorld) -
 
     drawing = drawing_of(image_world)
     assert isinstance(drawing, Reversed)
-    first, second = (drawing(Toy(noting(k), image_world.schedule)) for k in (0, 1))
+    first, second = (drawing(Toy(noting(k), image_world.schedule)).images for k in (0, 1))
     assert torch.equal(first, second)
     assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
     assert len(seen[0]) == image_world.recipe.measuring.sampling_steps
     x_T = image_world.root.child("generation").child("x_T").normal(0, torch.arange(6), (1, 8, 8), torch.float32)
     assert torch.equal(seen[0][0], x_T)
     fewer = replace(drawing, count=4)
-    assert torch.equal(fewer(Toy(lambda x, t: 0.5 * x, image_world.schedule)), first[:4])
+    again = fewer(Toy(lambda x, t: 0.5 * x, image_world.schedule))
+    assert torch.equal(again.images, first[:4])
+    assert again.finished.tolist() == [True] * 4
 
 
 def test_ancestral_steps_by_hand(image_run: Run[Any], image_world: ImageWorld, step: int, drawn: list[Tensor]) -> None:

@@ -1,14 +1,12 @@
 """What the controlled splits are cut from: a given data folder or faces drawn here, its duplicates, and a manifest per seed and kind."""
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
 from twinsplit.data.celeba import SIZE, CelebaSource
 from twinsplit.data.controlled import Controlled
-from twinsplit.data.duplicate_lists import DuplicateList, find_duplicates, read_duplicates, write_duplicates
+from twinsplit.data.duplicate_lists import DuplicateList, write_duplicates
 from twinsplit.data.faces import Album
 from twinsplit.data.frame import gahb
 from twinsplit.data.images import ImageData, load_images
@@ -17,6 +15,7 @@ from twinsplit.data.split_manifests import ControlledSplit, make_split, write_sp
 from twinsplit.data.worlds import write_faces
 from twinsplit.errors import InputError
 from twinsplit.experiments.blind.controlled_settings import Case, Setting, setting_of
+from twinsplit.experiments.blind.manifests import Manifests
 from twinsplit.recipes import ImageRecipe
 from twinsplit.workers import Crew
 
@@ -49,24 +48,18 @@ class Plan:
         return self.out / "faces" / f"{faces.count}-of-{faces.people}-s{self.seeds[0]}-{faces.size}px"
 
     @property
-    def splits(self) -> Path:
+    def manifests(self) -> Manifests:
         """Where the manifests and the list of duplicates of these data go."""
-        return self.out / "splits" / hashlib.sha256(str(self.folder).encode()).hexdigest()[:10]
+        return Manifests(self.out, self.folder, self.setting.threshold)
 
     @property
     def reserved(self) -> int:
         """Images of no group."""
         return self.setting.base.data.held_out
 
-    def duplicates(self) -> Path:
-        """Their list."""
-        return self.splits / f"duplicates-{self.setting.threshold:g}.json"
-
     def manifest(self, rule: Controlled, case: Case) -> Path:
-        """The file of a split, named by all that decides it beside the data."""
-        decides = [rule.to_json(), self.setting.threshold if case.without_duplicates else None, self.reserved]
-        digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:10]
-        return self.splits / f"{rule.kind}-{digest}.json"
+        """The file of a split."""
+        return self.manifests.manifest(rule, self.setting.threshold if case.without_duplicates else None, self.reserved)
 
     def recipes(self, case: Case) -> dict[str, list[ImageRecipe]]:
         """Kind of split -> a recipe per seed, which differ between the kinds in their images alone."""
@@ -116,9 +109,6 @@ def _images(plan: Plan, hands: Crew) -> ImageData:
 
 
 def _duplicates(plan: Plan, data: ImageData) -> DuplicateList:
-    path = plan.duplicates()
-    if path.is_file():
-        return read_duplicates(path, data)
-    found = find_duplicates(data, plan.setting.threshold)
-    write_duplicates(path, found, data)
+    found = plan.manifests.sought(data)
+    write_duplicates(plan.manifests.duplicates, found, data)
     return found

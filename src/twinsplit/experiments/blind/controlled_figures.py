@@ -14,6 +14,7 @@ from twinsplit.experiments.blind.controlled_data import Plan, prepare_splits
 from twinsplit.experiments.blind.controlled_settings import Case, check_seeds, setting_of
 from twinsplit.experiments.blind.controlled_values import Runs, Values, comparisons, told, values_of
 from twinsplit.experiments.blind.figures import made_ready
+from twinsplit.experiments.blind.nearest import measure_closest
 from twinsplit.experiments.blind.stages import measure_psnr
 from twinsplit.experiments.figure_store import standing, store_figure
 from twinsplit.experiments.images.settings import run_name
@@ -54,7 +55,7 @@ def make_figure(name: str, scale: str, out: Path, seeds: tuple[int, ...], data: 
     prepare_splits(plan, cases, crew)
     results: Found = {}
     for case, kinds in wanted.items():
-        runs = {kind: [made_ready(out, recipe, (measure_psnr,), crew) for recipe in one] for kind, one in kinds.items()}
+        runs = {kind: [made_ready(out, recipe, (measure_psnr, measure_closest), crew) for recipe in one] for kind, one in kinds.items()}
         results[case] = runs, values_of(case, runs)
     sheet = sheet_of(name, results)
     pages = {f"{name}.html": interactive(sheet, configuration).encode()}

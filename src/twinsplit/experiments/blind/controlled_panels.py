@@ -7,6 +7,7 @@ import numpy as np
 
 from twinsplit.experiments.blind.controlled_settings import RANDOM
 from twinsplit.experiments.blind.controlled_values import LIKENESS, QUALITY, Floats, Runs, Values
+from twinsplit.experiments.blind.nearest_panels import last_samples
 from twinsplit.experiments.blind.panels import INPUT, drawn
 from twinsplit.experiments.lines import over_members
 from twinsplit.measures.statistics import mean_over
@@ -58,4 +59,7 @@ def cost(values: Values) -> Axes:
 
 def examples(values: Values, runs: Runs) -> list[Plate]:
     """What the twins of the first seed draw, for each kind of split."""
-    return [replace(drawn(found[0]), title=f"{kind}, N = {values.case.size:,}, seed {values.seeds[0]}") for kind, found in runs.items()]
+    return [
+        replace(drawn(found[0], last_samples(found[0])), title=f"{kind}, N = {values.case.size:,}, seed {values.seeds[0]}")
+        for kind, found in runs.items()
+    ]

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinsplit.experiments.blind.controlled_settings import RANDOM, Case
+from twinsplit.experiments.blind.nearest_panels import unfinished
 from twinsplit.experiments.blind.panels import alike
 from twinsplit.experiments.blind.stages import PSNR
 from twinsplit.measures.permutation import mean_difference_test, spread_ratio_interval, spread_test, swap_test
 from twinsplit.measures.statistics import paired_difference
+from twinsplit.report.pictures import Samples
 from twinsplit.report.stored import FEWEST, LEVEL
 from twinsplit.store import Run
 
@@ -28,7 +30,8 @@ class Values:
     """Of one case. seeds: (S,); levels: (L,) deviations of the noise. By kind of split:
 
     likeness (S,), mean correlation of what two twins draw from the same noise; shuffled (S,), the same of different samples; psnr (S, L),
-    output PSNR at each noise level, a mean over both twins and over the `common` images that are held out in every run.
+    output PSNR at each noise level, a mean over both twins and over the `common` images that are held out in every run; unfinished, a
+    number per seed of samples (of `samples`) whose ascent did not end, None where that is not recorded.
     """
 
     case: Case
@@ -38,6 +41,8 @@ class Values:
     psnr: Mapping[str, Floats]
     levels: Floats
     common: int
+    samples: int
+    unfinished: Mapping[str, Sequence[int | None]]
 
     def quantity(self, name: str) -> Mapping[str, Floats]:
         """Kind of split -> (S,) what is tested: the likeness, or the PSNR averaged over noise levels."""
@@ -49,6 +54,7 @@ class Values:
         return [
             {"case": self.case.title, "images": self.case.size, "split": kind, "seed": seed, "correlation": float(self.likeness[kind][i])}
             | {"shuffled_pairs": float(self.shuffled[kind][i]), "output_psnr": float(quality[kind][i])}
+            | {"samples": self.samples, "unfinished": self.unfinished[kind][i]}
             for kind in self.likeness
             for i, seed in enumerate(self.seeds)
         ]
@@ -63,7 +69,14 @@ def values_of(case: Case, runs: Runs) -> Values:
     psnr = {kind: np.array([_psnr(run, common)[1] for run in one]) for kind, one in runs.items()}
     seeds = tuple(run.recipe.seed for run in runs[RANDOM])
     likeness, shuffled = ({kind: pairs[:, i] for kind, pairs in found.items()} for i in (0, 1))
-    return Values(case, seeds, likeness, shuffled, psnr, levels, len(common))
+    counts = {kind: [_drawn(run)[1] for run in one] for kind, one in runs.items()}
+    return Values(case, seeds, likeness, shuffled, psnr, levels, len(common), _drawn(every[0])[0], counts)
+
+
+def _drawn(run: Run[Any]) -> tuple[int, int | None]:
+    """Samples of a run, and how many of them did not end."""
+    found = Samples.read(run, run.steps()[-1])
+    return found.images.shape[0] * found.images.shape[1], found.unfinished
 
 
 def _held_out(run: Run[Any]) -> NDArray[np.int64]:
@@ -156,8 +169,15 @@ def told(values: Values) -> str:
     """All tests of a case in one sentence each; where they could not reject, why."""
     found = comparisons(values)
     parts = [f"{name[0].upper()}{name[1:]}: {'; '.join(c.told() for c in found if c.quantity == name)}." for name in (LIKENESS, QUALITY)]
+    parts.append(f"Samples whose ascent did not end, kept as they were: {_given_up(values)}.")
     weakest = max(c.smallest_p for c in found)
     if weakest > 1 - LEVEL + 1e-12:
         n = len(values.seeds)
         parts.append(f"With {n} against {n} seeds no p-value can be below {weakest:.2g}: take more.")
     return f"{values.case.title} against random, N = {values.case.size:,}. " + " ".join(parts)
+
+
+def _given_up(values: Values) -> str:
+    total = values.samples * len(values.seeds)
+    counts = {kind: unfinished(found) for kind, found in values.unfinished.items()}
+    return ", ".join(f"{kind} {'not recorded' if count is None else f'{count} of {total}'}" for kind, count in counts.items())

@@ -1,17 +1,17 @@
 """The axes and plates of the two-denoiser figures; one line or point per rung of the ladder."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twinsplit.experiments.blind.stages import PERCEPTUAL, PSNR, SPECTRUM
-from twinsplit.experiments.images.generation import SIMILARITY
-from twinsplit.experiments.images.panels import ROWS
+from twinsplit.experiments.blind.nearest import CLOSEST
+from twinsplit.experiments.blind.nearest_panels import NOTHING, Band, N, Rungs, banded, closest_line, last_samples, size
+from twinsplit.experiments.blind.stages import PSNR, SPECTRUM
 from twinsplit.experiments.lines import over_members
 from twinsplit.experiments.replicates import splits_of
+from twinsplit.measures.permutation import shuffled_orders
 from twinsplit.measures.statistics import mean_over_pairs
 from twinsplit.noise import Noise
 from twinsplit.report.from_images import typical
@@ -21,14 +21,12 @@ from twinsplit.report.sheets import Axes, Line, Plate, Rule
 from twinsplit.report.stored import LEVEL, Table
 from twinsplit.store import Run
 
-INPUT, OUTPUT, N = "input PSNR (dB)", "output PSNR (dB)", "images in a split, N"
+INPUT, OUTPUT = "input PSNR (dB)", "output PSNR (dB)"
 COLUMNS, SHUFFLES = 8, 200
-Rungs = Sequence[Run[Any]]
-
-
-def size(run: Run[Any]) -> int:
-    """N."""
-    return int(run.recipe.data.split_size)
+SHUFFLED = (
+    f"Shuffled pairs: mean over all samples of different noise, and central {LEVEL:.0%} over {SHUFFLES} orders that keep none in place."
+)
+ROWS = ("closest image\nof split A", "sample of\ntwin A", "sample of\ntwin B", "closest image\nof split B")
 
 
 def rung_colour(i: int, count: int) -> str:
@@ -53,36 +51,36 @@ def psnr_curves(rungs: Rungs, data: str) -> Axes:
 
 def convergence(rungs: Rungs) -> Axes:
     """Likeness of what twins draw from the same noise, against N, with the same for pairs of different samples ([GAHB] fig. 2)."""
-    found = [alike(run, run.measured(SIMILARITY)[-1]) for run in rungs]
+    found = [alike(run, last_samples(run)) for run in rungs]
     x = as_floats([size(run) for run in rungs])
     twins = banded("same noise", x, [twins for twins, _ in found], "blue")
     null = replace(banded("shuffled pairs", x, [null for _, null in found], "grey"), dash="dash")
-    nearest = over_members("nearest training image", x, np.array([_nearest(run) for run in rungs]), "green")
-    return Axes("what twins draw", N, "correlation", (twins, null, nearest))
-
-
-Band = tuple[float, float, float]
-
-
-def banded(text: str, x: NDArray[np.float64], found: list[Band], colour: str) -> Line:
-    """A line through what was found at each x."""
-    value, low, high = (as_floats(column) for column in zip(*found, strict=True))
-    return Line(text, x, value, low, high, colour)
+    return Axes("what twins draw", N, "correlation", (twins, null, closest_line(rungs, x)))
 
 
 def alike(run: Run[Any], step: int) -> tuple[Band, Band]:
-    """Of samples of one checkpoint: mean over pairs with its interval; and the null with its central 95%.
-
-    Null: sample i of one network against sample pi(i) of another.
-    """
+    """Of samples of one checkpoint: mean over pairs of networks with its interval; and the null, of samples from different noise."""
     images, splits = _flat(Samples.read(run, step).images), splits_of(run)
     pairs = [(a, b) for b in range(len(images)) for a in range(b) if splits[a] != splits[b]]
     mean = mean_over_pairs([_likeness(images[a], images[b]) for a, b in pairs], np.array(pairs), splits)
-    noise = Noise(0, "shuffled pairs")
-    orders = [noise.permutation(draw, images.shape[1]).numpy() for draw in range(SHUFFLES)]
-    null = [float(np.mean([_likeness(images[a], images[b][order]) for a, b in pairs])) for order in orders]
-    low, high = np.quantile(null, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return (mean.value, *(mean.interval(LEVEL) or (np.nan, np.nan))), (float(np.mean(null)), float(low), float(high))
+    return (mean.value, *(mean.interval(LEVEL) or NOTHING[1:])), _null(images, pairs)
+
+
+def _null(images: NDArray[np.float64], pairs: list[tuple[int, int]]) -> Band:
+    """Sample i of one network against sample j, j not i, of another: the mean over all, and the central LEVEL over shuffled orders."""
+    count = images.shape[1]
+    if count < 2:
+        return NOTHING
+    orders = shuffled_orders(count, SHUFFLES, Noise(0, "shuffled pairs"))
+    drawn = [np.mean([_likeness(images[a], images[b][order]) for a, b in pairs]) for order in orders]
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(np.mean([_unlikeness(images[a], images[b]) for a, b in pairs])), float(low), float(high)
+
+
+def _unlikeness(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Mean correlation of directions (g, d) and (g, d) over all pairs of different rows."""
+    count = len(a)
+    return float((a.sum(0) @ b.sum(0) - (a * b).sum()) / (count * (count - 1)))
 
 
 def _likeness(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -99,26 +97,6 @@ def _flat(images: Levels) -> NDArray[np.float64]:
     return directions
 
 
-def _nearest(run: Run[Any]) -> NDArray[np.float64]:
-    """(K,) the mean correlation of samples with the training image that correlates best."""
-    return Table.read(run, PERCEPTUAL).where(quantity="correlation").means
-
-
-def reranked(rungs: Rungs) -> list[Axes]:
-    """How often the nearest training image changes, and how far both orders agree ([RP])."""
-    x = as_floats([size(run) for run in rungs])
-    distance = Table.read(rungs[0], PERCEPTUAL).columns["distance"][0]
-    kinds = (
-        ("changed", f"nearest image changes under {distance}", "fraction of samples"),
-        ("agreement", "agreement of both orders", "rank correlation"),
-    )
-    made = []
-    for quantity, title, label in kinds:
-        values = np.array([Table.read(run, PERCEPTUAL).where(quantity=quantity).means for run in rungs])
-        made.append(Axes(title, N, label, (over_members("mean over networks", x, values, "purple"),)))
-    return made
-
-
 def spectra(rungs: Rungs) -> Axes:
     """Shrinkage factors of the denoisers' Jacobians at noised held-out images, largest first ([GAHB] section 3)."""
     lines = []
@@ -132,12 +110,29 @@ def spectra(rungs: Rungs) -> Axes:
     return Axes("shrinkage of each direction", "direction", "factor", tuple(lines), rules=rules, x_scale="log")
 
 
-def drawn(run: Run[Any]) -> Plate:
-    """Samples of two networks from the same noise, each beside its nearest training image."""
-    step = run.measured(SIMILARITY)[-1]
+def told_bases(rungs: Rungs) -> str:
+    """What the factors, of the symmetric part, leave out; and of large images, that they are the first ones."""
+    rows = [run.table(SPECTRUM).to_pylist() for run in rungs]
+    shares = ", ".join(
+        f"{np.mean([row['asymmetry'] for row in one]):.2f} at N = {size(run):,}" for one, run in zip(rows, rungs, strict=True)
+    )
+    return f"Asymmetry of the Jacobian, |A| / |J| (Frobenius), a mean over networks and images: {shares}.{_leading(rungs[0], rows)}"
+
+
+def _leading(run: Run[Any], rows: list[list[dict[str, Any]]]) -> str:
+    shown, step = len(rows[0][0]["values"]), rows[0][0]["step"]
+    if shown == run.tensors("bases", step)["image"][0].numel():
+        return ""
+    bound = max(row["bound"] for one in rows for row in one)
+    return f" The {shown} largest by Lanczos, each within {bound:.1g} of an eigenvalue."
+
+
+def drawn(run: Run[Any], step: int) -> Plate:
+    """Samples of two networks from the same noise, each beside the image of its own split that correlates best with it."""
     first, second = 0, int(np.flatnonzero(splits_of(run) != splits_of(run)[0])[0])
-    samples, chosen = Samples.read(run, step), typical(run, step, first, second, COLUMNS)
-    rows = [samples.nearest[first], samples.images[first], samples.images[second], samples.nearest[second]]
+    samples, chosen = Samples.read(run, step).images, typical(run, step, first, second, COLUMNS)
+    closest = run.tensors(CLOSEST, step)["images"].numpy()
+    rows = [closest[first], samples[first], samples[second], closest[second]]
     return Plate(f"N = {size(run):,}", sheet([[row[i] for i in chosen] for row in rows]), ROWS)
 
 

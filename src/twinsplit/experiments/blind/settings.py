@@ -5,11 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
+from twinsplit.data.controlled import Ladder as Ends
+from twinsplit.data.duplicates import THRESHOLD
 from twinsplit.errors import InputError
+from twinsplit.experiments.blind.manifests import Manifests
 from twinsplit.experiments.gtv_settings import Scale, preset
 from twinsplit.recipes import BlindSizes, Diffusion, ImageMeasuring, ImageRecipe, Images, Training
 
 FEWEST_SPLITS = 2  # two networks show no spread, but twins
+HERE = Path()
 
 
 @final
@@ -19,26 +23,35 @@ class Ladder:
 
     Rungs are nested: split i of a smaller N is the beginning of split i of a larger one, so that a rung adds images and changes none.
     needs_data: it is for images that the package does not bring.
+    threshold: of the published layout, correlation above which a later image is taken out as a duplicate; the two groups are then the ends
+    of the list (`ladder_data`). None: any number of splits, from the front of an order drawn by the seed.
     """
 
     base: ImageRecipe
     sizes: tuple[int, ...]
     splits: int
     needs_data: bool
+    threshold: float | None = None
 
-    def recipes(self, seed: int, splits: int | None = None, data: Path | None = None) -> dict[int, ImageRecipe]:
-        """N -> recipe."""
+    def recipes(self, seed: int, splits: int | None = None, data: Path | None = None, out: Path = HERE) -> dict[int, ImageRecipe]:
+        """N -> recipe; out: the folder of figures, where a manifest goes."""
         if self.needs_data and data is None:
             raise InputError("this scale needs CelebA", "prepare it (`twinsplit data celeba DIR --out FOLDER`) and give --data FOLDER")
         count = self.splits if splits is None else splits
         if count < FEWEST_SPLITS:
             raise InputError(f"{count} splits are no twins", f"use --seeds {FEWEST_SPLITS} or more")
         base = self.base if data is None else self.base.on_folder(data.resolve())
-        return {n: self._rung(base, n, seed, count) for n in self.sizes}
+        return {n: replace(base, seed=seed, data=self._rung(base.data, n, count, out)) for n in self.sizes}
 
-    def _rung(self, base: ImageRecipe, n: int, seed: int, splits: int) -> ImageRecipe:
-        """The stride between splits is the largest N, whatever the rung."""
-        return replace(base, seed=seed, data=replace(base.data, split_size=n, splits=splits, stride=self.sizes[-1]))
+    def _rung(self, data: Images, n: int, count: int, out: Path) -> Images:
+        """The stride between splits is the largest N, whatever the rung; a manifest has the groups of the largest."""
+        if self.threshold is None:
+            return replace(data, split_size=n, splits=count, stride=self.sizes[-1])
+        if count != FEWEST_SPLITS:
+            raise InputError(f"{count} networks on two ends of one list", f"use --seeds {FEWEST_SPLITS}, or leave it out")
+        place = Manifests(out.resolve(), Path(data.path), self.threshold)
+        manifest = place.manifest(Ends(self.sizes), self.threshold, data.held_out)
+        return replace(data, split_size=n, splits=count, order="listed", stride=0, manifest=str(manifest))
 
 
 SMOKE = ImageRecipe(
@@ -86,7 +99,8 @@ PAPER = ImageRecipe(
 LADDERS: Mapping[Scale, Ladder] = {
     "smoke": Ladder(SMOKE, (4, 16), splits=3, needs_data=False),
     "laptop": Ladder(LAPTOP, (4, 16, 64, 400), splits=4, needs_data=False),
-    "paper": Ladder(PAPER, (10, 100, 1_000, 10_000, 98_117), splits=2, needs_data=True),
+    # 97,500 for the published 98,117: the 1,000 held-out images belong to no group
+    "paper": Ladder(PAPER, (10, 100, 1_000, 10_000, 97_500), splits=2, needs_data=True, threshold=THRESHOLD),
 }
 
 

@@ -1,9 +1,8 @@
-"""What is measured on blind networks at one checkpoint: PSNR, the bases they denoise in, and what the eye would call nearest."""
+"""What is measured on blind networks at one checkpoint: PSNR, one image denoised by two networks, and the bases they denoise in."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -14,17 +13,18 @@ from twinsplit.diffusion.blind import Blind
 from twinsplit.experiments.images.world import ImageWorld
 from twinsplit.experiments.measuring import as_table
 from twinsplit.experiments.world import Measured, Rows
-from twinsplit.measures.jacobian import exact_basis
-from twinsplit.measures.perceptual import COUNT, Distance, Lpips, nearest_by_correlation, perceptual_distances, spearman, ssim_distance
+from twinsplit.measures.jacobian import Basis, exact_basis, lanczos_basis
 from twinsplit.measures.psnr import denoising_psnr
-from twinsplit.report.pictures import Samples
+from twinsplit.noise import Noise
 from twinsplit.store import Run
 from twinsplit.workers import Crew
 
-PSNR, SPECTRUM, PERCEPTUAL = "psnr", "jacobian_spectrum", "perceptual"
+PSNR, SPECTRUM, SAME_IMAGE = "psnr", "jacobian_spectrum", "same_image"
 LEVELS = tuple(float(v) for v in np.geomspace(2, 250, 15) / 255)  # sigma of [GAHB]'s curves, of white = 1
 SHOWN, ANALYSED = 8, 4  # images shown, and images at which the Jacobian is taken
 NOISY = 50 / 255
+LARGEST_EXACT, LEADING = 1_600, 64  # numbers in an image (40 x 40) up to which the whole Jacobian is formed; directions of larger ones
+PRODUCTS = 4  # for each direction sought: factors near 1 lie close together
 
 
 @final
@@ -72,7 +72,7 @@ def measure_psnr(run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> Ite
     yield Measured(step, (PSNR,))
 
 
-def _psnr_rows(noise: Any, task: tuple[dict[str, Any], Blind, Sets]) -> Rows:
+def _psnr_rows(noise: Noise, task: tuple[dict[str, Any], Blind, Sets]) -> Rows:
     name, denoiser, sets = task
     kinds = (("train", sets.train, sets.train_ids), ("test", sets.test, sets.test_ids))
     rows: Rows = []
@@ -82,68 +82,55 @@ def _psnr_rows(noise: Any, task: tuple[dict[str, Any], Blind, Sets]) -> Rows:
     return rows
 
 
-def same_image(run: Run[Any], world: ImageWorld, step: int) -> dict[str, Tensor]:
+def measure_same_image(run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> Iterator[Measured]:
     """Training images of the first network, noised, and denoised by it and by the second, which has never seen them; (SHOWN, C, H, W)."""
     members = blind_members(run, world, step)
     sets = sets_of(world, members[0][2])
     clean, ids = sets.train[:SHOWN], sets.train_ids[:SHOWN]
-    noisy = clean + NOISY * world.root.child("psnr").normal(0, ids, tuple(clean.shape[1:]), clean.dtype)
+    noisy = _noised(world, clean, ids)
     made = [denoiser(noisy, 0).mean for _, denoiser, _ in members[:2]]
-    return {"clean": clean, "noisy": noisy, "seen": made[0], "unseen": made[1]}
+    run.write_tensors(SAME_IMAGE, step, {"clean": clean, "noisy": noisy, "seen": made[0], "unseen": made[1]})
+    yield Measured(step, (SAME_IMAGE,))
+
+
+def _noised(world: ImageWorld, clean: Tensor, ids: Tensor) -> Tensor:
+    return clean + NOISY * world.root.child("psnr").normal(0, ids, tuple(clean.shape[1:]), clean.dtype)
 
 
 def measure_bases(run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> Iterator[Measured]:
-    """A row per network and noised held-out image: shrinkage factors of the Jacobian, descending; the first directions beside the table."""
+    """A row per network and noised held-out image: shrinkage factors of the Jacobian, descending, the asymmetry that they do not show, and
+    how far a factor may be off; the first directions beside the table.
+    """
     if step in run.measured(SPECTRUM):
         return
     fresh = sets_of(world, 0)
     clean, ids = fresh.test[:ANALYSED], fresh.test_ids[:ANALYSED]
-    noisy = clean + NOISY * world.root.child("psnr").normal(0, ids, tuple(clean.shape[1:]), clean.dtype)
+    noisy, noise = _noised(world, clean, ids), world.root.child("lanczos")
     members = blind_members(run, world, step)
-    found = list(crew.map(_bases, [(denoiser, noisy) for _, denoiser, _ in members]))
+    found = list(crew.map(partial(_bases, noise), [(denoiser, noisy) for _, denoiser, _ in members]))
     rows = [
-        name | {"image": i, "asymmetry": asymmetry, "values": values.float().numpy()}
+        name | {"image": i, "asymmetry": basis.asymmetry, "bound": float(basis.bounds.max()), "values": basis.values.float().numpy()}
         for (name, _, _), bases in zip(members, found, strict=True)
-        for i, (values, _, asymmetry) in enumerate(bases)
+        for i, basis in enumerate(bases)
     ]
-    run.write_tensors("bases", step, {"image": clean, "noisy": noisy, "directions": torch.stack([bases[0][1] for bases in found])})
+    run.write_tensors("bases", step, {"image": clean, "noisy": noisy, "directions": torch.stack([bases[0].vectors for bases in found])})
     run.write_table(SPECTRUM, step, as_table(step, rows))
     yield Measured(step, (SPECTRUM,))
 
 
-def _bases(task: tuple[Blind, Tensor]) -> list[tuple[Tensor, Tensor, float]]:
-    """Factors, first SHOWN directions and asymmetry at each noised image."""
+def _bases(noise: Noise, task: tuple[Blind, Tensor]) -> list[Basis]:
+    """At each noised image; of the directions the first SHOWN."""
     denoiser, noisy = task
-    bases = [exact_basis(denoiser.mean, image) for image in noisy]
-    return [(basis.values, basis.vectors[:SHOWN], basis.asymmetry) for basis in bases]
+    bases = [basis_at(denoiser, image, noise) for image in noisy]
+    return [replace(basis, vectors=basis.vectors[:SHOWN].clone()) for basis in bases]
 
 
-def measure_perceptual(weights: Path | None, run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> Iterator[Measured]:
-    """A row per network and quantity: of each sample, whether its nearest training image changes when the ten that correlate best are
-    ordered by SSIM (or by LPIPS, with local weights), how far both orders agree, and the largest correlation.
-    """
-    if step in run.measured(PERCEPTUAL):
-        return
-    distance: Distance = ssim_distance if weights is None else Lpips(weights)
-    images = torch.from_numpy(Samples.read(run, step).images).float() / 255
-    rows: Rows = []
-    for member, samples in zip(world.load(run, step).members, images, strict=True):
-        name = {"member": member.seed, "split": member.split, "seed": member.seed, "distance": "SSIM" if weights is None else "LPIPS"}
-        rows += [
-            name | {"quantity": quantity, "values": values}
-            for quantity, values in _reranked(samples, world.pictures[0][member.split], distance)
-        ]
-    run.write_table(PERCEPTUAL, step, as_table(step, rows))
-    yield Measured(step, (PERCEPTUAL,))
-
-
-def _reranked(samples: Tensor, training: Tensor, distance: Distance) -> list[tuple[str, Any]]:
-    varied = samples[samples.flatten(1).std(1) > 0]
-    correlations, near = nearest_by_correlation(varied, training, min(COUNT, len(training)))
-    distances = perceptual_distances(varied, training, near, distance)
-    changed = (distances.argmin(1) != 0).float().numpy()
-    agreement = np.array([spearman(-a, b) for a, b in zip(correlations.numpy(), distances.numpy(), strict=True)], np.float32)
-    return [("changed", changed), ("agreement", agreement), ("correlation", correlations[:, 0].float().numpy())]
+def basis_at(denoiser: Blind, image: Tensor, noise: Noise) -> Basis:
+    """All directions of a small image (C, H, W); of a large one the LEADING ones, which the matrix would take hours to show."""
+    if image.numel() <= LARGEST_EXACT:
+        return exact_basis(denoiser.mean, image)
+    k, steps = (min(count, image.numel()) for count in (LEADING, PRODUCTS * LEADING))
+    return lanczos_basis(denoiser.mean, image, k, noise, steps)
 
 
 Stage = Callable[[Run[Any], ImageWorld, int, Crew], Iterator[Measured]]

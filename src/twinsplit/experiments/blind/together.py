@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from twinsplit.experiments import pipeline
+from twinsplit.experiments.blind import nearest_panels
 from twinsplit.experiments.blind import together_panels as panels
-from twinsplit.experiments.blind.settings import ladder_of
+from twinsplit.experiments.blind.ladder_data import told_layout, write_ladder
+from twinsplit.experiments.blind.nearest import measure_closest
+from twinsplit.experiments.blind.panels import SHUFFLED
+from twinsplit.experiments.blind.settings import HERE, ladder_of
 from twinsplit.experiments.blind.together_panels import Rung
 from twinsplit.experiments.curves import curves_of
 from twinsplit.experiments.figure_store import standing, store_figure
@@ -24,10 +28,7 @@ from twinsplit.workers import Crew
 
 NAME = "gahb-onset"
 TITLE = "How far twins converge, and when they part"
-CAPTION = (
-    f"{OVER_PAIRS} Shuffled pairs: mean and central 95% over 200 orders. Minima: joint 95% intervals over splits and held-out images. "
-    "Splits of all sizes are nested and seen equally often: an epoch is as many images for every N."
-)
+CAPTION = f"{OVER_PAIRS} {SHUFFLED} Minima: joint 95% intervals over splits and held-out images."
 
 
 def make_figure(scale: str, out: Path, recipes: dict[int, ImageRecipe], crew: Crew) -> list[Path]:
@@ -36,6 +37,7 @@ def make_figure(scale: str, out: Path, recipes: dict[int, ImageRecipe], crew: Cr
     configuration: dict[str, Any] = {"scale": scale, "runs": runs}
     if found := standing(out, NAME, configuration):
         return found
+    write_ladder(ladder_of(scale), recipes)
     rungs = [made_ready(out, recipe, crew) for recipe in recipes.values()]
     sheet = sheet_of(rungs)
     tables = sheet.tables() | {"onsets": panels.onset_table(rungs)}
@@ -50,6 +52,8 @@ def made_ready(out: Path, recipe: ImageRecipe, crew: Crew) -> Rung:
         pipeline.measure_stage(session)
         rung = Rung(session.run, pipeline.decide(session.run))
         pipeline.sampling_stage(session, rung.moments.steps)
+        for step in rung.moments.steps:
+            pipeline.follow(session, "measure", measure_closest(session.run, session.world, step, crew))
     return rung
 
 
@@ -58,12 +62,13 @@ def sheet_of(rungs: list[Rung]) -> Sheet:
     data = rungs[0].run.recipe.data
     told = f"{data.splits} networks on every rung, judged on {data.held_out:,} held-out images. {panels.told(rungs)}"
     axes = (panels.convergence(rungs), panels.along_training(rungs), panels.turns(rungs))
-    return Sheet(NAME, f"{NAME}: {TITLE}", axes, f"{told} {CAPTION}", 3, tuple(panels.drawn(rungs[-1])))
+    caption = f"{told} {CAPTION} {nearest_panels.told(panels.counts(rungs))} {told_layout(data)}"
+    return Sheet(NAME, f"{NAME}: {TITLE}", axes, caption, 3, tuple(panels.drawn(rungs[-1])))
 
 
-def recipes_of(scale: str, seed: int, splits: int | None, data: Path | None) -> dict[int, ImageRecipe]:
+def recipes_of(scale: str, seed: int, splits: int | None, data: Path | None, out: Path = HERE) -> dict[int, ImageRecipe]:
     """N -> recipe, at a scale: the ladder of the other two-denoiser figures, whose runs it shares."""
-    return ladder_of(scale).recipes(seed, splits, data)
+    return ladder_of(scale).recipes(seed, splits, data, out)
 
 
 def rungs_in(out: Path, recipes: dict[int, ImageRecipe]) -> list[Rung]:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from twinsplit.experiments.blind.panels import Band, N, alike, banded, rung_colour, size
+from twinsplit.experiments.blind import panels as of_samples
+from twinsplit.experiments.blind.nearest_panels import NOTHING, Band, Counts, N, banded, size
+from twinsplit.experiments.blind.panels import alike, rung_colour
 from twinsplit.experiments.images import panels as of_images
 from twinsplit.experiments.landmarks import nearest_checkpoint
-from twinsplit.experiments.lines import EPOCH, Floats, epochs, pair_line
+from twinsplit.experiments.lines import Floats, epoch_label, epochs, pair_line
 from twinsplit.measures.turning import Turn
 from twinsplit.onset import Onset
 from twinsplit.report.model import as_floats
@@ -19,7 +21,6 @@ from twinsplit.store import Run
 if TYPE_CHECKING:
     import pyarrow as pa
 
-NOTHING: Band = (float("nan"), float("nan"), float("nan"))
 DIVERGENCE = "sample_split_divergence"
 
 
@@ -93,7 +94,7 @@ def along_training(rungs: Rungs) -> Axes:
     pairs = list(zip(rungs, colours, strict=True))
     lines = tuple(pair_line(rung.run, of_images.apart(rung.run, DIVERGENCE), rung.name, colour) for rung, colour in pairs)
     marks = tuple(_mark(rung, colour) for rung, colour in pairs)
-    return Axes("twins along training", EPOCH, "sample-split divergence (nats)", lines, marks, y_scale="log")
+    return Axes("twins along training", epoch_label(rungs[0].run), "sample-split divergence (nats)", lines, marks, y_scale="log")
 
 
 def _mark(rung: Rung, colour: str) -> Mark:
@@ -112,7 +113,7 @@ def turns(rungs: Rungs) -> Axes:
     x = _sizes(rungs)
     onsets = _turn_line("twins agree best", x, rungs, [rung.onset.onset for rung in rungs], "blue")
     losses = _turn_line("test loss lowest", x, rungs, [rung.onset.test_loss_minimum for rung in rungs], "red")
-    return Axes("when", N, EPOCH, (onsets, losses), y_scale="log")
+    return Axes("when", N, epoch_label(rungs[0].run), (onsets, losses), y_scale="log")
 
 
 def _turn_line(text: str, x: Floats, rungs: Rungs, found: Sequence[Turn], colour: str) -> Line:
@@ -126,11 +127,19 @@ def _turn_line(text: str, x: Floats, rungs: Rungs, found: Sequence[Turn], colour
 
 
 def drawn(rung: Rung) -> list[Plate]:
-    """What twins draw where they agree best and at the end, each sample beside its nearest training image."""
+    """What twins draw where they agree best and at the end, each sample beside its closest training image."""
     moments = rung.moments
     steps = [step for step in dict.fromkeys((moments.onset, moments.end)) if step is not None]
-    plates = [of_images.pairs(rung.run, step) for step in steps]
-    return [replace(plate, title=f"{rung.name}, {plate.title}") for plate in plates]
+    return [replace(of_samples.drawn(rung.run, step), title=f"{rung.name}, {_epoch(rung.run, step)} (step {step:,})") for step in steps]
+
+
+def _epoch(run: Run[Any], step: int) -> str:
+    return f"epoch {float(epochs(run, np.array(step))):,.0f}"
+
+
+def counts(rungs: Rungs) -> list[Counts]:
+    """Of the samples at all moments that are shown."""
+    return [Counts.of(rung.run, rung.moments.steps) for rung in rungs]
 
 
 def told(rungs: Rungs) -> str:
@@ -156,4 +165,5 @@ def _row(rung: Rung) -> dict[str, Any]:
     loss, loss_low, loss_high = _in_epochs(rung.run, rung.onset.test_loss_minimum)
     in_epochs = {"onset_epoch": at, "onset_epoch_low": low, "onset_epoch_high": high}
     in_epochs |= {"test_loss_minimum_epoch": loss, "test_loss_minimum_epoch_low": loss_low, "test_loss_minimum_epoch_high": loss_high}
-    return {"N": size(rung.run)} | in_epochs | rung.onset.to_json()
+    drawn = Counts.of(rung.run, rung.moments.steps)
+    return {"N": drawn.N, "samples": drawn.samples, "unfinished": drawn.unfinished} | in_epochs | rung.onset.to_json()

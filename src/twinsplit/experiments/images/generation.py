@@ -33,8 +33,16 @@ NAMES = (MEMORIZATION, SIMILARITY)  # the one that says the stage is done stands
 CHUNK = 128
 SAMPLERS: dict[str, type[Ancestral] | type[DDIM]] = {"ancestral": Ancestral, "ddim": DDIM}
 
-
 GREY = 0.5  # what the ascent's first noise is added to: one image for all twins, where each would have another mean of its own
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """images: (n, C, H, W) float32, as a member knows them; finished: (n,) bool, whether each was drawn to its end."""
+
+    images: Tensor
+    finished: Tensor
 
 
 class Drawing(ABC):
@@ -43,12 +51,13 @@ class Drawing(ABC):
     count: int
 
     @abstractmethod
-    def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Tensor:
-        """(len(ids), C, H, W) the samples with these names, as the member knows images."""
+    def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Drawn:
+        """The samples with these names (n,)."""
 
-    def __call__(self, denoiser: Denoiser[Any]) -> Tensor:
-        """(count, C, H, W) float32, the same whatever the chunk."""
-        return torch.cat([self.part(denoiser, ids) for ids in torch.split(torch.arange(self.count), CHUNK)])
+    def __call__(self, denoiser: Denoiser[Any]) -> Drawn:
+        """All `count` of them, the same whatever the chunk."""
+        parts = [self.part(denoiser, ids) for ids in torch.split(torch.arange(self.count), CHUNK)]
+        return Drawn(torch.cat([part.images for part in parts]), torch.cat([part.finished for part in parts]))
 
 
 @final
@@ -61,25 +70,26 @@ class Reversed(Drawing):
     shape: tuple[int, ...]
     noise: Noise
 
-    def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Tensor:
+    def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Drawn:
         x_T = self.noise.child("x_T").normal(0, ids, self.shape, torch.float32)
-        return self.sampler(denoiser, x_T, self.noise.child("steps"), sample_ids=ids)
+        return Drawn(self.sampler(denoiser, x_T, self.noise.child("steps"), sample_ids=ids), torch.ones(len(ids), dtype=torch.bool))
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Climbed(Drawing):
-    """By the stochastic ascent of blind denoisers, from grey and the same noise; what does not get to sigma_end is kept as it is."""
+    """By the stochastic ascent of blind denoisers, from grey and the same noise; what does not get to sigma_end is kept and counted."""
 
     ascent: Ascent
     count: int
     shape: tuple[int, ...]
     noise: Noise
 
-    def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Tensor:
+    def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Drawn:
         assert isinstance(denoiser, Blind)
         start = self.ascent.start(torch.full(self.shape, GREY), self.noise, ids)
-        return self.ascent.ascend(denoiser, start, self.noise, ids).samples
+        found = self.ascent.ascend(denoiser, start, self.noise, ids)
+        return Drawn(found.samples, found.finished)
 
 
 def drawing_of(world: ImageWorld) -> Drawing:
@@ -103,18 +113,18 @@ def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], cr
         _store(run, step, world, ensemble, drawn)
         near = [row for k, (_, nearest) in enumerate(drawn) for row in _near_rows(_name(ensemble, k), "generated", nearest)]
         run.write_table(MEMORIZATION, step, as_table(step, near + fresh))
-        run.write_table(SIMILARITY, step, as_table(step, _similarity_rows(ensemble, [found[0] for found in drawn])))
+        run.write_table(SIMILARITY, step, as_table(step, _similarity_rows(ensemble, [samples.images for samples, _ in drawn])))
         yield Measured(step, NAMES)
 
 
 Nearest = tuple[Tensor, Tensor]
 
 
-def _drawn(drawing: Drawing, task: tuple[Denoiser[Any], Tensor]) -> tuple[Tensor, Nearest]:
-    """The samples (g, C, H, W) of a member; distances (g, 2) and rows (g, 2) of their nearest two images among its own."""
+def _drawn(drawing: Drawing, task: tuple[Denoiser[Any], Tensor]) -> tuple[Drawn, Nearest]:
+    """The g samples of a member; distances (g, 2) and rows (g, 2) of their nearest two images among its own."""
     denoiser, training = task
     samples = drawing(denoiser)
-    return samples, _nearest(samples, training)
+    return samples, _nearest(samples.images, training)
 
 
 def _nearest(images: Tensor, training: Tensor) -> Nearest:
@@ -152,13 +162,14 @@ def _similarity_rows(ensemble: Ensemble, samples: list[Tensor]) -> Rows:
     ]
 
 
-def _store(run: Run[Any], step: int, world: ImageWorld, ensemble: Ensemble, drawn: list[tuple[Tensor, Nearest]]) -> None:
-    """The samples and their nearest training images, as levels 0 to 255, clipped."""
+def _store(run: Run[Any], step: int, world: ImageWorld, ensemble: Ensemble, drawn: list[tuple[Drawn, Nearest]]) -> None:
+    """The samples and their nearest training images, as levels 0 to 255, clipped; and which samples were drawn to their end."""
     made, near = [], []
     for member, (samples, (_, rows)) in zip(ensemble.members, drawn, strict=True):
-        made.append(world.normalisations[member.split].invert(samples))
+        made.append(world.normalisations[member.split].invert(samples.images))
         near.append(world.pictures[0][member.split][rows[:, 0]])
-    run.write_tensors("samples", step, {"images": _levels(made), "nearest": _levels(near)})
+    finished = torch.stack([samples.finished for samples, _ in drawn])
+    run.write_tensors("samples", step, {"images": _levels(made), "nearest": _levels(near), "finished": finished})
 
 
 def _levels(images: list[Tensor]) -> Tensor:
