@@ -246,7 +246,7 @@ class Export:
 
     path: RunFolder
     out: Path
-    """the folder to write: unet/, scheduler/, normalisation.json"""
+    """the folder to write: unet/, scheduler/, model_index.json, normalisation.json"""
     member: int = 0
     """which network, in storage order from 0"""
     step: int | None = None

@@ -2,12 +2,11 @@
 
 from pathlib import Path, PurePosixPath
 
-UNREAD = frozenset(
-    """
+UNREAD_SUFFIXES = """
     .apng .arw .avif .cr2 .cr3 .cur .dds .dib .dng .emf .eps .exr .hdr .heic .heif .hif .icns .ico .j2c .j2k .jp2 .jpf .jpm .jps .jpx
     .jxl .jxr .mpo .nef .orf .pbm .pcx .pic .pnm .psb .psd .qoi .raf .rw2 .sgi .svg .svgz .tga .wbmp .wdp .wmf .xbm .xcf .xpm
-    """.split()
-)
+"""
+UNREAD = frozenset(UNREAD_SUFFIXES.split())
 READ_BYTES = 32
 SIGNATURES = (
     (0, b"\xff\xd8\xff", "JPEG"),

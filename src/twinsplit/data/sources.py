@@ -43,7 +43,7 @@ class Source(ABC):
     def decode(self, entry: Entry, frame: Frame) -> Decoded:
         """The pixels of one entry; raises UnusableError."""
 
-    def file(self, entry: Entry) -> Path | None:
+    def path_of(self, entry: Entry) -> Path | None:
         """The file that holds an entry and nothing else, where there is one."""
         return None
 
@@ -69,11 +69,11 @@ class FolderSource(Source):
     def listing(self) -> Listing:
         return scan(self.folder)
 
-    def file(self, entry: Entry) -> Path:
+    def path_of(self, entry: Entry) -> Path:
         return self.folder / entry.name
 
     def decode(self, entry: Entry, frame: Frame) -> Decoded:
-        return decode(read_content(self.file(entry)), frame)
+        return decode(read_content(self.path_of(entry)), frame)
 
 
 def _rows(count: int) -> Listing:

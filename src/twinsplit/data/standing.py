@@ -37,7 +37,7 @@ def rewritten(source: Source, frame: Frame, out: Path, entries: tuple[Entry, ...
 
 def _differs(source: Source, frame: Frame, entry: Entry, sha256: str | None) -> bool:
     """Whether an image is another one, or a file that was left out can be used now."""
-    path = source.file(entry)
+    path = source.path_of(entry)
     try:
         if path is None or sha256 is None:
             return source.decode(entry, frame).sha256 != sha256

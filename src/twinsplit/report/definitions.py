@@ -15,7 +15,7 @@ DEFINITIONS = (
     Definition(
         "Test loss",
         "Cross-entropy of the clean tokens given the noised sequence, on held-out sequences that share no content with any split, each at "
-        "its own time, uniform on 1..T; nats per token.",
+        "its own time, uniform on 1..T (all at the learned one with fixed-time training); nats per token.",
         "L(s) = −mean log p(x₀ | x_t, t)",
         BG,
     ),
@@ -84,7 +84,8 @@ OF_IMAGES = (
     Definition(
         "Test loss",
         "Squared error of the predicted noise, on held-out images that share no content with any split, each at its own time, uniform on "
-        "1..T; averaged over pixels. Every network meets all images with the normalisation of its own split.",
+        "1..T (all at the learned one with fixed-time training); averaged over pixels. Every network meets all images with the "
+        "normalisation of its own split.",
         "L(s) = mean |ε(x_t, t) − ε|² / pixels",
         BG,
     ),
