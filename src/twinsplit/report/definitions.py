@@ -109,6 +109,15 @@ OF_IMAGES = (
         "d₁ / d₂ < 1/3",
         "Bonnaire et al., Why Diffusion Models Don't Memorize, arXiv 2505.17638",
     ),
+    Definition(
+        "Two-sample test",
+        "Samples of a network and held-out images, as pictures of 8 bits, are permuted given the training images of its split. The first "
+        "statistic is how often a sample is nearer to its nearest training image than a held-out one is, and sees copying; the second is "
+        "how often the nearest other image is of the same kind, and sees any difference. A large p only says that so few samples show "
+        "none.",
+        "P(d(sample, training) < d(held-out, training)), and the share of nearest neighbours of one kind",
+        "Meehan et al. 2020; Schilling 1986",
+    ),
     *(_SHARED[name] for name in ("Onset", "Test-loss minimum")),
     Definition(
         "Interval",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, final
 
@@ -133,6 +134,10 @@ class ImageWorld(World):
     def sampled(self) -> str:
         return "sample_similarity"
 
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        return ("memorization", self.sampled, "two_sample")
+
     def examiner(self) -> Examiner:
         return ImageExaminer(self.questions())
 
@@ -146,8 +151,9 @@ class ImageWorld(World):
 
     def sample_stage(self, run: Run[Any], steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
         from twinsplit.experiments.images.generation import measure_samples
+        from twinsplit.experiments.images.judging import measure_two_sample
 
-        return measure_samples(run, self, steps, crew)
+        return chain(measure_samples(run, self, steps, crew), measure_two_sample(run, self, steps, crew))
 
 
 def _filter_of(data: Images, fit_on: Tensor) -> Callable[[Tensor], Tensor]:
