@@ -35,7 +35,11 @@ ALLOWED = {
         "noise", "store", "recipes", "workers", "progress", "environment", "report", "imports",
     },
     "doctor": {"environment", "kernels", "training", "workers"},
-    "verbs": {"data", "experiments", "imports", "report", "recipes", "store", "training", "workers", "cli", "data_cli", "figure_verbs"},
+    "verbs": {
+        "data", "experiments", "imports", "report", "recipes", "store", "training", "workers", "cli", "data_cli", "figure_verbs",
+        "measure_verbs",
+    },
+    "measure_verbs": {"experiments", "recipes", "store", "cli"},
     "figure_verbs": {"experiments", "workers", "cli"},
     "data_verbs": {"data", "data_cli", "store", "workers"},
     "split_verbs": {"data", "data_cli"},

@@ -46,6 +46,27 @@ def test_faces_are_prepared_as_celeba(raw: Path, tmp_path: Path) -> None:
     assert "changed since it was made" in refused("data", "check", tmp_path / "out")
 
 
+def test_files_that_are_no_pictures_are_counted_and_pictures_that_are_not_read_are_refused(raw: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for path, name in zip(sorted((raw / "img_align_celeba").iterdir()), ("1.jpg", "2.jfif", "3.jpe"), strict=False):
+        (folder / name).write_bytes(path.read_bytes())
+    (folder / "table.csv").write_text("a,b")
+    (folder / "notes.txt").write_text("words")
+    asked = ["data", "folder", folder, "--out", tmp_path / "out", "--workers", "1"]
+    for _ in ("made", "standing"):
+        said = twinsplit(*asked).stdout
+        assert "no pictures: 2 other files" in said
+        assert "3 images of 1 x 32 x 32" in said
+    (folder / "4.avif").write_bytes(b"\0\0\0 ftypavif")
+    asked[4] = tmp_path / "again"
+    line = refused(*asked)
+    assert "1 file cannot be used (first: 4.avif: a picture in a format that is not read (.avif)" in line
+    said = twinsplit(*asked, "--leave-out").stdout
+    assert "no pictures: 2 other files" in said
+    assert "1 left out" in said
+
+
 def test_a_broken_file_is_refused_or_left_out_on_request(raw: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()

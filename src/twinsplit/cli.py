@@ -134,13 +134,18 @@ class Measure:
 
     path: RunFolder
     names: Positional[tuple[str, ...]] = ()
-    """measures (default: those the onset and the report need); `nearest_neighbours` samples from every checkpoint"""
+    """measures (default: those the onset and the report need); `nearest_neighbours`, of images `sample_similarity`, `memorization` and
+    `two_sample`, sample from every checkpoint; `fid` judges the samples there are"""
+    features: Path | None = None
+    """for `fid`: a local TorchScript module that maps images (n, C, H, W) in [0, 1] to features (n, d); nothing is downloaded"""
+    inception: Path | None = None
+    """for `fid`, instead: the local file inception-2015-12-05.pt, whose features are those of published values"""
     workers: Workers = 0
 
     def run(self) -> None:
         from twinsplit.verbs import measure
 
-        measure(self.path, self.names, self.workers)
+        measure(self)
 
 
 @final
@@ -259,7 +264,7 @@ class Export:
 
     path: RunFolder
     out: Path
-    """the folder to write: unet/, scheduler/, normalisation.json"""
+    """the folder to write: unet/, scheduler/, model_index.json, normalisation.json"""
     member: int = 0
     """which network, in storage order from 0"""
     step: int | None = None

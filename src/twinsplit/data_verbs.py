@@ -26,21 +26,24 @@ def _size(workers: int) -> int:
     return workers or available_cores()
 
 
-def _summary(problems: list[Problem]) -> None:
-    """The first few files that cannot be used, one a line; the refusal itself stays the one line on standard error."""
+def _summary(problems: list[Problem], report: Path) -> None:
+    """The first few files that cannot be used, one a line, and how many are no pictures; the refusal stays one line on standard error."""
     for problem in problems[:SHOWN]:
         print(f"not used: {problem}")
     if len(problems) > SHOWN:
         print(f"not used: {len(problems) - SHOWN} more")
+    others = read_json(report)["not_images"]
+    if others:
+        print(f"no pictures: {len(others)} other file{'s' if len(others) > 1 else ''} (listed in {report})")
 
 
 def _refuse(problems: list[Problem], report: Path) -> None:
-    _summary(problems)
+    _summary(problems, report)
     refuse(problems, report)
 
 
 def _leave_out(problems: list[Problem], report: Path) -> None:
-    _summary(problems)
+    _summary(problems, report)
     leave_out(problems, report)
 
 

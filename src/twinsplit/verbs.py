@@ -131,13 +131,20 @@ def _check_device(device: str) -> None:
         ) from error
 
 
-def measure(path: Path, names: tuple[str, ...], workers: int) -> None:
+def measure(asked: "cli.Measure") -> None:
     """Measure what is missing."""
-    with _crew(workers, len(Run.open(path).recipe.checkpoint_steps())) as hands:
+    from twinsplit import measure_verbs
+
+    path = asked.path
+    distance = measure_verbs.distance_of(asked, Run.open(path))
+    names = tuple(name for name in asked.names if name != measure_verbs.FID)
+    with _crew(asked.workers, len(Run.open(path).recipe.checkpoint_steps())) as hands:
         session = pipeline.resume(path, hands)
         if not session.run.steps():
             raise InputError(f"{path} has no checkpoint yet", f"train first: twinsplit train --out {path}")
-        pipeline.measure_stage(session, names)
+        if names or not asked.names:
+            pipeline.measure_stage(session, names)
+        distance(session)
     print(f"{path}: measured; next: twinsplit onset {path}")
 
 

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pictures import file_of, smooth
 from twinsplit.data.listing import natural_key, scan
+from twinsplit.data.recognising import kind_of
 from twinsplit.errors import InputError
 
 
@@ -79,3 +81,32 @@ def test_a_name_that_is_not_utf8_is_reported(tmp_path: Path) -> None:
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a folder"):
         scan(tmp_path / "nowhere")
+
+
+def test_pictures_that_are_not_read_are_reported_and_other_files_only_listed(tmp_path: Path) -> None:
+    fill(tmp_path, "a.png", "b.jfif", "c.JPE", "d.avif", "e.HEIC", "f.jp2", "notes.txt", "Thumbs.db")
+    for name, (content, _) in DISGUISED.items():
+        (tmp_path / name).write_bytes(content)
+    assert names(tmp_path) == ["a.png", "b.jfif", "c.JPE"]
+    found = reasons(tmp_path)
+    assert found.keys() == {"d.avif", "e.HEIC", "f.jp2", *DISGUISED}
+    assert "format that is not read (.heic)" in found["e.HEIC"]
+    assert all(f"first bytes ({kind})" in found[name] for name, (_, kind) in DISGUISED.items())
+    assert scan(tmp_path).others == ("Thumbs.db", "notes.txt")
+
+
+DISGUISED = {
+    "no suffix": (file_of(smooth(9, 9), "PNG"), "PNG"),
+    "1.dat": (file_of(smooth(9, 9), "JPEG"), "JPEG"),
+    "2.bin": (file_of(smooth(9, 9), "WEBP"), "WebP"),
+    "3.bin": (file_of(smooth(9, 9), "BMP"), "BMP"),
+    "4.bin": (file_of(smooth(9, 9), "TIFF"), "TIFF"),
+    "5.bin": (b"\0\0\0\x20ftypavif\0\0\0\0", "AVIF"),
+    "6.bin": (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIF"),
+    "7.bin": (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+}
+
+
+@pytest.mark.parametrize("content", [b"", b"BM is how this text begins", b"RIFF....WAVE", b"name,bytes\n", b"II", b"%PDF-1.7"])
+def test_what_is_no_picture_by_its_first_bytes(content: bytes) -> None:
+    assert kind_of(content) is None

@@ -1,6 +1,7 @@
 """A data folder holds what was asked for, or nothing: refusals, omissions on request, interruptions, other hands, damage."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from pictures import file_of, hostile, smooth
-from twinsplit.data import preparing
+from twinsplit.data import preparing, standing
 from twinsplit.data.decoding import Decoded
 from twinsplit.data.frame import Frame
 from twinsplit.data.images import ImageData, load_images
@@ -179,6 +180,54 @@ def test_what_stands_is_opened_and_nothing_else_is(raw: Path, tmp_path: Path) ->
     (raw / "new.png").write_bytes(file_of(smooth(30, 30), "PNG"))
     with pytest.raises(InputError, match="have changed since"):
         ready(raw, tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["BMP", "PPM", "TIFF"])
+def test_pixels_rewritten_in_place_are_seen_although_the_size_is_the_same(raw: Path, tmp_path: Path, kind: str) -> None:
+    picture = raw / f"plain.{kind.lower()}"
+    picture.write_bytes(file_of(smooth(20, 20, 1), kind))
+    ready(raw, tmp_path / "out")
+    size = picture.stat().st_size
+    picture.write_bytes(file_of(smooth(20, 20, 2), kind))
+    os.utime(picture, ns=(0, 1))  # a clock that is coarse, or was set back, is no excuse
+    assert picture.stat().st_size == size
+    with pytest.raises(InputError, match=rf"they have changed since \(first: plain.{kind.lower()}: rewritten\)"):
+        ready(raw, tmp_path / "out")
+    picture.write_bytes(file_of(smooth(20, 20, 1), kind))
+    assert len(ready(raw, tmp_path / "out")) == COUNT + 1
+
+
+def test_files_that_were_only_touched_are_hashed_once(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (raw / "broken.jpg").write_bytes(b"?")
+    ready(raw, tmp_path / "out", treatment=leave_out)
+    before = contents(tmp_path / "out")
+    for name in ("2 picture.JPG", "broken.jpg"):
+        os.utime(raw / name, ns=(0, 5))
+    read: list[Path] = []
+    monkeypatch.setattr(standing, "read_content", lambda path: read.append(path) or path.read_bytes())
+    for _ in range(2):
+        ready(raw, tmp_path / "out", treatment=leave_out)
+        assert read == [raw / "2 picture.JPG"]
+    changed = {name for name, content in contents(tmp_path / "out").items() if before[name] != content}
+    assert changed == {"modified.json"}
+
+
+def test_a_file_that_was_left_out_and_is_mended_in_place_is_seen(raw: Path, tmp_path: Path) -> None:
+    whole = file_of(smooth(30, 30), "BMP")
+    (raw / "broken.bmp").write_bytes(b"?" * len(whole))
+    ready(raw, tmp_path / "out", treatment=leave_out)
+    (raw / "broken.bmp").write_bytes(whole)
+    os.utime(raw / "broken.bmp", ns=(0, 5))
+    with pytest.raises(InputError, match="changed since"):
+        ready(raw, tmp_path / "out", treatment=leave_out)
+
+
+def test_a_folder_that_does_not_know_when_files_were_written_has_them_read(raw: Path, tmp_path: Path) -> None:
+    ready(raw, tmp_path / "out")
+    noted = (tmp_path / "out" / "modified.json").read_bytes()
+    (tmp_path / "out" / "modified.json").unlink()
+    ready(raw, tmp_path / "out")
+    assert (tmp_path / "out" / "modified.json").read_bytes() == noted
 
 
 @pytest.mark.parametrize("name", ["images.npy", "files.parquet", "data.json"])

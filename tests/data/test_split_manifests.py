@@ -222,12 +222,16 @@ def test_held_out_images_repeat_none_of_the_others(data: ImageData, duplicates: 
             cut(make_split(data, Ladder((3,)), duplicates), data.pixels, size, held_out)
 
 
-def test_a_run_uses_a_manifest(data: ImageData, duplicates: DuplicateList, tmp_path: Path) -> None:
+def test_a_run_uses_a_manifest(data: ImageData, duplicates: DuplicateList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "split.json"
     split = make_split(data, ByIdentity(4), duplicates)
     write_split(path, split, data)
     chosen = Images(path=str(data.folder), splits=2, split_size=10, held_out=6, manifest=str(path))
-    world = ImageWorld.of(replace(DIGITS_SMOKE, data=chosen))
+    loaded: list[Path] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("twinsplit.experiments.images.world.load_images", lambda folder: loaded.append(folder) or load_images(folder))
+        world = ImageWorld.of(replace(DIGITS_SMOKE, data=chosen))
+    assert loaded == [data.folder]  # all pixels are read and hashed there
     assert world.splits.rows.tolist() == [rows[:10] for rows in rows_of(split)]
     who = data.labels()["identity"].to_numpy()
     assert set(who[world.splits.rows[0]].tolist()).isdisjoint(who[world.splits.rows[1]].tolist())

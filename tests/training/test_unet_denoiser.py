@@ -1,5 +1,6 @@
 """A U-Net as a denoiser, and to diffusers' files and back."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,23 @@ def test_diffusers_loads_what_is_saved(twins: tuple[UNetDenoiser, UNetDenoiser],
     assert torch.allclose(scheduler.alphas_cumprod.double(), SCHEDULE.alpha_bar[1:], atol=1e-6)
 
 
+def test_diffusers_loads_the_whole_as_a_pipeline(twins: tuple[UNetDenoiser, UNetDenoiser], tmp_path: Path) -> None:
+    """Its network predicts the same, and what its scheduler reads from that as the image is our posterior mean."""
+    from diffusers import DDPMPipeline
+
+    twins[1].save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "model_index.json").read_text())["_class_name"] == "DDPMPipeline"
+    pipeline = DDPMPipeline.from_pretrained(tmp_path, local_files_only=True)
+    x_t, t = states()
+    with torch.no_grad():
+        theirs = pipeline.unet(x_t, t - 1).sample
+    assert torch.allclose(twins[1].noise_prediction(x_t, t), theirs, atol=1e-5)
+    assert pipeline.scheduler.config.num_train_timesteps == SCHEDULE.T
+    assert not pipeline.scheduler.config.clip_sample
+    x_0 = pipeline.scheduler.step(theirs[2:3], 49, x_t[2:3]).pred_original_sample
+    assert torch.allclose(twins[1](x_t[2:3], 50).mean, x_0, atol=1e-4)
+
+
 def test_there_and_back_again(twins: tuple[UNetDenoiser, UNetDenoiser], tmp_path: Path) -> None:
     twins[0].save_pretrained(tmp_path)
     again = UNetDenoiser.from_pretrained(tmp_path)
@@ -96,3 +114,73 @@ def test_other_folders_and_other_models_are_refused(tmp_path: Path) -> None:
     other.save_pretrained(tmp_path / "unet")
     with pytest.raises(InputError, match="down_block_types"):
         UNetDenoiser.from_pretrained(tmp_path)
+
+
+BLOCKS = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
+SIZES = {"sample_size": 8, "in_channels": 1, "out_channels": 1, "layers_per_block": 1, "block_out_channels": (8, 8), "norm_num_groups": 4}
+
+
+def test_a_configuration_that_is_silent_means_the_librarys_defaults(tmp_path: Path) -> None:
+    """As files of earlier versions of diffusers are, which lack the keys of later ones."""
+    UNetDenoiser.initial(NETWORK, SCHEDULE, Noise(0)).save_pretrained(tmp_path)
+    path = tmp_path / "unet" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in config.items() if key not in ("norm_eps", "act_fn", "num_train_timesteps")}))
+    assert UNetDenoiser.from_pretrained(tmp_path).network == NETWORK
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("downsample_padding", 0),
+        ("mid_block_scale_factor", 2),
+        ("act_fn", "gelu"),
+        ("freq_shift", 1),
+        ("flip_sin_to_cos", False),
+        ("attention_head_dim", 4),
+        ("norm_eps", 1e-6),
+        ("center_input_sample", True),
+        ("time_embedding_type", "fourier"),
+        ("resnet_time_scale_shift", "scale_shift"),
+        ("num_class_embeds", 3),
+        ("mid_block_type", None),
+        ("out_channels", 2),
+        ("sample_size", None),
+        ("sample_size", (8, 4)),
+    ],
+)
+def test_a_network_that_would_compute_other_numbers_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    from diffusers import UNet2DModel
+
+    UNetDenoiser.initial(NETWORK, SCHEDULE, Noise(0)).save_pretrained(tmp_path)
+    UNet2DModel(**{**SIZES, **BLOCKS, key: value}).save_pretrained(tmp_path / "unet")
+    with pytest.raises(InputError, match=f"a U-Net whose {key} is") as refused:
+        UNetDenoiser.from_pretrained(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_key_of_a_later_library_is_refused(tmp_path: Path) -> None:
+    UNetDenoiser.initial(NETWORK, SCHEDULE, Noise(0)).save_pretrained(tmp_path)
+    path = tmp_path / "unet" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"wavelets": 3}))
+    with pytest.raises(InputError, match="whose wavelets is 3"):
+        UNetDenoiser.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["v_prediction", "sample"])
+def test_a_network_that_predicts_something_else_is_refused(tmp_path: Path, kind: str) -> None:
+    from diffusers import DDPMScheduler
+
+    UNetDenoiser.initial(NETWORK, SCHEDULE, Noise(0)).save_pretrained(tmp_path)
+    DDPMScheduler(100, prediction_type=kind).save_pretrained(tmp_path / "scheduler")
+    with pytest.raises(InputError, match=f"prediction_type is '{kind}'"):
+        UNetDenoiser.from_pretrained(tmp_path)
+
+
+def test_damaged_weights_are_refused_in_one_line(tmp_path: Path) -> None:
+    UNetDenoiser.initial(NETWORK, SCHEDULE, Noise(0)).save_pretrained(tmp_path)
+    weights = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(InputError, match="holds no U-Net and scheduler") as refused:
+        UNetDenoiser.from_pretrained(tmp_path)
+    assert "\n" not in str(refused.value)

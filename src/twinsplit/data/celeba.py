@@ -129,8 +129,11 @@ class CelebaSource(Source):
         kept = tuple(entry for entry in listing.entries if entry.name not in unlisted)
         return Listing(kept, (*listing.problems, *problems), listing.others)
 
+    def path_of(self, entry: Entry) -> Path:
+        return self.images() / entry.name
+
     def decode(self, entry: Entry, frame: Frame) -> Decoded:
-        return decode(read_content(self.images() / entry.name), frame)
+        return decode(read_content(self.path_of(entry)), frame)
 
     def labels(self, names: Sequence[str]) -> "pd.DataFrame | None":
         import pandas as pd

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from twinsplit.data.frame import Bytes, Frame, UnusableError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 LARGEST_FILE = 1 << 28
 LARGEST_PICTURE = 1 << 26
 

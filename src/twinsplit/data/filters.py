@@ -3,7 +3,8 @@
 Both are linear and keep the shape: a filtered copy of the data is data. Images are (n, ..., H, W), floating point.
 """
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -26,13 +27,39 @@ def pca(images: Images, components: int, fit_on: Images) -> Tensor:
     """
     pictures = _floating(images)
     given = torch.as_tensor(fit_on)
-    sample = pictures[given.long()] if given.ndim == 1 and not given.is_floating_point() else _floating(given)
-    _check_fit(pictures, sample, components)
-    flat, fit = pictures.double().flatten(1), sample.double().flatten(1)
-    mean = fit.mean(0)
-    basis = _leading(fit - mean, components)
-    projected: Tensor = ((flat - mean) @ basis.T @ basis + mean).to(pictures.dtype)
-    return projected.reshape(pictures.shape)
+    sample = pictures[given.long()] if given.ndim == 1 and not given.is_floating_point() else given
+    return Principal.fit(sample, components).apply(pictures)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Principal:
+    """The leading principal components of some images, for as many sets as are to be projected. float64.
+
+    mean: (d,); basis: (k, d) orthonormal rows; shape: of one image.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    shape: tuple[int, ...]
+
+    @classmethod
+    def fit(cls, images: Images, components: int) -> "Principal":
+        """Of images (m, ..., H, W); see `pca`."""
+        sample = _floating(images)
+        _check_components(sample, components)
+        flat = sample.double().flatten(1)
+        mean = flat.mean(0)
+        return cls(mean, _leading(flat - mean, components), tuple(sample.shape[1:]))
+
+    def apply(self, images: Images) -> Tensor:
+        """`images` (n, ..., H, W) projected, in their own type."""
+        pictures = _floating(images)
+        if tuple(pictures.shape[1:]) != self.shape:
+            raise InputError(f"PCA of images {tuple(pictures.shape[1:])} fitted on {self.shape}", "fit on images of the same shape")
+        flat = pictures.double().flatten(1)
+        projected: Tensor = ((flat - self.mean) @ self.basis.T @ self.basis + self.mean).to(pictures.dtype)
+        return projected.reshape(pictures.shape)
 
 
 def _leading(centred: Tensor, components: int) -> Tensor:
@@ -79,9 +106,9 @@ def _floating(images: Images) -> Tensor:
     return pictures.detach().cpu()
 
 
-def _check_fit(pictures: Tensor, sample: Tensor, components: int) -> None:
-    if not len(sample) or sample.shape[1:] != pictures.shape[1:]:
-        raise InputError(f"PCA of images {tuple(pictures.shape[1:])} fitted on {tuple(sample.shape)}", "fit on images of the same shape")
+def _check_components(sample: Tensor, components: int) -> None:
+    if not len(sample):
+        raise InputError("PCA fitted on no images", "fit on two or more")
     most = min(len(sample), sample[0].numel())
     if not 1 <= components <= most:
         raise InputError(f"{components} components of {len(sample)} images of {sample[0].numel()} numbers", f"choose from 1 to {most}")

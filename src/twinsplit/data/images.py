@@ -44,13 +44,13 @@ class ImageData:
 
     def files(self) -> "pd.DataFrame":
         """name, bytes and sha256 of the file or row behind each image."""
-        return _read_table(self.folder / "files.parquet")
+        return read_table(self.folder / "files.parquet")
 
     def labels(self) -> "pd.DataFrame":
         """Integer columns, one row per image: CelebA's attributes (-1 or 1), `identity` and `partition`; digits' `digit`."""
         if self.description["labels_sha256"] is None:
             raise InputError(f"{self.folder} has no labels", "prepare a data set with tables, such as CelebA's layout")
-        return _read_table(self.folder / "labels.parquet")
+        return read_table(self.folder / "labels.parquet")
 
     def left_out(self) -> list[Problem]:
         """The files that were left out when the folder was prepared, with the reasons."""
@@ -98,7 +98,8 @@ def _parquet(table: "pd.DataFrame") -> bytes:
     return encode_table(pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None))
 
 
-def _read_table(path: Path) -> "pd.DataFrame":
+def read_table(path: Path) -> "pd.DataFrame":
+    """A table of a data folder."""
     import pandas as pd
 
     try:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import final
 
 from twinsplit.data.decoding import SUFFIXES, Problem
+from twinsplit.data.recognising import unread_picture
 from twinsplit.errors import InputError
 
 NUMBER = re.compile(r"([0-9]+)")
@@ -28,7 +29,7 @@ class Entry:
 @final
 @dataclass(frozen=True)
 class Listing:
-    """entries: in natural order of their names. problems: what cannot be used. others: files that are no images by their suffix."""
+    """entries: in natural order of their names. problems: what cannot be used. others: files that are no pictures."""
 
     entries: tuple[Entry, ...]
     problems: tuple[Problem, ...] = ()
@@ -52,10 +53,10 @@ def scan(folder: Path) -> Listing:
         found = _entry(path, name)
         if isinstance(found, Problem):
             problems.append(found)
-        elif PurePosixPath(name).suffix.lower() in SUFFIXES:
-            entries.append(found)
-        else:
+        elif found is None:
             others.append(name)
+        else:
+            entries.append(found)
     entries.sort(key=lambda entry: natural_key(entry.name))
     clashes = _clashes(entries)
     refused = {problem.path for problem in clashes}
@@ -76,7 +77,8 @@ def _walk(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, str]]:
             yield path, os.path.relpath(path, folder).replace(os.sep, "/")
 
 
-def _entry(path: str, name: str) -> Entry | Problem:
+def _entry(path: str, name: str) -> Entry | Problem | None:
+    """None for a plain file that is no picture, neither by its suffix nor by its first bytes."""
     try:
         name.encode()
         found = os.stat(path)
@@ -88,7 +90,18 @@ def _entry(path: str, name: str) -> Entry | Problem:
         return Problem(name, "a link to a folder, which is not followed")
     if not stat.S_ISREG(found.st_mode):
         return Problem(name, "not a plain file")
+    if PurePosixPath(name).suffix.lower() not in SUFFIXES:
+        return _not_read(path, name)
     return Entry(name, found.st_size, found.st_mtime_ns)
+
+
+def _not_read(path: str, name: str) -> Problem | None:
+    """A picture that is not read is reported; another file only counted."""
+    try:
+        reason = unread_picture(Path(path))
+    except OSError as error:
+        return Problem(name, f"cannot be read: {error.strerror or error}")
+    return Problem(name, reason) if reason else None
 
 
 def _clashes(entries: list[Entry]) -> list[Problem]:

@@ -21,6 +21,8 @@ from twinsplit.data.frame import Bytes, Frame, UnusableError
 from twinsplit.data.images import ImageData, load_images, read_problems, store_images
 from twinsplit.data.listing import Entry, Listing
 from twinsplit.data.sources import Source
+from twinsplit.data.standing import NAME as MODIFIED
+from twinsplit.data.standing import note_times, rewritten
 from twinsplit.errors import InputError
 from twinsplit.progress import progress
 from twinsplit.store import fingerprint, hold, read_json, write_bytes, write_json
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK_IMAGES, CHUNK_BYTES = 1024, 1 << 23
-OURS = {".cache", ".lock", "images.npy", "files.parquet", "labels.parquet", "problems.json", "data.json"}
+OURS = {".cache", ".lock", "images.npy", "files.parquet", "labels.parquet", "problems.json", "data.json", MODIFIED}
+ELSEWHERE = "choose another --out, or remove it"
 Treatment: TypeAlias = Callable[[list[Problem], Path], None]
 
 
@@ -68,7 +71,8 @@ def prepare(source: Source, frame: Frame, out: Path, hands: Crew, treatment: Tre
     _check_place(out, source)
     request = _request(source, frame, listing)
     if (out / "data.json").is_file():
-        return _standing(out, request, treatment)
+        _check_standing(source, frame, listing, out, request)
+        return _standing(out, treatment)
     out.mkdir(parents=True, exist_ok=True)
     with closing(hold(out)):
         chunks = _chunks(source, frame, listing.entries, _Cache(out / ".cache", request))
@@ -88,14 +92,20 @@ def _check_place(out: Path, source: Source) -> None:
     if source.root is not None and out.resolve().is_relative_to(source.root.resolve()):
         raise InputError(f"{out} lies in the folder of the images", "choose an --out elsewhere")
     if out.exists() and (not out.is_dir() or any(p.name not in OURS and p.suffix != ".part" for p in out.iterdir())):
-        raise InputError(f"{out} exists and holds something else", "choose another --out, or remove it")
+        raise InputError(f"{out} exists and holds something else", ELSEWHERE)
 
 
-def _standing(out: Path, request: dict[str, Any], treatment: Treatment) -> ImageData:
-    """The finished folder, when it is what is asked for."""
+def _check_standing(source: Source, frame: Frame, listing: Listing, out: Path, request: dict[str, Any]) -> None:
+    """InputError where the finished folder is not what is asked for: other names or sizes, or files that were rewritten."""
     description = read_json(out / "data.json")
     if not isinstance(description, dict) or {name: description.get(name) for name in request} != request:
-        raise InputError(f"{out} holds other images, or the files have changed since", "choose another --out, or remove it")
+        raise InputError(f"{out} holds other images, or the files have changed since", ELSEWHERE)
+    if name := rewritten(source, frame, out, listing.entries):
+        raise InputError(f"{out} was made from other files: they have changed since (first: {Problem(name, 'rewritten')})", ELSEWHERE)
+
+
+def _standing(out: Path, treatment: Treatment) -> ImageData:
+    """The finished folder."""
     treatment(read_problems(out), out / "problems.json")
     shutil.rmtree(out / ".cache", ignore_errors=True)
     return load_images(out)
@@ -180,6 +190,7 @@ def _finish(listing: Listing, chunks: list[_Chunk], out: Path, request: dict[str
     labels = source.labels(files["name"].tolist())
     about = request | {"white": source.white, "left_out": len(problems), "repeated_files": int(files["sha256"].duplicated().sum())}
     about |= {"order": "rows of files.parquet", "normalisation": "none here: each split is centred by its own mean"}
+    note_times(out, listing.entries)
     store_images(out, _pixels(chunks), (len(files), *frame.shape), (files, labels), about)
 
 

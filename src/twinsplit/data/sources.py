@@ -43,6 +43,10 @@ class Source(ABC):
     def decode(self, entry: Entry, frame: Frame) -> Decoded:
         """The pixels of one entry; raises UnusableError."""
 
+    def path_of(self, entry: Entry) -> Path | None:
+        """The file that holds an entry and nothing else, where there is one."""
+        return None
+
     def labels(self, names: Sequence[str]) -> "pd.DataFrame | None":
         """Integer columns with one row per name, where the source has any."""
         return None
@@ -65,8 +69,11 @@ class FolderSource(Source):
     def listing(self) -> Listing:
         return scan(self.folder)
 
+    def path_of(self, entry: Entry) -> Path:
+        return self.folder / entry.name
+
     def decode(self, entry: Entry, frame: Frame) -> Decoded:
-        return decode(read_content(self.folder / entry.name), frame)
+        return decode(read_content(self.path_of(entry)), frame)
 
 
 def _rows(count: int) -> Listing:

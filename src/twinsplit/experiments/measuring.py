@@ -20,7 +20,7 @@ def measure(run: Run[Any], world: World, names: tuple[str, ...], crew: Crew) -> 
     """Measure what is missing of `names` at every checkpoint there is; yields as each step is on disk."""
     unknown = sorted(set(names) - set(world.measures))
     if unknown:
-        raise InputError(f"no measure named {unknown[0]!r}", f"choose among {', '.join(world.measures)}")
+        raise InputError(f"no measure named {unknown[0]!r}", f"choose among {', '.join(dict.fromkeys((*world.measures, *world.drawn)))}")
     todo = {step: tuple(n for n in names if step not in run.measured(n)) for step in run.steps()}
     todo = {step: missing for step, missing in todo.items() if missing}
     if not todo:

@@ -106,9 +106,9 @@ def set_status(run: Run[Any], stage: str, step: int) -> None:
 def measure_stage(session: Session[Any], names: tuple[str, ...] = ()) -> None:
     """Measure the named curves at every checkpoint; by default those that the onset and the report need."""
     world = session.world
-    along = tuple(name for name in names or world.standard if name != world.sampled)
+    along = tuple(name for name in names or world.standard if name not in world.drawn)
     follow(session, "measure", measure(session.run, world, along, session.crew))
-    if world.sampled in names:
+    if set(names) & set(world.drawn):
         sampling_stage(session, session.run.steps())
 
 

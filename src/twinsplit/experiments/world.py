@@ -111,6 +111,11 @@ class World(ABC):
     def sampled(self) -> str:
         """The measure that draws samples; the report wants it at a few checkpoints only."""
 
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """All that is measured where samples are drawn."""
+        return (self.sampled,)
+
     @abstractmethod
     def examiner(self) -> Examiner:
         """The questions, made ready."""

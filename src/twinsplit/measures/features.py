@@ -25,8 +25,15 @@ class LocalFeatures(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Features of images, each of which must have 1 or `channels` channels."""
         pictures = images.to(_device(self.network), torch.float32) * self.white
-        with torch.no_grad():
-            found = self.network(_widened(pictures, self.channels), **self.options)
+        widened = _widened(pictures, self.channels)
+        try:
+            with torch.no_grad():
+                found = self.network(widened, **self.options)
+        except (RuntimeError, TypeError) as error:  # what a network says of images of another shape, or of options it does not know
+            what = [line for line in str(error).splitlines() if line.strip()][-1:]
+            raise InputError(
+                f"a feature network that fails on images of shape {tuple(widened.shape)}: {' '.join(what)}", "give one for such images"
+            ) from error
         if not isinstance(found, Tensor) or found.ndim < 2 or len(found) != len(images):
             raise InputError("a feature network that does not return one row for each image", "give one that maps (n, C, H, W) to (n, d)")
         rows: Tensor = found.flatten(1).double()

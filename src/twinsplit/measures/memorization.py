@@ -29,7 +29,11 @@ def gap_ratio(queries: Images, points: Images, features: Features | None = None)
     sample near to both, but not equal, has a ratio of 1 and passes for new: duplicates must be removed before this measure can see copies
     of them.
     """
-    distance, _ = blockwise_nearest(queries, points, 2, features=features)
+    return gap_ratio_of(blockwise_nearest(queries, points, 2, features=features)[0])
+
+
+def gap_ratio_of(distance: Tensor) -> Tensor:
+    """The same from distances (m, 2) to the nearest and the second nearest."""
     nearest, second = distance.T
     return torch.where(second > 0, nearest / second, torch.zeros_like(second))
 

@@ -43,6 +43,7 @@ class Images:
     def __post_init__(self) -> None:
         require(self.splits >= 2, f"data.splits = {self.splits}", "twins need at least 2 disjoint splits")
         require(min(self.split_size, self.held_out) >= 1, "a data size is below 1", "give positive sizes")
+        require(self.split_size >= 2, "data.split_size = 1", "give 2 or more: samples are compared with the two nearest training images")
         grouped = not self.manifest or (self.splits, self.order) == (2, "listed")
         require(grouped, f"data.splits = {self.splits}, {self.order}, with a manifest", 'give splits = 2 and order = "listed"')
         require(not self.stride or self.stride >= self.split_size, f"data.stride = {self.stride}", "give at least split_size, or 0")
@@ -81,8 +82,9 @@ class ImageMeasuring:
     """What is measured at every checkpoint, always on the same noised images.
 
     time_fraction: the fixed time of the divergence that decides, as t/T; times: those of the similarities ([BG] fig. 2).
-    noise_draws: noised copies of each held-out image. train_images: images of each split that are measured on.
-    generated: samples drawn per network; sampling_steps: reverse steps used (of T); sampler: ancestral, or DDIM with eta = 0; of blind
+    With fixed-time training the divergence, test and training loss are measured at the time that is learned.
+    noise_draws: noised copies of each held-out image. train_images: images of each split that are measured on, at most split_size.
+    generated: samples drawn per network; sampling_steps: reverse steps used, at most T; sampler: ancestral, or DDIM with eta = 0; of blind
     networks ascent, in at most sampling_steps steps, with its first step step_size (h0), the share injected (beta) of noise, and the
     noise level sigma_end at which it ends.
     """

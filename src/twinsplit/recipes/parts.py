@@ -171,9 +171,14 @@ class RunRecipe(ABC):
         return tuple((split, split * repeats + i) for split in range(self.shares.splits) for i in range(repeats))
 
     @property
+    def only_time(self) -> int | None:
+        """The one time that fixed-time training knows, in 1..T; None where networks learn many."""
+        return self.training.fixed_time or None
+
+    @property
     def measured_time(self) -> int:
-        """The fixed time of the divergences, in 1..T."""
-        return max(1, round(self.repeats.time_fraction * self.diffusion.T))
+        """The fixed time of the divergences, in 1..T: the one that is learned, or else the recipe's fraction of T."""
+        return self.only_time or max(1, round(self.repeats.time_fraction * self.diffusion.T))
 
     def checkpoint_steps(self) -> tuple[int, ...]:
         """The listed steps, or spaced integers, distinct; the last one is `training.steps`."""

@@ -112,8 +112,8 @@ class Recipe(RunRecipe):
 
     @property
     def decomposed_time(self) -> int:
-        """The fixed time of the terms of the loss, in 1..T."""
-        return max(1, round(self.measuring.decomposition_fraction * self.diffusion.T))
+        """The fixed time of the terms of the loss, in 1..T: the one that is learned, or else the recipe's fraction of T."""
+        return self.only_time or max(1, round(self.measuring.decomposition_fraction * self.diffusion.T))
 
 
 QUICKSTART = Recipe(

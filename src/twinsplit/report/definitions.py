@@ -15,7 +15,7 @@ DEFINITIONS = (
     Definition(
         "Test loss",
         "Cross-entropy of the clean tokens given the noised sequence, on held-out sequences that share no content with any split, each at "
-        "its own time, uniform on 1..T; nats per token.",
+        "its own time, uniform on 1..T (all at the learned one with fixed-time training); nats per token.",
         "L(s) = −mean log p(x₀ | x_t, t)",
         BG,
     ),
@@ -84,7 +84,8 @@ OF_IMAGES = (
     Definition(
         "Test loss",
         "Squared error of the predicted noise, on held-out images that share no content with any split, each at its own time, uniform on "
-        "1..T; averaged over pixels. Every network meets all images with the normalisation of its own split.",
+        "1..T (all at the learned one with fixed-time training); averaged over pixels. Every network meets all images with the "
+        "normalisation of its own split.",
         "L(s) = mean |ε(x_t, t) − ε|² / pixels",
         BG,
     ),
@@ -107,6 +108,15 @@ OF_IMAGES = (
         "nearest.",
         "d₁ / d₂ < 1/3",
         "Bonnaire et al., Why Diffusion Models Don't Memorize, arXiv 2505.17638",
+    ),
+    Definition(
+        "Two-sample test",
+        "Samples of a network and held-out images, as pictures of 8 bits, are permuted given the training images of its split. The first "
+        "statistic is how often a sample is nearer to its nearest training image than a held-out one is, and sees copying; the second is "
+        "how often the nearest other image is of the same kind, and sees any difference. A large p only says that so few samples show "
+        "none.",
+        "P(d(sample, training) < d(held-out, training)), and the share of nearest neighbours of one kind",
+        "Meehan et al. 2020; Schilling 1986",
     ),
     *(_SHARED[name] for name in ("Onset", "Test-loss minimum")),
     Definition(

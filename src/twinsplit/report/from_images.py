@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from twinsplit.measures.memorization import memorized_fraction
 from twinsplit.report.common import both_losses_panel, loss_panel, moments, nearest_step, split_panel
 from twinsplit.report.model import Decision, Gallery, Panel, focus
 from twinsplit.report.pictures import Samples, pairs_sheet
+from twinsplit.report.sample_notes import notes
 from twinsplit.report.stored import Label, Table, member_series, pair_series
 from twinsplit.store import Run
 
@@ -63,21 +63,7 @@ def _losses_at(run: Run[Any], settled: float) -> Iterable[Panel]:
 def _samples_panel(run: Run[Any]) -> Panel:
     table = _apart(Table.read(run, "sample_similarity"))
     series = pair_series(table, Label("sample_similarity", "samples of twins from the same noise", COSINE, "samples"), _splits(run))
-    return Panel("samples", "Similarity of what the twins draw", COSINE, (series,), _memorized(run))
-
-
-def _memorized(run: Run[Any]) -> str:
-    """The memorized fraction at the last step with samples, of the network with the most, with its interval."""
-    step = run.measured("sample_similarity")[-1]
-    rows = [row for row in run.table("memorization").to_pylist() if row["step"] == step and row["quantity"] == "gap_ratio"]
-    found = [memorized_fraction(row["values"]) for row in rows if row["source"] == "generated"]
-    most = max(found, key=lambda fraction: fraction.value)
-    low, high = most.exact
-    return (
-        f"At step {step:,} the network with the most copies of training images has {most.count} among {most.samples} samples "
-        f"({most.value:.1%}; {most.level:.0%} interval of a binomial {low:.1%} to {high:.1%}); over all {len(found)} networks there are "
-        f"{sum(fraction.count for fraction in found)}."
-    )
+    return Panel("samples", "Similarity of what the twins draw", COSINE, (series,), notes(run))
 
 
 def galleries(run: Run[Any], decision: Decision) -> Iterable[Gallery]:

@@ -69,6 +69,16 @@ def test_no_other_oracle_has_a_lower_loss_on_level_k_data(k: int) -> None:
     assert SequenceExaminer(questions).lowest_losses()["fixed_time_loss"] == pytest.approx(losses[k], rel=1e-5)
 
 
+def test_networks_that_know_one_time_are_judged_at_it() -> None:
+    """Every probe, divergences and losses alike; with many times each sequence has its own."""
+    training = replace(SMOKE.training, times="fixed", fixed_time=7)
+    questions = questions_of(HierarchicalWorld.of(replace(SMOKE, training=training)))
+    later = (questions.later.held_out, *questions.later.splits)
+    for probe in (questions.held_out_fixed, questions.held_out, *questions.splits_fixed, *questions.splits, *later):
+        assert set(probe.t.tolist()) == {7}
+    assert len(set(questions_of(HierarchicalWorld.of(SMOKE)).held_out.t.tolist())) > 5
+
+
 def test_level_0_leaves_the_description_of_the_data_as_it_was() -> None:
     assert HierarchicalWorld.of(SMOKE).data.origin == {"grammar_seed": 0, "sample_seed": 0}
     assert HierarchicalWorld.of(of_level(1)).data.origin == {"grammar_seed": 0, "sample_seed": 0, "factorised": 1}

@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from test_cli import files
 from twinsplit import cli
 from twinsplit.data.images import store_images
+from twinsplit.errors import InputError
+from twinsplit.experiments.images.world import ImageWorld
+from twinsplit.measures.frechet import frechet_distance
 from twinsplit.store import Run
 
 
@@ -37,7 +41,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     """The one line of a refusal."""
     capsys.readouterr()
     called(*words, status=2)
-    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("train:", "measure:"))]
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("train:", "measure:", "fid:"))]
     assert len(lines) == 1, lines
     assert lines[0].startswith("twinsplit: ")
     assert ";" in lines[0]
@@ -73,7 +77,7 @@ def test_two_workers_a_kill_and_another_command_change_no_bit(killed: Path, imag
     assert len([name for name in shared if name.startswith("checkpoints/step_")]) >= 7
     assert {name.split("/")[1] for name in shared if name.startswith("measurements/")} >= {
         "bayes.json", "fixed_time_loss.parquet", "memorization.parquet", "noise_similarity.parquet", "sample_similarity.parquet",
-        "sample_split_divergence.parquet", "samples", "test_loss.parquet", "train_loss.parquet",
+        "sample_split_divergence.parquet", "samples", "test_loss.parquet", "train_loss.parquet", "two_sample.parquet",
     }  # fmt: skip
     assert [name for name in shared if ours[name] != theirs[name]] == []
 
@@ -127,7 +131,7 @@ def test_every_verb_on_a_run_of_images(killed: Path, tmp_path: Path, capsys: pyt
     called("measure", run, "sample_similarity", "noise_difference", "--workers", "1")
     steps = Run.open(run).steps()
     assert Run.open(run).measured("sample_similarity") == Run.open(run).measured("memorization") == steps
-    assert Run.open(run).measured("noise_difference") == steps
+    assert Run.open(run).measured("noise_difference") == Run.open(run).measured("two_sample") == steps
     assert "choose among sample_split_divergence" in refused(capsys, "measure", run, "nearest_neighbours")
     assert "is a run on images" in refused(capsys, "claims", run)
     assert "one is of sequences, the other of images" in refused(capsys, "quickstart", "--scale", "smoke", "--out", run)
@@ -167,6 +171,96 @@ def test_bad_input_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_two_sample_test_of_samples_that_stand_draws_nothing(killed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(killed, run)
+    for step in Run.open(run).steps():  # a run whose samples are of before there was the test
+        (run / "measurements" / "two_sample.parquet" / f"step_{step:08d}.parquet").unlink(missing_ok=True)
+    called("measure", run, "two_sample", "--workers", "1")
+    assert Run.open(run).measured("two_sample") == Run.open(run).steps()
+    for part in (killed / "measurements").glob("*/step_*"):
+        assert (run / part.relative_to(killed)).read_bytes() == part.read_bytes()
+    assert "sample_similarity, two_sample" in refused(capsys, "measure", run, "nonsense")
+
+
+def saved(path: Path, network: torch.nn.Module) -> Path:
+    torch.jit.script(network).save(str(path))
+    return path
+
+
+def test_frechet_distances_of_features_from_a_local_file(killed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torchmetrics")
+    run = tmp_path / "run"
+    shutil.copytree(killed, run)
+    torch.manual_seed(0)
+    first = saved(tmp_path / "first.pt", torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)))
+    other = saved(tmp_path / "other.pt", torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)))
+    before = files(run)
+    assert "fid with 0 feature networks; give one: --features FILE" in refused(capsys, "measure", run, "fid")
+    assert "fid with 2 feature networks" in refused(capsys, "measure", run, "fid", "--features", first, "--inception", first)
+    assert "name `fid` too" in refused(capsys, "measure", run, "test_loss", "--features", first)
+    assert "none is downloaded" in refused(capsys, "measure", run, "fid", "--inception", tmp_path / "absent.pt")
+    assert files(run) == before
+    called("measure", run, "fid", "--features", first, "--workers", "1")
+    opened, world = Run.open(run), ImageWorld.of(Run.open(run).recipe)
+    assert opened.measured("fid") == opened.measured("sample_similarity")
+    step, network = opened.measured("fid")[-1], torch.jit.load(str(first))
+    rows = [r for r in opened.table("fid").to_pylist() if r["step"] == step]
+    held_out = network((world.pictures[1] * 255).round() / 255).double()
+    for k in range(3):
+        made = network(opened.tensors("samples", step)["images"][k].float() / 255).double()
+        (found,) = [r for r in rows if (r["source"], r["member"]) == ("generated", k)]
+        assert found["values"][0] == pytest.approx(frechet_distance(made.detach(), held_out.detach()), rel=1e-4)
+        real = network((world.pictures[0][k][:6] * 255).round() / 255).double()
+        (found,) = [r for r in rows if (r["source"], r["split"]) == ("training", k)]
+        assert found["values"][0] == pytest.approx(frechet_distance(real.detach(), held_out.detach()), rel=1e-4)
+    assert "distances of other features" in refused(capsys, "measure", run, "fid", "--features", other, "--workers", "1")
+    called("report", run)
+    assert "Fréchet distance to the 24 held-out images" in (run / "report.html").read_text()
+
+
+def test_features_that_do_not_take_these_images_are_refused(killed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torchmetrics")
+    wrong = saved(tmp_path / "wrong.pt", torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3)))
+    for option, channels in (("--features", 1), ("--inception", 3)):
+        run = tmp_path / option
+        shutil.copytree(killed, run)
+        assert f"fails on images of shape (1, {channels}, 8, 8)" in refused(capsys, "measure", run, "fid", option, wrong)
+
+
+def test_distances_of_a_run_without_samples_are_refused(killed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(killed, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "measurements" / "sample_similarity.parquet")
+    features = saved(tmp_path / "fit.pt", torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)))
+    assert "has no samples yet; draw them first" in refused(capsys, "measure", tmp_path / "run", "fid", "--features", features)
+
+
+def test_the_figure_of_drawn_faces_by_the_documented_commands(tmp_path: Path) -> None:
+    """docs/image-world.md at smoke scale: faces drawn, prepared at 16 x 16, learned from."""
+    pytest.importorskip("matplotlib")
+    called("data", "faces", "--make", "80", "--out", tmp_path / "faces", "--workers", "1")
+    called("data", "celeba", tmp_path / "faces", "--size", "16", "--out", tmp_path / "faces16", "--workers", "1")
+    asked = ["figure", "fig1a", "--scale", "smoke", "--data", tmp_path / "faces16", "--out", tmp_path / "figures", "--workers", "1"]
+    called(*asked)
+    assert (tmp_path / "figures" / "fig1a.png").read_bytes().startswith(b"\x89PNG")
+    (run,) = (tmp_path / "figures" / "runs").iterdir()
+    assert Run.open(run).tensors("samples", Run.open(run).steps()[-1])["images"].shape == (3, 6, 1, 16, 16)
+
+
+@pytest.mark.parametrize(("count", "fits"), [(1_780, True), (1_779, False)])
+def test_the_laptop_setting_fits_a_folder_of_faces(tmp_path: Path, count: int, fits: bool) -> None:
+    """Five splits of 256 and 500 held-out images of 16 x 16 pixels."""
+    from twinsplit.experiments.images.figures import recipe_of
+
+    recipe = recipe_of("laptop", 0, None, data_folder(tmp_path / "data", 0, side=16, width=16, count=count))
+    if not fits:
+        with pytest.raises(InputError, match="use smaller or fewer splits, or more data"):
+            ImageWorld.of(recipe)
+        return
+    world = ImageWorld.of(recipe)
+    assert (world.splits.rows.shape, len(world.splits.held_out), world.network.size) == ((5, 256), 500, 16)
+
+
 RECIPE = """world = "images"
 [data]
 splits = 3
@@ -189,9 +283,9 @@ train_images = 2
 """
 
 
-def data_folder(path: Path, seed: int, side: int = 8) -> Path:
-    pixels = np.random.default_rng(seed).integers(0, 256, (20, 1, side, 8)).astype(np.uint8)
-    table = pd.DataFrame({"name": [f"{i}.png" for i in range(20)], "bytes": 1, "sha256": "0"})
+def data_folder(path: Path, seed: int, side: int = 8, width: int = 8, count: int = 20) -> Path:
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, 1, side, width)).astype(np.uint8)
+    table = pd.DataFrame({"name": [f"{i}.png" for i in range(count)], "bytes": 1, "sha256": "0"})
     store_images(path, [pixels], pixels.shape, (table, None), {"source": {"kind": "test"}, "white": 255})
     return path
 

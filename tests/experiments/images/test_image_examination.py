@@ -127,11 +127,12 @@ def test_losses_are_mean_squares_over_pixels(run: Run[Any], by_hand: ByHand) -> 
 
 
 def test_similarities_are_cosines_and_differences_mean_squares(run: Run[Any], by_hand: ByHand) -> None:
-    for name, data in (("noise_similarity", None), ("noise_difference", None), ("train_noise_similarity", 1)):
+    cases = (("noise_similarity", None), ("noise_difference", None), ("train_noise_similarity", 1), ("train_noise_difference", 1))
+    for name, data in cases:
         (a, _), (b, _) = (by_hand.predicted(k, data, 4) for k in (2, 0))
         a, b = a.double().flatten(1), b.double().flatten(1)
         cosine = (a * b).sum(1) / a.norm(dim=1) / b.norm(dim=1)
-        expected = (a - b).square().mean(1) if name == "noise_difference" else cosine
+        expected = (a - b).square().mean(1) if name.endswith("difference") else cosine
         np.testing.assert_allclose(
             stored(run, name, member_a=2, member_b=0, t=4), expected, rtol=2e-3 if "diff" in name else 1e-5, err_msg=name
         )
@@ -162,6 +163,25 @@ def test_noise_and_times_belong_to_the_image_and_the_draw(world: ImageWorld) -> 
         assert torch.equal(questions.all_times(some, draw), questions.all_times(questions.held_out, draw)[2:4])
     assert not torch.equal(questions.eps(some, 0), questions.eps(some, 1))
     assert not torch.equal(questions.eps(questions.splits[0], 0)[:2], questions.eps(questions.splits[1], 0)[:2])
+
+
+def test_networks_that_know_one_time_are_judged_at_it(run: Run[Any], world: ImageWorld) -> None:
+    """Losses and divergence; time_fraction says nothing then."""
+    recipe = replace(RECIPE, training=replace(RECIPE.training, times="fixed", fixed_time=20))
+    assert recipe.measured_time == 20
+    other = ImageWorld.of(recipe)
+    questions, ensemble = other.questions(), world.load(run, STEP)
+    assert set(questions.all_times(questions.held_out, 1).tolist()) == {20}
+    rows = {name: ImageExaminer(questions).rows(ensemble, name) for name in ("test_loss", "fixed_time_loss", "sample_split_divergence")}
+    at_time = [row["values"] for row in rows["fixed_time_loss"] if row["t"] == 20]
+    for row, values in zip(rows["test_loss"], at_time, strict=True):
+        assert torch.equal(row["values"], values)
+    difference = {
+        (r["member_a"], r["member_b"]): r["values"] for r in run.table("noise_difference").to_pylist() if (r["step"], r["t"]) == (STEP, 20)
+    }
+    for row in rows["sample_split_divergence"]:
+        expected = np.array(difference[row["member_a"], row["member_b"]]) * 64 / 2
+        np.testing.assert_allclose(row["values"], expected, rtol=1e-4)
 
 
 def test_predictions_are_made_once(run: Run[Any], world: ImageWorld, monkeypatch: pytest.MonkeyPatch) -> None:

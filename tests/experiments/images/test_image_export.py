@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from twinsplit.errors import InputError
+from twinsplit.experiments.blind.settings import SMOKE as BLIND
 from twinsplit.experiments.images.export import export_network
 from twinsplit.experiments.images.world import ImageWorld
 from twinsplit.recipes import SMOKE
@@ -37,6 +38,13 @@ def test_diffusers_gives_the_same_prediction(image_run: Run[Any], tmp_path: Path
 def test_what_is_not_there_is_refused(image_run: Run[Any], tmp_path: Path, member: int, step: int | None, says: str) -> None:
     with pytest.raises(InputError, match=says):
         export_network(image_run, member, step, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_blind_networks_are_refused(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", BLIND)
+    with pytest.raises(InputError, match="run of blind networks; export a run of U-Nets"):
+        export_network(run, 0, None, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
 from twinsplit.errors import InputError
+from twinsplit.experiments.images import panels
 from twinsplit.experiments.images.figures import FIGURES, make_figure, recipe_of, sheet_of
 from twinsplit.experiments.images.settings import FULL, SETTINGS, run_name, setting_of
 from twinsplit.experiments.images.world import ImageWorld
@@ -213,3 +215,29 @@ def test_the_paper_scale_is_the_published_one() -> None:
     recipe = recipe_of("paper", 0, None, Path("/faces"))
     assert recipe == ImageRecipe(data=recipe.data)
     assert (recipe.data.path, recipe.data.splits, recipe.data.split_size) == ("/faces", 15, 1_024)
+    levels = [one.data for one in setting_of("paper").filtered(recipe).values()]
+    assert [data.components for data in levels if data.filter == "pca"] == [32, 128, 512, 1_024]
+    assert [data.gains for data in levels if data.filter == "haar"] == [(0, 0, 0), (0.45, 0.15, 0.05), (0.8, 0.45, 0.2)]
+
+
+def test_levels_of_two_filters_are_drawn_apart(image_run: Run[Any], tmp_path: Path) -> None:
+    """As at paper scale: stored rows of one level under another filter's name."""
+    shutil.copytree(image_run.path, tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    for step in run.steps():
+        table = pq.read_table(tmp_path / "run" / "measurements" / "level_similarity.parquet" / f"step_{step:08d}.parquet")
+        names = [{"16 components": "Haar gains 0, 0, 0"}.get(name, name) for name in table.column("level").to_pylist()]
+        run.write_table("level_similarity", step, table.set_column(table.column_names.index("level"), "level", pa.array(names)))
+    components, details = panels.levels(run)
+    assert [line.label for line in components.lines] == ["frozen: 4 components", "twins, full resolution"]
+    assert [line.label for line in details.lines] == ["frozen: Haar gains 0, 0, 0", "twins, full resolution"]
+    assert "principal components" in components.title
+    assert "Haar wavelets" in details.title
+
+
+def test_captions_say_what_is_drawn(image_figures: Path, image_run: Run[Any]) -> None:
+    for name in ("fig1a", "fig8"):
+        assert "the first network of the first split (A) and that of the second (B)" in sheet_of(name, image_run).caption
+    caption = sheet_of("fig7", image_run).caption
+    assert "half as long" in caption
+    assert "fitted on all training splits" in caption

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from twinsplit.experiments import pipeline
+from twinsplit.measures.memorization import memorized_fraction
 from twinsplit.report.common import moments
 from twinsplit.report.definitions import DEFINITIONS, OF_IMAGES
 from twinsplit.report.from_run import decision_of, report_of
@@ -77,7 +78,31 @@ def test_the_memorized_fraction_is_counted_from_the_ratios(decided: Run[Any], re
     (panel,) = [panel for panel in report.panels if panel.key == "samples"]
     assert f"has {max(counts)} among 6 samples" in panel.note
     assert f"over all 3 networks there are {sum(counts)}." in panel.note
-    assert "interval of a binomial 0.0% to 45.9%" in panel.note or max(counts) > 0  # Clopper and Pearson's for 0 of 6
+    expected = max((memorized_fraction(r["values"]) for r in rows), key=lambda fraction: fraction.value)
+    (low, high), (least, most) = expected.bootstrap, expected.exact
+    assert f"bootstrap {low:.1%} to {high:.1%}, of a binomial {least:.1%} to {most:.1%})" in panel.note
+
+
+def test_the_two_sample_test_is_told_with_what_it_is_over(decided: Run[Any], report: Report) -> None:
+    step = decided.steps()[-1]
+    rows = [r for r in decided.table("two_sample").to_pylist() if r["step"] == step]
+    (panel,) = [panel for panel in report.panels if panel.key == "samples"]
+    assert f"Two-sample test at step {step}, of 6 samples of each network against 24 held-out images" in panel.note
+    assert "permuted 499 times" in panel.note
+    assert "Ranges are over 3 networks, and each p is of one network alone." in panel.note
+    for statistic in ("closer", "coincidence"):
+        found = [r for r in rows if r["statistic"] == statistic]
+        values, least = [r["values"][0] for r in found], min(r["p_value"] for r in found)
+        told = f"{min(values):.2f} to {max(values):.2f} ({found[0]['expected']:.2f} if they do not differ; smallest p {least:.3f})"
+        assert told in panel.note
+
+
+def test_a_run_of_before_the_two_sample_test_says_nothing_of_it(decided: Run[Any], tmp_path: Path) -> None:
+    shutil.copytree(decided.path, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "measurements" / "two_sample.parquet")
+    (panel,) = [panel for panel in report_of(Run.open(tmp_path / "run")).panels if panel.key == "samples"]
+    assert "Two-sample" not in panel.note
+    assert "copies of training images" in panel.note
 
 
 def test_definitions_are_those_of_images(report: Report) -> None:
@@ -99,7 +124,7 @@ def test_alternative_texts_and_captions_are_on_the_page(report: Report) -> None:
 
 def test_a_run_without_samples_has_no_gallery(decided: Run[Any], tmp_path: Path) -> None:
     shutil.copytree(decided.path, tmp_path / "run")
-    for name in ("sample_similarity.parquet", "memorization.parquet", "samples"):
+    for name in ("sample_similarity.parquet", "memorization.parquet", "two_sample.parquet", "samples"):
         shutil.rmtree(tmp_path / "run" / "measurements" / name)
     report = report_of(Run.open(tmp_path / "run"))
     assert report.galleries == ()

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twinsplit.data.filters import pca
 from twinsplit.data.images import store_images
 from twinsplit.data.normalisation import Normalisation
 from twinsplit.data.splits import Splits, content_ids
@@ -151,6 +152,25 @@ def test_principal_components_are_those_of_all_training_images(image_world: Imag
     assert int(torch.linalg.matrix_rank(learned - learned.mean(0), atol=1e-4)) == 4
     own = coarse.pictures[0][1].mean()  # the normalisation is of the images that are learned
     assert float(coarse.normalisations[1].mean) == pytest.approx(float(own), abs=1e-6)
+
+
+def test_components_are_fitted_once_for_all_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[int] = []
+    whole = torch.linalg.svd
+    monkeypatch.setattr(torch.linalg, "svd", lambda values, **options: fitted.append(len(values)) or whole(values, **options))
+    world = ImageWorld.of(with_data(filter="pca", components=4))
+    training, held_out = world.pictures
+    assert fitted == [3 * 16]
+    monkeypatch.undo()
+    full = ImageWorld.of(with_data()).pictures
+    every = torch.cat(full[0])
+    for found, images in zip((*training, held_out), (*full[0], full[1]), strict=True):
+        assert torch.equal(found, pca(images, 4, every))
+
+
+def test_splits_of_one_image_are_refused_before_anything_is_trained() -> None:
+    with pytest.raises(InputError, match=r"data.split_size = 1; give 2 or more"):
+        with_data(split_size=1)
 
 
 def test_a_folder_is_learned_from_as_it_is_listed(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """What every checkpoint of the hierarchical world is asked: fixed noised sequences and the exact posteriors on them."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -8,6 +11,7 @@ from twinsplit.exact.belief import TreeOracle
 from twinsplit.experiments.hierarchical.examination import Later, Questions
 from twinsplit.experiments.hierarchical.probes import Probe, probe_at, probe_over_times
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.recipes import Recipe
 
 
 def questions_of(world: HierarchicalWorld) -> Questions:
@@ -17,12 +21,13 @@ def questions_of(world: HierarchicalWorld) -> Questions:
     held_ids, held = _ids_tokens(world, world.splits.held_out)
     noise = world.root.child("measuring")
     common = (world.schedule, world.grammar.vocab_size)
+    averaged = partial(_over_times(recipe), schedule=common[0], vocab_size=common[1], noise=noise.child("averaged"))
     held_fixed = probe_at(held, held_ids, t, draws, *common, noise.child("fixed"))
-    held_out = probe_over_times(held, held_ids, draws, *common, noise.child("averaged"))
+    held_out = averaged(held, held_ids, draws=draws)
     # a small split is noised several times, so that all of them together weigh about as much as the held-out set
     repeats = max(1, len(held) * draws // (recipe.data.splits * recipe.data.split_size))
     own = [_ids_tokens(world, rows[: recipe.data.held_out]) for rows in world.splits.rows]
-    splits = tuple(probe_over_times(tokens, ids, repeats, *common, noise.child("averaged")) for ids, tokens in own)
+    splits = tuple(averaged(tokens, ids, draws=repeats) for ids, tokens in own)
     splits_fixed = tuple(probe_at(tokens, ids, t, repeats, *common, noise.child("fixed")) for ids, tokens in own)
     t_later, noise_later = recipe.decomposed_time, noise.child("later")
     held_later = probe_at(held, held_ids, t_later, draws, *common, noise_later)
@@ -40,6 +45,11 @@ def questions_of(world: HierarchicalWorld) -> Questions:
         Later(held_later, splits_later, *_exact_later(world, held_later, splits_later)),
         world.data.factorised,
     )
+
+
+def _over_times(recipe: Recipe) -> Callable[..., Probe]:
+    """What losses are judged on: each sample at a time of its own, or all at the only one that fixed-time training knows."""
+    return probe_over_times if recipe.only_time is None else partial(probe_at, t=recipe.only_time)
 
 
 def _ids_tokens(world: HierarchicalWorld, rows: "np.typing.NDArray[np.int64]") -> tuple[Tensor, Tensor]:

@@ -45,21 +45,33 @@ class ImageQuestions:
         return self.noise.child("eps").normal(draw, pictures.ids, tuple(pictures.images.shape[1:]), torch.float32)
 
     def all_times(self, pictures: Pictures, draw: int) -> Tensor:
-        """(m,) a time of its own for every image, uniform on 1..T."""
+        """(m,) a time of its own for every image, uniform on 1..T; with fixed-time training the one that the networks know."""
+        if self.recipe.only_time is not None:
+            return torch.full_like(pictures.ids, self.recipe.only_time)
         return self.noise.child("time").integers(draw, pictures.ids, 1, self.asking.process.T)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """Of two members' noise predictions on the same noised images, (draws * m,) each: cosine similarity and mean squared difference."""
+
+    similarity: Tensor
+    difference: Tensor
 
 
 class Answers:
     """What the members of one checkpoint predict; each prediction is made once.
 
     Kept are as many as one set of images has, at every time: those on training images, a set for every split, would be gigabytes of which
-    each is used for one split's rows only.
+    each is used for one split's rows only. What two predictions have in common is a number an image, and always kept.
     """
 
     def __init__(self, ensemble: Ensemble, questions: ImageQuestions) -> None:
         self.ensemble, self.questions = ensemble, questions
         kept = len(ensemble.members) * (len(questions.recipe.measuring.times) + 3)
         self.at = lru_cache(maxsize=kept)(self._at)
+        self.compared = lru_cache(maxsize=None)(self._compared)
 
     @property
     def held_out(self) -> int:
@@ -84,6 +96,10 @@ class Answers:
         q = self.questions
         x_0 = q.normalisations[self.ensemble.members[member].split].apply(pictures.images)
         return q.asking.noise(self.ensemble.member(member), q.asking.process.noised(x_0, t, q.eps(pictures, draw)), t)
+
+    def _compared(self, a: int, b: int, data: int, t: int) -> Likeness:
+        first, second = self.at(a, data, t), self.at(b, data, t)
+        return Likeness(cosine_similarity(first, second), mean_squared_difference(first, second))
 
     def losses(self, member: int, data: int, t: int | None) -> Tensor:
         """(draws * m,) squared error of the predicted noise, averaged over pixels, weighted as in training."""
@@ -138,33 +154,34 @@ def fixed_time_loss_rows(answers: Answers) -> Rows:
     return [answers.name(k) | {"t": t, "values": answers.losses(k, answers.held_out, t)} for t in times for k in range(answers.count)]
 
 
-Compare = Callable[[Tensor, Tensor], Tensor]
-
-
-def _pair_rows(answers: Answers, compare: Compare, on_splits: Callable[[int], int]) -> Rows:
+def _pair_rows(answers: Answers, quantity: Callable[[Likeness], Tensor], on_splits: Callable[[int], int]) -> Rows:
     """A row per ordered pair (a, b) and time: their predictions compared on the images `on_splits(a)`."""
     rows: Rows = []
     for t in answers.questions.recipe.measuring.times:
         for a, b in ordered_pairs(answers.count):
-            data = on_splits(a)
-            values = compare(answers.at(a, data, t), answers.at(b, data, t))
+            values = quantity(answers.compared(a, b, on_splits(a), t))
             rows.append(answers.name(a, "_a") | answers.name(b, "_b") | {"t": t, "values": values})
     return rows
 
 
 def noise_similarity_rows(answers: Answers) -> Rows:
     """Cosine similarity of two members' noise predictions on held-out images ([BG] fig. 2)."""
-    return _pair_rows(answers, cosine_similarity, lambda a: answers.held_out)
+    return _pair_rows(answers, lambda found: found.similarity, lambda a: answers.held_out)
 
 
 def noise_difference_rows(answers: Answers) -> Rows:
     """Mean squared difference of two members' noise predictions on held-out images."""
-    return _pair_rows(answers, mean_squared_difference, lambda a: answers.held_out)
+    return _pair_rows(answers, lambda found: found.difference, lambda a: answers.held_out)
 
 
 def train_noise_similarity_rows(answers: Answers) -> Rows:
     """Cosine similarity of two members' noise predictions on the training images of the first."""
-    return _pair_rows(answers, cosine_similarity, lambda a: answers.ensemble.members[a].split)
+    return _pair_rows(answers, lambda found: found.similarity, lambda a: answers.ensemble.members[a].split)
+
+
+def train_noise_difference_rows(answers: Answers) -> Rows:
+    """Mean squared difference of two members' noise predictions on the training images of the first."""
+    return _pair_rows(answers, lambda found: found.difference, lambda a: answers.ensemble.members[a].split)
 
 
 MEASURES: dict[str, Callable[[Answers], Rows]] = {
@@ -175,6 +192,7 @@ MEASURES: dict[str, Callable[[Answers], Rows]] = {
     "noise_similarity": noise_similarity_rows,
     "noise_difference": noise_difference_rows,
     "train_noise_similarity": train_noise_similarity_rows,
+    "train_noise_difference": train_noise_difference_rows,
 }
 STANDARD = ("sample_split_divergence", "test_loss", "train_loss", "fixed_time_loss", "noise_similarity")
 

@@ -11,9 +11,11 @@ from twinsplit.training.unet_denoiser import UNetDenoiser
 
 
 def export_network(run: Run[Any], member: int, step: int | None, out: Path) -> str:
-    """Write OUT/unet, OUT/scheduler and OUT/normalisation.json; what was written, in a line."""
+    """Write OUT as diffusers writes a pipeline, and OUT/normalisation.json; what was written, in a line."""
     if not isinstance(run.recipe, ImageRecipe):
         raise InputError(f"{run.path} is a run on sequences", "export a run on images, such as `train --world digits` makes")
+    if run.recipe.network.kind == "blind":
+        raise InputError(f"{run.path} is a run of blind networks", "export a run of U-Nets that are told the time: diffusers has no others")
     at = _checkpoint(run, step)
     if not 0 <= member < len(run.recipe.members):
         raise InputError(f"--member {member}", f"choose 0 to {len(run.recipe.members) - 1}")

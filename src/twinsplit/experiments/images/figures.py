@@ -24,7 +24,10 @@ from twinsplit.workers import Crew
 Level = tuple[Run[Any], ImageWorld]
 Stage = Callable[[Session[ImageWorld], Mapping[str, Level]], None]
 IMAGES = "Held-out images share no content with any split; noise is the same for all checkpoints and networks."
-TYPICAL = "Pairs whose similarity is nearest to the mean, not picked by eye; nearest training images by pixels."
+TYPICAL = (
+    "Pictures: what the first network of the first split (A) and that of the second (B) draw from the same noise. Pairs whose similarity "
+    "is nearest to the mean, not picked by eye; nearest training images by pixels."
+)
 
 
 def samples_stage(session: Session[ImageWorld], levels: Mapping[str, Level]) -> None:
@@ -90,9 +93,10 @@ FIGURES: dict[str, Figure] = {
     "fig7": Figure(
         "From coarse to fine: which level of detail the networks resemble",
         (levels_stage,),
-        lambda run: [panels.levels(run)],
+        panels.levels,
         lambda run: [],
-        f"Every level's networks are frozen where they agree best. {OVER_PAIRS} {IMAGES}",
+        f"Every level's networks learned from copies with less detail, half as long as those at full resolution, and are frozen where "
+        f"they agree best; principal components are fitted on all training splits. {OVER_PAIRS} {IMAGES}",
         columns=1,
     ),
     "fig8": Figure("What twins draw from the same noise", (samples_stage,), lambda run: [], _moments, f"{TYPICAL} {IMAGES}", columns=1),

@@ -18,10 +18,12 @@ from twinsplit.diffusion.blind import Blind
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.sampler import DDIM, Ancestral, Sampler, strided_times
 from twinsplit.diffusion.schedule import Schedule
+from twinsplit.experiments.images.judging import SAMPLES, levels
 from twinsplit.experiments.images.world import ImageWorld
 from twinsplit.experiments.measuring import as_table
 from twinsplit.experiments.world import Measured, Rows
 from twinsplit.measures.divergence import ordered_pairs
+from twinsplit.measures.memorization import gap_ratio_of
 from twinsplit.measures.similarity import blockwise_nearest, cosine_similarity
 from twinsplit.noise import Noise
 from twinsplit.store import Run
@@ -93,7 +95,7 @@ class Climbed(Drawing):
 
 
 def drawing_of(world: ImageWorld) -> Drawing:
-    """As the recipe says."""
+    """As the recipe says; a reverse process has at most T steps."""
     asked, shape, noise = world.recipe.measuring, tuple(world.album.pixels.shape[1:]), world.root.child("generation")
     if not isinstance(world.schedule, Schedule):
         ascent = Ascent(asked.step_size, asked.injected, asked.sigma_end, max_steps=asked.sampling_steps)
@@ -104,9 +106,12 @@ def drawing_of(world: ImageWorld) -> Drawing:
 
 def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
     """Samples at the given checkpoints and what is measured on them, where it is not on disk yet."""
+    todo = [step for step in steps if step not in run.measured(SIMILARITY)]
+    if not todo:
+        return
     training = [own.apply(images) for own, images in zip(world.normalisations, world.pictures[0], strict=True)]
     fresh = _held_out_rows(world, training)
-    for step in (s for s in steps if s not in run.measured(SIMILARITY)):
+    for step in todo:
         ensemble = world.load(run, step)
         tasks = [(ensemble.member(k), training[member.split]) for k, member in enumerate(ensemble.members)]
         drawn = list(crew.map(partial(_drawn, drawing_of(world)), tasks))
@@ -140,8 +145,7 @@ def _name(ensemble: Ensemble, k: int, suffix: str = "") -> dict[str, int]:
 def _near_rows(name: dict[str, int], source: str, nearest: Nearest) -> Rows:
     """Euclidean distance to the nearest training image (of normalised images), its ratio to the next, and which image it is."""
     distances, rows = nearest
-    ratio = torch.where(distances[:, 1] > 0, distances[:, 0] / distances[:, 1], 0.0)
-    found = (("distance", distances[:, 0]), ("gap_ratio", ratio), ("row", rows[:, 0]))
+    found = (("distance", distances[:, 0]), ("gap_ratio", gap_ratio_of(distances)), ("row", rows[:, 0]))
     return [name | {"source": source, "quantity": quantity, "values": values.float().numpy()} for quantity, values in found]
 
 
@@ -169,8 +173,5 @@ def _store(run: Run[Any], step: int, world: ImageWorld, ensemble: Ensemble, draw
         made.append(world.normalisations[member.split].invert(samples.images))
         near.append(world.pictures[0][member.split][rows[:, 0]])
     finished = torch.stack([samples.finished for samples, _ in drawn])
-    run.write_tensors("samples", step, {"images": _levels(made), "nearest": _levels(near), "finished": finished})
-
-
-def _levels(images: list[Tensor]) -> Tensor:
-    return (torch.stack(images) * 255).round().clamp(0, 255).to(torch.uint8)
+    images = {"images": levels(torch.stack(made)), "nearest": levels(torch.stack(near))}
+    run.write_tensors(SAMPLES, step, images | {"finished": finished})

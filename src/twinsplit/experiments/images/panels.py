@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from twinsplit.experiments.images.levels import NAME as LEVELS
+from twinsplit.experiments.images.settings import FULL
 from twinsplit.experiments.images.turns import ALIKE, LOWEST, SAMPLES, minima_at, samples_curve
 from twinsplit.experiments.landmarks import LOSS, SPLIT, checkpoint_at
 from twinsplit.experiments.lines import EPOCH, epochs, landmarks, late_range, mark, member_line, pair_line
@@ -73,17 +74,24 @@ def _turns(run: Run[Any], t: int) -> tuple[Mark, ...]:
     return mark(run, minima, ALIKE, "twins most alike", "blue"), mark(run, minima, LOWEST, "test loss lowest", "red")
 
 
-def levels(run: Run[Any]) -> Axes:
-    """Similarity to the frozen networks of every level of detail ([BG] fig. 7)."""
+def levels(run: Run[Any]) -> list[Axes]:
+    """Similarity to the frozen networks of every level of detail ([BG] fig. 7); axes for each kind of filter that there is."""
     table = Table.read(run, LEVELS)
     names = list(dict.fromkeys(table.columns["level"].tolist()))
+    components, details = ([n for n in names if n != FULL and n.endswith("components") is kind] for kind in (True, False))
+    return [_levels(run, table, [*kind, FULL]) for kind in (components, details) if kind]
+
+
+def _levels(run: Run[Any], table: Table, names: list[str]) -> Axes:
+    """The levels of one filter, coarse to fine, and full resolution."""
     colours = [f"k{min(4, len(names) - 1 - i)}" for i in range(len(names))]
     lines = tuple(pair_line(run, table.where(level=name), _level_text(name), colour) for name, colour in zip(names, colours, strict=True))
-    return Axes(f"{size(run)}: likeness to networks of coarser images", EPOCH, COSINE, lines, landmarks(run, SPLIT, LOSS))
+    kind = "principal components" if names[0].endswith("components") else "Haar wavelets"
+    return Axes(f"{size(run)}: likeness to networks of coarser images ({kind})", EPOCH, COSINE, lines, landmarks(run, SPLIT, LOSS))
 
 
 def _level_text(name: str) -> str:
-    return "twins, full resolution" if name == "full resolution" else f"frozen: {name}"
+    return "twins, full resolution" if name == FULL else f"frozen: {name}"
 
 
 def moments(run: Run[Any]) -> tuple[int, int, int]:

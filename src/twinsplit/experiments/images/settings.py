@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, final
+from typing import final
 
 from twinsplit.errors import InputError
 from twinsplit.experiments.gtv_settings import Scale, preset
@@ -64,8 +64,13 @@ def haar(coarse: float, medium: float, fine: float) -> dict[str, object]:
     return {"filter": "haar", "gains": (coarse, medium, fine)}
 
 
-Filters = Literal["haar", "pca"]
 HAAR = {"no details": haar(0, 0, 0), "coarse details": haar(1, 0, 0), "coarse and medium details": haar(1, 1, 0)}
+
+PUBLISHED_GAINS = ((0.0, 0.0, 0.0), (0.45, 0.15, 0.05), (0.8, 0.45, 0.2))
+PUBLISHED_LEVELS = {f"{k} components": pca(k) for k in (32, 128, 512, 1_024)} | {
+    f"Haar gains {', '.join(f'{gain:g}' for gain in gains)}": haar(*gains) for gains in PUBLISHED_GAINS
+}
+"""[BG] fig. 7. Gains of 1 are the images themselves; so are 1,024 components of 32 x 32 grey pixels, as far as training images reach."""
 
 LONGER = replace(DIGITS, training=replace(DIGITS.training, steps=5_000, checkpoints=32, save_every=1_000))
 """Long enough for the test loss to turn."""
@@ -73,7 +78,7 @@ LONGER = replace(DIGITS, training=replace(DIGITS.training, steps=5_000, checkpoi
 SETTINGS: dict[Scale, ImageSetting] = {
     "smoke": ImageSetting(DIGITS_SMOKE, {"4 components": pca(4), "16 components": pca(16)}, needs_data=False),
     "laptop": ImageSetting(LONGER, HAAR, needs_data=False),
-    "paper": ImageSetting(ImageRecipe(), {f"{k} components": pca(k) for k in (32, 128, 512)}, needs_data=True),
+    "paper": ImageSetting(ImageRecipe(), PUBLISHED_LEVELS, needs_data=True),
 }
 
 

@@ -1,8 +1,9 @@
 """The image world: pictures, splits with their normalisations, schedule and U-Net."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, final
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from twinsplit.data import filters
 from twinsplit.data.frame import Bytes
-from twinsplit.data.images import load_images
+from twinsplit.data.images import ImageData, load_images
 from twinsplit.data.normalisation import Normalisation
 from twinsplit.data.split_manifests import cut, load_split
 from twinsplit.data.splits import Splits, content_ids, disjoint_splits
@@ -38,18 +39,19 @@ from twinsplit.workers import Crew
 @final
 @dataclass(frozen=True, eq=False)
 class Album:
-    """All images there are. pixels: (N, C, H, W) uint8, perhaps a memory map; level `white` is 1.0."""
+    """All images there are. pixels: (N, C, H, W) uint8, perhaps a memory map; level `white` is 1.0. folder: of prepared images."""
 
     pixels: Bytes
     white: int
     about: dict[str, Any]
+    folder: ImageData | None = None
 
     @classmethod
     def of(cls, data: Images) -> "Album":
         """The prepared folder, or the built-in digits."""
         if data.path:
             found = load_images(Path(data.path))
-            return cls(found.pixels, int(found.description["white"]), found.description)
+            return cls(found.pixels, int(found.description["white"]), found.description, found)
         pixels, _ = digits_and_labels()
         about = {"kind": "images", "source": {"kind": "digits", "order": "rows of sklearn.datasets.load_digits"}}
         return cls(pixels, 16, about | {"shape": list(pixels.shape), "sha256": fingerprint(pixels.tobytes())})
@@ -75,7 +77,7 @@ class ImageWorld(World):
         """Build it; InputError where the recipe's sizes do not fit the data."""
         album = Album.of(recipe.data)
         network = network_of(recipe.network, album.pixels.shape[1:])
-        return cls(recipe, album, image_splits(album.pixels, recipe.data, Noise(recipe.seed)), noising_of(recipe.diffusion), network)
+        return cls(recipe, album, _splits(album, recipe), noising_of(recipe.diffusion), network)
 
     @property
     def goal(self) -> Goal:
@@ -96,9 +98,9 @@ class ImageWorld(World):
     @cached_property
     def pictures(self) -> tuple[tuple[Tensor, ...], Tensor]:
         """Training images of each split (n, C, H, W), and the held-out ones (m, C, H, W), in [0, 1] before any filter; filtered."""
-        sets = [self.album.pictures(rows) for rows in (*self.splits.rows, self.splits.held_out)]
-        filtered = [_filtered(images, self.recipe.data, torch.cat(sets[:-1])) for images in sets]
-        return tuple(filtered[:-1]), filtered[-1]
+        *training, held_out = (self.album.pictures(rows) for rows in (*self.splits.rows, self.splits.held_out))
+        filtered = _filter_of(self.recipe.data, torch.cat(training))
+        return tuple(map(filtered, training)), filtered(held_out)
 
     @cached_property
     def normalisations(self) -> tuple[Normalisation, ...]:
@@ -132,6 +134,10 @@ class ImageWorld(World):
     def sampled(self) -> str:
         return "sample_similarity"
 
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        return ("memorization", self.sampled, "two_sample")
+
     def examiner(self) -> Examiner:
         return ImageExaminer(self.questions())
 
@@ -145,17 +151,22 @@ class ImageWorld(World):
 
     def sample_stage(self, run: Run[Any], steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
         from twinsplit.experiments.images.generation import measure_samples
+        from twinsplit.experiments.images.judging import measure_two_sample
 
-        return measure_samples(run, self, steps, crew)
+        return chain(measure_samples(run, self, steps, crew), measure_two_sample(run, self, steps, crew))
 
 
-def _filtered(images: Tensor, data: Images, fit_on: Tensor) -> Tensor:
-    """The copy that is learned from and measured on: coarse to fine ([BG] fig. 7)."""
+def _filter_of(data: Images, fit_on: Tensor) -> Callable[[Tensor], Tensor]:
+    """What makes the copies that are learned from and measured on, fitted once: coarse to fine ([BG] fig. 7)."""
     if data.filter == "pca":
-        return filters.pca(images, data.components, fit_on)
+        return filters.Principal.fit(fit_on, data.components).apply
     if data.filter == "haar":
         coarse, medium, fine = data.gains
-        return filters.haar(images, gains=(coarse, medium, fine))
+        return partial(filters.haar, gains=(coarse, medium, fine))
+    return _as_they_are
+
+
+def _as_they_are(images: Tensor) -> Tensor:
     return images
 
 
@@ -169,10 +180,18 @@ def network_of(sizes: UNetSizes | BlindSizes, shape: tuple[int, ...]) -> UNet | 
     return UNet(channels, height, sizes.channels, sizes.layers_per_block, sizes.attention, sizes.norm_groups, sizes.dropout)
 
 
+def _splits(album: Album, recipe: ImageRecipe) -> Splits:
+    """Those of a manifest (`twinsplit data split`), whose data the recipe must name, or else by the order of the images."""
+    data = recipe.data
+    if not data.manifest:
+        return image_splits(album.pixels, data, Noise(recipe.seed))
+    if album.folder is None:
+        raise InputError("data.manifest without data.path", "name the folder that the manifest splits, in the recipe or with --data")
+    return cut(load_split(Path(data.manifest), album.folder), album.pixels, data.split_size, data.held_out)
+
+
 def image_splits(pixels: Bytes, data: Images, root: Noise) -> Splits:
     """Splits from the front of the order, the held-out images from its end, all disjoint by content."""
-    if data.manifest:
-        return _manifest_splits(pixels, data)
     total = len(pixels)
     order = root.child("images").permutation(0, total).numpy() if data.order == "shuffled" else np.arange(total)
     content = content_ids(pixels)[order]
@@ -183,10 +202,3 @@ def image_splits(pixels: Bytes, data: Images, root: Noise) -> Splits:
             f"data.held_out = {data.held_out}, {len(free)} of {total} images are left", "use smaller or fewer splits, or more data"
         )
     return Splits(order[found.rows[:, : data.split_size]], order[free[-data.held_out :]])
-
-
-def _manifest_splits(pixels: Bytes, data: Images) -> Splits:
-    """The splits of a manifest (`twinsplit data split`), whose data the recipe must name."""
-    if not data.path:
-        raise InputError("data.manifest without data.path", "name the folder that the manifest splits, in the recipe or with --data")
-    return cut(load_split(Path(data.manifest), load_images(Path(data.path))), pixels, data.split_size, data.held_out)
