@@ -98,7 +98,7 @@ PAPER = ImageRecipe(
 
 LADDERS: Mapping[Scale, Ladder] = {
     "smoke": Ladder(SMOKE, (4, 16), splits=3, needs_data=False),
-    "laptop": Ladder(LAPTOP, (4, 16, 64, 400), splits=4, needs_data=False),
+    "laptop": Ladder(LAPTOP, (4, 16, 64, 160, 400), splits=4, needs_data=False),
     # 97,500 for the published 98,117: the 1,000 held-out images belong to no group
     "paper": Ladder(PAPER, (10, 100, 1_000, 10_000, 97_500), splits=2, needs_data=True, threshold=THRESHOLD),
 }
