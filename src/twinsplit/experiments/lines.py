@@ -26,8 +26,8 @@ MINIMA = (
     "the end where the minimum may lie beyond the checkpoints."
 )
 DOTS = (
-    f"Dots: minima of the curves smoothed over log step; bars: their {LEVEL:.0%} intervals, over splits. A bar without a dot: the minimum "
-    "is not reached."
+    f"Dots: minima of the curves smoothed over log step (no dot: not reached); bars: their {LEVEL:.0%} intervals, over splits, which reach "
+    "to the end where the minimum may lie beyond the checkpoints (no bar: on both sides)."
 )
 OVER_PAIRS = f"Bands of pairs: {LEVEL:.0%} interval, leaving out one split with all its pairs at a time, because pairs share networks."
 
