@@ -194,7 +194,9 @@ def test_samples_of_before_say_that_nothing_is_recorded(run: Run[Any], step: int
     assert Samples.read(run, step).unfinished is None
     counts = Counts.of(run, (step,))
     assert counts.unfinished is None
-    assert "kept as they were: not recorded at N = 16." in nearest_panels.told([counts])
+    assert nearest_panels.told([counts]) == "Samples whose ascent did not end, kept as they were: not recorded."
+    mixed = nearest_panels.told([counts, replace(counts, N=64, unfinished=2)])
+    assert mixed.endswith("kept as they were: not recorded at N = 16, 2 of 15 at N = 64.")
     assert nearest_panels.counts_table([counts])["unfinished"].to_pylist() == [None]
 
 

@@ -139,6 +139,8 @@ def unfinished(found: Sequence[int | None]) -> int | None:
 def told(counts: Sequence[Counts]) -> str:
     """In a caption."""
     given_up = ", ".join(f"{_count(one)} at N = {one.N:,}" for one in counts)
+    if all(one.unfinished is None for one in counts):
+        given_up = "not recorded"
     blank = [
         f"{one.constant_samples} samples and {one.constant_images} training images at N = {one.N:,}"
         for one in counts
