@@ -114,7 +114,7 @@ OF_IMAGES = (
         "Samples of a network and held-out images, as pictures of 8 bits, are permuted given the training images of its split. The first "
         "statistic is how often a sample is nearer to its nearest training image than a held-out one is, and sees copying; the second is "
         "how often the nearest other image is of the same kind, and sees any difference. A large p only says that so few samples show "
-        "none.",
+        "none; a small one may also come from sampling in fewer steps than T.",
         "P(d(sample, training) < d(held-out, training)), and the share of nearest neighbours of one kind",
         "Meehan et al. 2020; Schilling 1986",
     ),
