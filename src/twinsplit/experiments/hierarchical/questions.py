@@ -19,8 +19,8 @@ def questions_of(world: HierarchicalWorld) -> Questions:
     common = (world.schedule, world.grammar.vocab_size)
     held_fixed = probe_at(held, held_ids, t, draws, *common, noise.child("fixed"))
     held_out = probe_over_times(held, held_ids, draws, *common, noise.child("averaged"))
-    # a small split is noised several times, so that all of them together weigh about as much as the held-out set
-    repeats = max(1, len(held) * draws // (recipe.data.splits * recipe.data.split_size))
+    # as often as held-out sequences, as published; small splits more often, so that all together weigh about as much as the held-out set
+    repeats = max(draws, len(held) * draws // (recipe.data.splits * recipe.data.split_size))
     own = [_ids_tokens(world, rows[: recipe.data.held_out]) for rows in world.splits.rows]
     splits = tuple(probe_over_times(tokens, ids, repeats, *common, noise.child("averaged")) for ids, tokens in own)
     splits_fixed = tuple(probe_at(tokens, ids, t, repeats, *common, noise.child("fixed")) for ids, tokens in own)
