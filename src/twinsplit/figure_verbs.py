@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from twinsplit.cli import Figure
 
 Make = Callable[["Figure", Crew], list[Path]]
-OPTIONS = ("data", "seeds", "lpips_weights")
+LEFT_OUT = {"data": None, "seeds": None, "lpips_weights": None, "device": "cpu"}
 
 
 @final
 @dataclass(frozen=True)
 class Family:
-    """names of figures; options: those of OPTIONS that they take; make: the paths of one of them."""
+    """names of figures; options: those of LEFT_OUT that they take; make: the paths of one of them."""
 
     names: tuple[str, ...]
     options: tuple[str, ...]
@@ -34,12 +34,12 @@ def families() -> tuple[Family, ...]:
     from twinsplit.experiments.images import figures as images
 
     return (
-        Family(tuple(images.FIGURES), ("data", "seeds"), _of_images),
-        Family(tuple(hierarchical.FIGURES), ("seeds",), _hierarchical),
-        Family(blind.NAMES, OPTIONS, _on_a_ladder),
-        Family((together.NAME,), ("data", "seeds"), _together),
-        Family(controlled_figures.NAMES, ("data", "seeds"), _controlled),
-        Family((rates.NAME,), ("seeds",), _rates),
+        Family(tuple(images.FIGURES), ("data", "seeds", "device"), _of_images),
+        Family(tuple(hierarchical.FIGURES), ("seeds", "device"), _hierarchical),
+        Family(blind.NAMES, tuple(LEFT_OUT), _on_a_ladder),
+        Family((together.NAME,), ("data", "seeds", "device"), _together),
+        Family(controlled_figures.NAMES, ("data", "seeds", "device"), _controlled),
+        Family((rates.NAME,), ("seeds", "device"), _rates),
         Family(tuple(gtv.FIGURES), (), _gtv),
     )
 
@@ -50,8 +50,8 @@ def make(asked: "Figure", hands: Crew) -> list[Path]:
     family = next((one for one in every if asked.name in one.names), None)
     if family is None:
         raise InputError(f"there is no figure {asked.name!r}", f"choose one of {', '.join(name for one in every for name in one.names)}")
-    for option in OPTIONS:
-        if getattr(asked, option) is not None and option not in family.options:
+    for option, left_out in LEFT_OUT.items():
+        if getattr(asked, option) != left_out and option not in family.options:
             takers = ", ".join(name for one in every if option in one.options for name in one.names)
             raise InputError(f"{asked.name} has no --{option.replace('_', '-')}", f"leave it out: it is for {takers}")
     return family.make(asked, hands)

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from twinsplit import cli, data_cli
 
 
-def _crew(workers: int, tasks: int) -> "AbstractContextManager[Crew]":
+def _crew(workers: int, tasks: int, device: str = "cpu") -> "AbstractContextManager[Crew]":
     if workers < 0:
         raise InputError(f"--workers {workers}", "give 1 or more, or 0 for one per core")
-    return crew(min(workers or available_cores(), tasks))
+    return crew(min(workers or available_cores(), tasks), device)
 
 
 def quickstart(asked: "cli.Quickstart") -> None:
@@ -41,7 +41,7 @@ def quickstart(asked: "cli.Quickstart") -> None:
             "--world digits has no paper scale", "use laptop; the published images are CelebA's: `twinsplit train` with a recipe"
         )
     out = asked.out
-    with _crew(asked.workers, len(recipe.members)) as hands:
+    with _crew(asked.workers, len(recipe.members), asked.device) as hands:
         session = pipeline.begin(out, recipe, hands)
         pipeline.train_stage(session)
         pipeline.measure_stage(session)
@@ -91,10 +91,8 @@ def train(asked: "cli.Train") -> None:
     """Train, or go on training."""
     refuse_imported(asked.out)
     recipe = _recipe(asked)
-    tasks = len(recipe.members) if asked.device == "cpu" else 1
-    _check_device(asked.device)
-    with _crew(asked.workers, tasks) as hands:
-        pipeline.train_stage(pipeline.begin(asked.out, recipe, hands, asked.device))
+    with _crew(asked.workers, len(recipe.members), asked.device) as hands:
+        pipeline.train_stage(pipeline.begin(asked.out, recipe, hands))
     print(f"{asked.out}: trained to step {recipe.training.steps}; next: twinsplit measure {asked.out}")
 
 
@@ -104,10 +102,9 @@ def dry_run(asked: "cli.Train") -> None:
     from twinsplit.experiments.worlds import world_of
 
     recipe = _recipe(asked)
-    _check_device(asked.device)
-    world = world_of(recipe)
-    with _crew(asked.workers, len(recipe.members) if asked.device == "cpu" else 1) as hands:
-        print(render(recipe, costs_of(world), speed_of(world, hands, asked.device)))
+    with _crew(asked.workers, len(recipe.members), asked.device) as hands:
+        world = world_of(recipe)
+        print(render(recipe, costs_of(world), speed_of(world, hands)))
 
 
 def _recipe(asked: "cli.Train") -> RunRecipe:
@@ -119,24 +116,14 @@ def _recipe(asked: "cli.Train") -> RunRecipe:
     return recipe
 
 
-def _check_device(device: str) -> None:
-    import torch
-
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"--device {device} does not work here: {str(error).splitlines()[0]}", "use cpu; see `twinsplit doctor`"
-        ) from error
-
-
-def measure(path: Path, names: tuple[str, ...], workers: int) -> None:
+def measure(asked: "cli.Measure") -> None:
     """Measure what is missing."""
-    with _crew(workers, len(Run.open(path).recipe.checkpoint_steps())) as hands:
+    path = asked.path
+    with _crew(asked.workers, len(Run.open(path).recipe.checkpoint_steps()), asked.device) as hands:
         session = pipeline.resume(path, hands)
         if not session.run.steps():
             raise InputError(f"{path} has no checkpoint yet", f"train first: twinsplit train --out {path}")
-        pipeline.measure_stage(session, names)
+        pipeline.measure_stage(session, asked.names)
     print(f"{path}: measured; next: twinsplit onset {path}")
 
 
@@ -156,7 +143,7 @@ def figure(asked: "cli.Figure") -> None:
     """Make one figure, or name the files of one that stands."""
     from twinsplit import figure_verbs
 
-    with _crew(asked.workers, available_cores()) as hands:
+    with _crew(asked.workers, available_cores(), asked.device) as hands:
         print(*figure_verbs.make(asked, hands), sep="\n")
 
 
@@ -164,7 +151,7 @@ def claims(asked: "cli.Claims") -> None:
     """Judge the six claims on runs, or on the runs of figures, or on runs made here."""
     from twinsplit.experiments import claims_report
 
-    with _crew(asked.workers, available_cores()) as hands:
+    with _crew(asked.workers, available_cores(), asked.device) as hands:
         runs = (
             claims_report.runs_of(asked.paths) if asked.paths else claims_report.planned(asked.scale, asked.repeats, asked.seeds, asked.out)
         )

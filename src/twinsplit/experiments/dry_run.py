@@ -107,8 +107,9 @@ class Speed:
         return max(pace.of(self.batch) for pace in self.paces)
 
 
-def speed_of(world: World, crew: Crew, device: str = "cpu") -> Speed:
+def speed_of(world: World, crew: Crew) -> Speed:
     """Measure on as many members at once as training would step: one a worker on the CPU, all of them on an accelerator."""
+    device = crew.device
     at_once = min(crew.size, len(world.members)) if device == "cpu" else len(world.members)
     shards = _shards(world, at_once, device)
     memory = memory_needed(world, kept_bytes(shards[0]) * len(shards), at_once)

@@ -35,6 +35,10 @@ class NetworkDenoiser(Denoiser[Categorical]):
     network: Network
     parameters: Mapping[str, Tensor]
 
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.parameters.values())).device
+
     @torch.no_grad()
     def forward(self, x_t: Tensor, t: int | Tensor) -> Categorical:
         weight = next(iter(self.parameters.values()))

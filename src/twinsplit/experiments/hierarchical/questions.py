@@ -8,6 +8,7 @@ from twinsplit.exact.belief import TreeOracle
 from twinsplit.experiments.hierarchical.examination import Later, Questions
 from twinsplit.experiments.hierarchical.probes import Probe, probe_at, probe_over_times
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.recipes import Recipe
 
 
 def questions_of(world: HierarchicalWorld) -> Questions:
@@ -19,8 +20,7 @@ def questions_of(world: HierarchicalWorld) -> Questions:
     common = (world.schedule, world.grammar.vocab_size)
     held_fixed = probe_at(held, held_ids, t, draws, *common, noise.child("fixed"))
     held_out = probe_over_times(held, held_ids, draws, *common, noise.child("averaged"))
-    # as often as held-out sequences, as published; small splits more often, so that all together weigh about as much as the held-out set
-    repeats = max(draws, len(held) * draws // (recipe.data.splits * recipe.data.split_size))
+    repeats = training_draws(recipe)
     own = [_ids_tokens(world, rows[: recipe.data.held_out]) for rows in world.splits.rows]
     splits = tuple(probe_over_times(tokens, ids, repeats, *common, noise.child("averaged")) for ids, tokens in own)
     splits_fixed = tuple(probe_at(tokens, ids, t, repeats, *common, noise.child("fixed")) for ids, tokens in own)
@@ -40,6 +40,14 @@ def questions_of(world: HierarchicalWorld) -> Questions:
         Later(held_later, splits_later, *_exact_later(world, held_later, splits_later)),
         world.data.factorised,
     )
+
+
+def training_draws(recipe: Recipe) -> int:
+    """Noised copies of each training sequence: as many as of a held-out one, as published; of small splits more, so that all of them
+    together weigh about as much as the held-out set.
+    """
+    data, draws = recipe.data, recipe.measuring.noise_draws
+    return max(draws, data.held_out * draws // (data.splits * data.split_size))
 
 
 def _ids_tokens(world: HierarchicalWorld, rows: "np.typing.NDArray[np.int64]") -> tuple[Tensor, Tensor]:

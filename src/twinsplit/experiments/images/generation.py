@@ -47,8 +47,9 @@ class Drawing(ABC):
         """(len(ids), C, H, W) the samples with these names, as the member knows images."""
 
     def __call__(self, denoiser: Denoiser[Any]) -> Tensor:
-        """(count, C, H, W) float32, the same whatever the chunk."""
-        return torch.cat([self.part(denoiser, ids) for ids in torch.split(torch.arange(self.count), CHUNK)])
+        """(count, C, H, W) float32, on the CPU whatever the member's device, the same whatever the chunk."""
+        names = torch.arange(self.count, device=denoiser.device)
+        return torch.cat([self.part(denoiser, ids).cpu() for ids in torch.split(names, CHUNK)])
 
 
 @final
@@ -78,7 +79,7 @@ class Climbed(Drawing):
 
     def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Tensor:
         assert isinstance(denoiser, Blind)
-        start = self.ascent.start(torch.full(self.shape, GREY), self.noise, ids)
+        start = self.ascent.start(torch.full(self.shape, GREY, device=ids.device), self.noise, ids)
         return self.ascent.ascend(denoiser, start, self.noise, ids).samples
 
 
@@ -97,7 +98,7 @@ def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], cr
     training = [own.apply(images) for own, images in zip(world.normalisations, world.pictures[0], strict=True)]
     fresh = _held_out_rows(world, training)
     for step in (s for s in steps if s not in run.measured(SIMILARITY)):
-        ensemble = world.load(run, step)
+        ensemble = world.load(run, step, crew.device)
         tasks = [(ensemble.member(k), training[member.split]) for k, member in enumerate(ensemble.members)]
         drawn = list(crew.map(partial(_drawn, drawing_of(world)), tasks))
         _store(run, step, world, ensemble, drawn)
