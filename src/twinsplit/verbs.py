@@ -97,14 +97,15 @@ def train(asked: "cli.Train") -> None:
 
 
 def dry_run(asked: "cli.Train") -> None:
-    """Say what training would take; write nothing."""
+    """Say what a run would take; write nothing."""
+    from twinsplit.experiments.afterwards import afterwards_of
     from twinsplit.experiments.dry_run import costs_of, render, speed_of
     from twinsplit.experiments.worlds import world_of
 
     recipe = _recipe(asked)
     with _crew(asked.workers, len(recipe.members), asked.device) as hands:
         world = world_of(recipe)
-        print(render(recipe, costs_of(world), speed_of(world, hands)))
+        print(render(recipe, costs_of(world), speed_of(world, hands), afterwards_of(world, hands)))
 
 
 def _recipe(asked: "cli.Train") -> RunRecipe:
