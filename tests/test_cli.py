@@ -156,7 +156,22 @@ def test_unknown_words_are_refused() -> None:
     for words in (["quickstart", "--sede", "1"], ["fly"], ["quickstart", "--workers", "two"], ["train", "--scale", "huge"]):
         twinsplit(*words, expect=2)
     assert "0 for one per core" in refusal("quickstart", "--workers", "-1")
-    assert "does not work here" in refusal("train", "--scale", "smoke", "--device", "cuda:77")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("quickstart",), ("train",), ("train", "--dry-run"), ("figure", "fig4a"), ("claims",)],
+    ids=" ".join,
+)
+def test_a_device_that_is_not_there_is_refused_before_anything_is_written(words: tuple[str, ...], tmp_path: Path) -> None:
+    assert "cuda:77 does not work here" in refusal(*words, "--scale", "smoke", "--device", "cuda:77", "--out", "out", cwd=tmp_path)
+    assert not files(tmp_path)
+
+
+def test_a_finished_run_is_not_measured_on_a_device_that_is_not_there(run: Path) -> None:
+    before = files(run)
+    assert "cuda:77 does not work here" in refusal("measure", run, "nearest_neighbours", "--device", "cuda:77")
+    assert files(run) == before
 
 
 @pytest.mark.parametrize(

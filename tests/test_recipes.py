@@ -176,6 +176,9 @@ def test_published_recipes_are_the_protocol(n: int, epochs: int, tmp_path: Path,
     assert len(recipe.checkpoint_steps()) == 25
     assert (recipe.data.held_out, measuring.noise_draws, measuring.generated) == (3_000, 5, 50_000)
     assert (measuring.sampling_steps, recipe.diffusion.T, recipe.measured_time) == (500, 500, 75)
+    assert (measuring.uturn_starts, measuring.uturn_repetitions) == (1_000, 100)
+    assert (measuring.profile_times, measuring.profile_sequences) == (500, 2_000)
+    assert training.save_every * 100 == training.steps
     assert (recipe.network, training.learning_rate) == (Recipe().network, 3e-4)
 
 
@@ -183,7 +186,8 @@ def test_the_largest_published_recipe_has_sequences_enough() -> None:
     """15 x 70,000 without one in common need more than 10^6; its comment says where they end."""
     data = read_recipe(Path("paper-70000.toml")).data
     sequences = TreeGrammar.published().sample(data.samples, 0).numpy()
-    assert int(disjoint_splits(sequences, data.splits, data.split_size, data.held_out).held_out.max()) == 1_194_790
+    found = disjoint_splits(sequences, data.splits, data.split_size, data.held_out, data.apart)
+    assert (int(found.rows.max()), int(found.held_out.max())) == (1_191_083, 1_203_677)
     with pytest.raises(InputError, match="a split needs"):
         disjoint_splits(sequences[:1_000_000], 14, data.split_size, data.held_out)
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from twinsplit.errors import InputError
-from twinsplit.workers import AHEAD, Inline, crew, plain_crew
+from twinsplit.workers import AHEAD, Inline, Processes, crew, plain_crew
 
 
 def threads(_: int) -> int:
@@ -32,6 +32,21 @@ def die(_: int) -> None:
 def test_every_task_has_one_thread(size: int) -> None:
     with crew(size) as hands:
         assert list(hands.map(threads, range(3))) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("device", ["cuda:77", "meta", "no such device"])
+def test_a_device_that_does_not_work_is_refused(device: str) -> None:
+    """On "meta" tensors can be made, but no number comes back."""
+    with pytest.raises(InputError, match=f"--device {device} does not work here: .*; use cpu"), crew(2, device):
+        pass
+
+
+def test_one_process_has_the_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twinsplit.workers.check_device", lambda device: None)
+    with crew(2, "cuda") as hands:
+        assert (type(hands), hands.device) == (Inline, "cuda")
+    with crew(2) as hands:
+        assert (type(hands), hands.size, hands.device) == (Processes, 2, "cpu")
 
 
 @pytest.mark.parametrize("size", [1, 2])

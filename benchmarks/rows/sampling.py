@@ -13,7 +13,6 @@ from twinsplit.diffusion.schedule import Schedule
 from twinsplit.experiments.hierarchical.generation import Generation, generate
 from twinsplit.networks.transformer import Transformer
 from twinsplit.noise import Noise
-from twinsplit.training.arithmetic import product_dtype
 from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser
 
 SIZES = {"full": (256, 500, 10, 4), "tiny": (4, 20, 4, 2)}  # sequences, steps, steps of ours, steps of the reference
@@ -40,9 +39,7 @@ def row(size: Size, rounds: int) -> Row:
     x_T, z = torch.randn(count, *shape), torch.randn(few, count, *shape)
 
     def plan(steps: int) -> Generation:
-        return Generation(
-            Ancestral(schedule, strided_times(schedule.T, steps)), count, shape, Noise(0, "sampling"), product_dtype("bfloat16", "cpu")
-        )
+        return Generation(Ancestral(schedule, strided_times(schedule.T, steps)), count, shape, Noise(0, "sampling"), "bfloat16")
 
     case = Case(
         "sampling_full",

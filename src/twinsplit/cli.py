@@ -15,6 +15,9 @@ from twinsplit.errors import InputError
 Scale = Literal["smoke", "laptop", "paper"]
 BuiltIn = Literal["hierarchical", "digits"]
 Workers = Annotated[int, arg(help="one-thread worker processes; 0 takes one per core, and the results are the same for any number")]
+Device = Annotated[
+    str, arg(help="where networks compute: cpu, or an accelerator such as cuda, which one process uses (no GPU has run this so far)")
+]
 RunFolder = Positional[Annotated[Path, arg(metavar="RUN", help="a run folder, as `train` or `quickstart` wrote it")]]
 
 
@@ -32,6 +35,7 @@ class Quickstart:
     scale: Scale = "laptop"
     """size of the run: smoke (seconds), laptop (minutes on 2 cores), paper (the published setting: days on 2 cores)"""
     workers: Workers = 0
+    device: Device = "cpu"
 
     def run(self) -> None:
         from twinsplit.verbs import quickstart
@@ -117,8 +121,7 @@ class Train:
     data: Path | None = None
     """a folder of `twinsplit data` to learn from, instead of the recipe's own"""
     workers: Workers = 0
-    device: str = "cpu"
-    """cpu, or an accelerator such as cuda"""
+    device: Device = "cpu"
     dry_run: Annotated[bool, arg(help="write nothing; say what the run takes: steps, FLOPs, disk, memory, hours")] = False
 
     def run(self) -> None:
@@ -141,6 +144,7 @@ class Measure:
     inception: Path | None = None
     """for `fid`, instead: the local file inception-2015-12-05.pt, whose features are those of published values"""
     workers: Workers = 0
+    device: Device = "cpu"
 
     def run(self) -> None:
         from twinsplit.verbs import measure
@@ -219,6 +223,7 @@ class Figure:
     lpips_weights: Path | None = None
     """for rp-lpips: order by LPIPS with these weights (lpips.LPIPS(net="vgg") by safetensors.torch.save_model); without, by SSIM"""
     workers: Workers = 0
+    device: Device = "cpu"
 
     def run(self) -> None:
         from twinsplit.verbs import figure
@@ -250,6 +255,7 @@ class Claims:
     """also write the verdicts as a Markdown page"""
     json: Annotated[bool, arg(help="print everything as JSON")] = False
     workers: Workers = 0
+    device: Device = "cpu"
 
     def run(self) -> None:
         from twinsplit.verbs import claims

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from twinsplit.cli import Figure
 
 Make = Callable[["Figure", Crew], list[Path]]
-OPTIONS = {"data": "--data", "seeds": "--seeds", "lpips_weights": "--lpips-weights", "runs": "--run"}  # by name
+OPTIONS = {"data": "--data", "seeds": "--seeds", "lpips_weights": "--lpips-weights", "runs": "--run", "device": "--device"}  # by name
+LEFT_OUT = (None, (), "cpu")
 
 
 @final
 @dataclass(frozen=True)
 class Family:
-    """names of figures; options: those of OPTIONS that they take; make: the paths of one of them."""
+    """names of figures; options: those of LEFT_OUT that they take; make: the paths of one of them."""
 
     names: tuple[str, ...]
     options: tuple[str, ...]
@@ -34,13 +35,13 @@ def families() -> tuple[Family, ...]:
     from twinsplit.experiments.images import figures as images
 
     return (
-        Family(tuple(images.FIGURES), ("data", "seeds"), _of_images),
-        Family(tuple(hierarchical.FIGURES), ("seeds", "runs"), _hierarchical),
-        Family(tuple(blind.LADDER_FIGURES), ("data", "seeds"), _on_a_ladder),
-        Family((blind.RERANKED,), ("data", "seeds", "lpips_weights"), _reranked),
-        Family((together.NAME,), ("data", "seeds"), _together),
-        Family(controlled_figures.NAMES, ("data", "seeds"), _controlled),
-        Family((rates.NAME,), ("seeds",), _rates),
+        Family(tuple(images.FIGURES), ("data", "seeds", "device"), _of_images),
+        Family(tuple(hierarchical.FIGURES), ("seeds", "runs", "device"), _hierarchical),
+        Family(tuple(blind.LADDER_FIGURES), ("data", "seeds", "device"), _on_a_ladder),
+        Family((blind.RERANKED,), ("data", "seeds", "lpips_weights", "device"), _reranked),
+        Family((together.NAME,), ("data", "seeds", "device"), _together),
+        Family(controlled_figures.NAMES, ("data", "seeds", "device"), _controlled),
+        Family((rates.NAME,), ("seeds", "device"), _rates),
         Family(tuple(gtv.FIGURES), (), _gtv),
     )
 
@@ -52,7 +53,7 @@ def make(asked: "Figure", hands: Crew) -> list[Path]:
     if family is None:
         raise InputError(f"there is no figure {asked.name!r}", f"choose one of {', '.join(name for one in every for name in one.names)}")
     for option, flag in OPTIONS.items():
-        if getattr(asked, option) not in (None, ()) and option not in family.options:
+        if getattr(asked, option) not in LEFT_OUT and option not in family.options:
             takers = ", ".join(name for one in every if option in one.options for name in one.names)
             raise InputError(f"{asked.name} has no {flag}", f"leave it out: it is for {takers}")
     return family.make(asked, hands)

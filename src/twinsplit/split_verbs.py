@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from twinsplit.data.duplicates import THRESHOLD
 from twinsplit.data.images import ImageData, load_images
 from twinsplit.errors import InputError
+from twinsplit.workers import check_device
 
 if TYPE_CHECKING:
     from twinsplit import data_cli
@@ -105,14 +106,5 @@ def _found(data: ImageData, threshold: float, device: str | None) -> "DuplicateL
     from twinsplit.data.duplicate_lists import find_duplicates
 
     if device is not None:
-        _check_device(device)
+        check_device(device)
     return find_duplicates(data, threshold, device)
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {device} does not work here: {str(error).splitlines()[0]}", "use cpu") from error

@@ -1,7 +1,8 @@
-"""Where work runs: in this process, or in one-thread processes that live as long as their parent.
+"""Where work runs: in one-thread processes that live as long as their parent, in this process, or on an accelerator.
 
 Two one-thread processes train two small networks much faster than one process with two threads does, and every result is the
-same to the bit: a task computes on one thread whatever the crew.
+same to the bit: a task computes on one thread whatever the crew. On an accelerator one process does all: processes that share a card
+would only take turns.
 """
 
 import os
@@ -18,14 +19,16 @@ from typing import Any, TypeVar, final
 from twinsplit.errors import InputError
 
 AHEAD = 2  # items in waiting for each worker
+CPU = "cpu"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class Crew(ABC):
-    """Maps a function over items; order is kept, an error of any task is raised."""
+    """Maps a function over items; order is kept, an error of any task is raised. device: where the networks of a task compute."""
 
     size: int
+    device: str = CPU
 
     @abstractmethod
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -34,9 +37,12 @@ class Crew(ABC):
 
 @final
 class Inline(Crew):
-    """This process, on one thread per task for tensors on the CPU."""
+    """This process, on one thread per task for tensors on the CPU; networks compute on the device."""
 
     size = 1
+
+    def __init__(self, device: str = CPU) -> None:
+        self.device = device
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         for item in items:
@@ -126,10 +132,15 @@ def _leave_with_parent() -> None:
 
 
 @contextmanager
-def crew(size: int) -> Iterator[Crew]:
-    """Inline for size 1; else that many worker processes, started at the first task."""
-    if size <= 1:
-        yield Inline()
+def crew(size: int, device: str = CPU) -> Iterator[Crew]:
+    """Inline for size 1 or an accelerator; else that many worker processes, started at the first task.
+
+    InputError where the device does not work.
+    """
+    if device != CPU:
+        check_device(device)
+    if size <= 1 or device != CPU:
+        yield Inline(device)
         return
     from torch import multiprocessing
 
@@ -146,6 +157,18 @@ def plain_crew(size: int) -> Iterator[Crew]:
         return
     with ProcessPoolExecutor(size, mp_context=get_context("spawn"), initializer=_watch_parent) as pool:
         yield Processes(size, pool)
+
+
+def check_device(device: str) -> None:
+    """InputError unless a number can be sent there and comes back."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"--device {device} does not work here: {str(error).splitlines()[0]}", "use cpu; see `twinsplit doctor`"
+        ) from error
 
 
 def available_cores() -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from twinsplit.experiments import dry_run
+from twinsplit.experiments import afterwards, dry_run
+from twinsplit.experiments.afterwards import Afterwards
 from twinsplit.experiments.dry_run import Pace, costs_of, kept_bytes, memory_needed, pace_of, render, sequences_seen, speed_of
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.pipeline import disk_needed
@@ -23,6 +24,7 @@ from twinsplit.workers import Inline
 @pytest.fixture(autouse=True)
 def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dry_run, "LONG", 0.02)
+    monkeypatch.setattr(afterwards, "LONG", 0.005)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,8 @@ def test_costs_follow_from_the_recipe(world: HierarchicalWorld) -> None:
     assert (costs.epochs, costs.sequences) == (15, 15 * 20)  # 60 steps of 4 batches an epoch
     assert costs.training_flops == 3 * 15 * 20 * training_flops(world.network)
     assert costs.sampling_flops == 3 * 8 * 32 * 10 * forward_flops(world.network)
-    assert costs.disk == disk_needed(world)
+    assert costs.answering_flops == 8 * world.toll().answers * forward_flops(world.network)
+    assert (costs.disk, costs.measurements) == (disk_needed(world), 8 * world.toll().kept)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -54,7 +57,7 @@ def test_a_published_run_costs_what_its_numbers_say(name: str) -> None:
     """On a few of its sequences, so that no large world is built here."""
     recipe = read_recipe(Path(name))
     n, epochs = recipe.data.split_size, {5_000: 20_000, 12_000: 30_000, 70_000: 35_000}[recipe.data.split_size]
-    few = replace(recipe, data=replace(recipe.data, samples=400, splits=15, split_size=2, held_out=9))
+    few = replace(recipe, data=replace(recipe.data, samples=400, splits=15, split_size=2, held_out=9, apart=0))
     costs = costs_of(HierarchicalWorld.of(few))
     assert costs.parameters == 16_854_022
     assert costs.disk == pytest.approx(15 * 4 * 16_854_022 * 34, rel=1e-2)  # 25 checkpoints, three resume points of weights and moments
@@ -105,7 +108,8 @@ def test_memory_counts_every_part(world: HierarchicalWorld) -> None:
 def test_the_plan_says_everything_and_writes_nothing(world: HierarchicalWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     speed, costs = speed_of(world, Inline()), costs_of(world)
-    text = render(world.recipe, costs, speed)
+    after = Afterwards(rows=32, drawing=0.002, answering=0.0005, hours_drawing=3.0, hours_answering=0.5, at_once=2)
+    text = render(world.recipe, costs, speed, after)
     assert not list(tmp_path.iterdir())
     parts = (
         "3 splits of 20",
@@ -114,9 +118,13 @@ def test_the_plan_says_everything_and_writes_nothing(world: HierarchicalWorld, t
         "8 checkpoints",
         f"{costs.training_flops:.2e} FLOP",
         f"{speed.seconds:.3g} s a step",
+        "3.0 hours more, if they are drawn at every checkpoint: 2 ms a sample and step (32 at once), networks at once: 2",
+        "30.0 minutes more for the networks' part of the standard ones: 0.5 ms a noised sample and network",
+        "left out  exact posteriors",
+        "of measurements, before compression",
     )
     assert [part for part in parts if part not in text] == []
     assert "not measured; assumes 20%" in text
     assert "extrapolated" not in text
-    partial = render(world.recipe, costs, replace(speed, paces=(Pace(1, 1.0, 4, 2.0),)))
+    partial = render(world.recipe, costs, replace(speed, paces=(Pace(1, 1.0, 4, 2.0),)), after)
     assert "measured on 1 and 4 of 6 samples and extrapolated" in partial

@@ -1,5 +1,6 @@
 """Time profiles and the excess on fresh data equal their definitions; what is 0 for the exact posterior is measured as 0."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,15 @@ import torch
 
 from twinsplit.diffusion.denoiser import Categorical
 from twinsplit.exact.belief import TreeOracle
+from twinsplit.experiments import profiles
 from twinsplit.experiments.claims import profile
-from twinsplit.experiments.hierarchical.examination import Examination, fixed_time_decomposition_rows, train_oracle_divergence_rows
+from twinsplit.experiments.hierarchical.examination import CHUNK, Examination, fixed_time_decomposition_rows, train_oracle_divergence_rows
 from twinsplit.experiments.hierarchical.probes import probe_over_times
 from twinsplit.experiments.hierarchical.questions import questions_of
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.landmarks import landmarks_of
 from twinsplit.experiments.measuring import measure
-from twinsplit.experiments.profiles import FRESH_FACTOR, FRESH_SEED, measure_fresh, measure_profile, profile_times
+from twinsplit.experiments.profiles import FRESH_FACTOR, FRESH_SEED, fresh_probes, measure_fresh, measure_profile, profile_times
 from twinsplit.measures.decomposition import decompose
 from twinsplit.store import Run
 from twinsplit.training.loop import load_ensemble
@@ -120,6 +122,28 @@ def test_the_excess_on_fresh_data_is_loss_less_cross_entropy(measured: Run, worl
     ]
     (row,) = (r for r in measured.table("fresh_excess").to_pylist() if r["member"] == 2)
     np.testing.assert_allclose(row["values"], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_pieces_of_fresh_sequences_are_what_one_piece_is(
+    middle: Run, measured: Run, world: HierarchicalWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, step = copied(middle, tmp_path / "again"), middle.steps()[-1]
+    monkeypatch.setattr(profiles, "AT_ONCE", CHUNK)
+    assert len(list(fresh_probes(world, torch.zeros(FRESH_FACTOR * world.recipe.data.held_out, world.grammar.length)))) == 4
+    list(measure_fresh(again, world, (step,), Inline()))
+    name = f"measurements/fresh_excess.parquet/step_{step:08d}.parquet"
+    assert (again.path / name).read_bytes() == (measured.path / name).read_bytes()
+
+
+def test_draws_of_fresh_sequences_follow_each_other(world: HierarchicalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = replace(world, recipe=replace(world.recipe, measuring=replace(world.recipe.measuring, noise_draws=2)))
+    tokens = torch.from_numpy(world.grammar.sample(50, 5).numpy()).long()
+    monkeypatch.setattr(profiles, "AT_ONCE", 20)
+    pieces = list(fresh_probes(twice, tokens))
+    assert [len(piece.t) for piece in pieces] == [20, 20, 10, 20, 20, 10]
+    whole = probe_over_times(tokens, torch.arange(50), 2, world.schedule, world.grammar.vocab_size, world.root.child("fresh"))
+    for part in ("tokens", "x_t", "t"):
+        assert torch.equal(torch.cat([getattr(piece, part) for piece in pieces]), getattr(whole, part))
 
 
 def test_fresh_sequences_are_not_those_of_the_run(world: HierarchicalWorld) -> None:

@@ -1,6 +1,7 @@
 """U-turns equal their definition, oracle and networks begin alike, and nothing depends on crew, chunk or resumption."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,15 @@ from twinsplit.experiments.uturns import (
     Starts,
     measure_random_uturns,
     measure_uturns,
+    networks_of,
     overlaps,
     own_starts,
     random_starts,
     times_of,
 )
 from twinsplit.store import Run
+from twinsplit.training import arithmetic
+from twinsplit.training.ensemble import NetworkDenoiser
 from twinsplit.training.loop import load_ensemble
 from twinsplit.workers import Crew, Inline, crew
 
@@ -75,6 +79,25 @@ def test_a_networks_overlaps_are_what_they_are_defined_as(middle: Run, world: Hi
         np.testing.assert_allclose(found["values"], expected, atol=1e-6)
 
 
+def test_networks_turn_in_the_precision_that_they_trained_in(
+    middle: Run, world: HierarchicalWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they do where samples are drawn; in float32 nothing is converted."""
+    monkeypatch.setattr(arithmetic, "fast_bfloat16", lambda: True)
+    step, t = middle.steps()[-1], times_of(world, FRACTIONS)[-1]
+    kept = load_ensemble(middle, world.network, step).member(1)
+    assert isinstance(kept, NetworkDenoiser)
+    same = networks_of(middle, world, step)[1][1].parameters
+    assert all(torch.equal(same[name], value) and same[name].dtype == torch.float32 for name, value in kept.parameters.items())
+    rough = replace(world, recipe=replace(world.recipe, training=replace(world.recipe.training, precision="bfloat16")))
+    run = copied(middle, tmp_path / "run")
+    list(measure_uturns(run, rough, (step,), Inline()))
+    (found,) = rows_of(run, "uturns", step=step, member=1, data="train", t=t)
+    expected = overlaps(Course.of(rough), kept.computing("bfloat16"), own_starts(rough)[1].starts, t)
+    np.testing.assert_allclose(found["values"], expected, atol=1e-6)
+    assert {value.dtype for value in networks_of(run, rough, step)[1][1].parameters.values()} == {torch.bfloat16}
+
+
 def test_every_network_meets_every_start(middle: Run, world: HierarchicalWorld) -> None:
     rows, times = middle.table("uturns").to_pylist(), times_of(world, FRACTIONS)
     marks = landmarks_of(middle)
@@ -90,6 +113,8 @@ def test_every_network_meets_every_start(middle: Run, world: HierarchicalWorld) 
 
 class Recorder:
     """A denoiser that keeps the first states it meets."""
+
+    device = torch.device("cpu")
 
     def __init__(self, inner: object) -> None:
         self.inner, self.seen = inner, []

@@ -92,6 +92,11 @@ P_co = TypeVar("P_co", bound=Posterior, covariant=True)
 class Denoiser(ABC, Generic[P_co]):
     """Anything that maps (x_t, t) to a posterior: a network, an exact oracle, a memorizer, a fit."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where x_t and the noise of a path are best put: where a network's parameters are; what has none is asked on the CPU."""
+        return torch.device("cpu")
+
     @abstractmethod
     def forward(self, x_t: Tensor, t: int | Tensor) -> P_co:
         """x_t: (n, ...); t: an int or (n,) int64 in 1..T. Denoisers that are blind to the noise level ignore t."""

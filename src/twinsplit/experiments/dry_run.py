@@ -1,4 +1,4 @@
-"""What a training run takes, before it begins: exact counts, and hours from a few real steps. Nothing is written."""
+"""What a run takes, before it begins: exact counts, and hours from a few real steps. Nothing is written."""
 
 import math
 import statistics
@@ -10,6 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from twinsplit.experiments.afterwards import Afterwards, sampling_steps
 from twinsplit.experiments.pipeline import disk_needed
 from twinsplit.experiments.world import World
 from twinsplit.networks.flops import forward_flops, training_flops
@@ -37,7 +38,9 @@ def sequences_seen(steps: int, n: int, batch: int) -> int:
 @final
 @dataclass(frozen=True)
 class Costs:
-    """Counts that follow from the recipe alone. sequences: seen by one member; sampling: at every checkpoint; disk: bytes."""
+    """Counts that follow from the recipe alone. sequences: seen by one member; sampling, answering: at every checkpoint; disk: bytes of
+    checkpoints; measurements: bytes of what is measured, before compression.
+    """
 
     members: int
     parameters: int
@@ -45,7 +48,9 @@ class Costs:
     sequences: int
     training_flops: int
     sampling_flops: int
+    answering_flops: int
     disk: int
+    measurements: int
 
 
 def costs_of(world: World) -> Costs:
@@ -54,15 +59,17 @@ def costs_of(world: World) -> Costs:
     training, measuring = recipe.training, recipe.repeats
     n = epoch_size(training, recipe.shares.split_size)
     seen = sequences_seen(training.steps, n, training.batch)
-    evaluations = members * len(recipe.checkpoint_steps()) * measuring.generated * min(measuring.sampling_steps, world.schedule.T)
+    checkpoints, toll, flops = len(recipe.checkpoint_steps()), world.toll(), forward_flops(network)
     return Costs(
         members=members,
         parameters=network.parameter_count(),
         epochs=training.steps / steps_per_epoch(n, training.batch),
         sequences=seen,
         training_flops=members * seen * training_flops(network),
-        sampling_flops=evaluations * forward_flops(network),
+        sampling_flops=members * checkpoints * measuring.generated * sampling_steps(world) * flops,
+        answering_flops=checkpoints * toll.answers * flops,
         disk=disk_needed(world),
+        measurements=checkpoints * toll.kept,
     )
 
 
@@ -107,8 +114,9 @@ class Speed:
         return max(pace.of(self.batch) for pace in self.paces)
 
 
-def speed_of(world: World, crew: Crew, device: str = "cpu") -> Speed:
+def speed_of(world: World, crew: Crew) -> Speed:
     """Measure on as many members at once as training would step: one a worker on the CPU, all of them on an accelerator."""
+    device = crew.device
     at_once = min(crew.size, len(world.members)) if device == "cpu" else len(world.members)
     shards = _shards(world, at_once, device)
     memory = memory_needed(world, kept_bytes(shards[0]) * len(shards), at_once)
@@ -195,7 +203,7 @@ def memory_needed(world: World, kept: int, at_once: int) -> int:
     return 9 * stack * len(world.members) + stack * at_once + kept + samples + world.data_bytes
 
 
-def render(recipe: RunRecipe, costs: Costs, speed: Speed) -> str:
+def render(recipe: RunRecipe, costs: Costs, speed: Speed, after: Afterwards) -> str:
     """The plan in lines for a terminal."""
     steps, kept = recipe.training.steps, len(recipe.checkpoint_steps())
     splits = f"{recipe.shares.splits} splits of {recipe.shares.split_size:,}"
@@ -203,13 +211,15 @@ def render(recipe: RunRecipe, costs: Costs, speed: Speed) -> str:
         "networks": f"{costs.members} ({splits}), {costs.parameters:,} parameters each",
         "training": f"{steps:,} steps of {speed.batch} samples = {costs.epochs:,.0f} epochs; {kept} checkpoints",
         "work": f"{costs.training_flops:.2e} FLOP, forward and backward, all networks",
-        "sampling": f"{costs.sampling_flops:.2e} FLOP more, if samples are drawn at every checkpoint (twinsplit measure RUN ...)",
-        "disk": f"{_size(costs.disk)} of checkpoints",
+        "disk": f"{_size(costs.disk)} of checkpoints; about {_size(costs.measurements)} of measurements, before compression",
         "memory": f"about {_size(speed.memory)}",
         speed.device: _measured(speed),
+        "samples": _drawn(costs, after),
+        "measures": _answered(costs, after),
+        "left out": "exact posteriors, divergences, nearest neighbours; U-turns, profiles and what else single figures measure",
         "GPU": _assumed(recipe, costs),
     }
-    return "\n".join([f"{recipe.name}: what training takes; nothing is written", *(f"  {k:<10}{v}" for k, v in lines.items())])
+    return "\n".join([f"{recipe.name}: what the run takes; nothing is written", *(f"  {k:<10}{v}" for k, v in lines.items())])
 
 
 def _measured(speed: Speed) -> str:
@@ -219,11 +229,24 @@ def _measured(speed: Speed) -> str:
     return f"{_duration(speed.hours)}: {speed.seconds:.3g} s a step{how}, {side_by_side}"
 
 
+def _drawn(costs: Costs, after: Afterwards) -> str:
+    each = f"{1000 * after.drawing:.3g} ms a sample and step ({after.rows} at once), networks at once: {after.at_once}"
+    return f"{_duration(after.hours_drawing)} more, if they are drawn at every checkpoint: {each}; {costs.sampling_flops:.2e} FLOP"
+
+
+def _answered(costs: Costs, after: Afterwards) -> str:
+    each = f"{1000 * after.answering:.3g} ms a noised sample and network"
+    return f"{_duration(after.hours_answering)} more for the networks' part of the standard ones: {each}; {costs.answering_flops:.2e} FLOP"
+
+
 def _assumed(recipe: RunRecipe, costs: Costs) -> str:
+    """What is measured is computed in float32, whatever the precision of training."""
     precision = recipe.training.precision
-    hours = costs.training_flops / (SHARE * PEAK[precision]) / 3600
-    peak = f"{PEAK[precision] / 1e12:.0f} TFLOP/s ({precision})"
-    return f"{_duration(hours)}: not measured; assumes {SHARE:.0%} of the {peak} of one {CARD}"
+    work = {"training": (costs.training_flops, precision), "samples": (costs.sampling_flops, precision)}
+    work["measures"] = costs.answering_flops, "float32"
+    hours = ", ".join(f"{name} {_duration(flops / (SHARE * PEAK[kind]) / 3600)}" for name, (flops, kind) in work.items())
+    peaks = " and ".join(f"{PEAK[kind] / 1e12:.0f} TFLOP/s ({kind})" for kind in dict.fromkeys((precision, "float32")))
+    return f"{hours}: not measured; assumes {SHARE:.0%} of the {peaks} of one {CARD}"
 
 
 def _size(count: int) -> str:
@@ -231,4 +254,4 @@ def _size(count: int) -> str:
 
 
 def _duration(hours: float) -> str:
-    return f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes" if hours * 60 >= 1 else f"{hours * 3600:.1g} seconds"
+    return f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes" if hours * 60 >= 1 else f"{hours * 3600:.2g} seconds"

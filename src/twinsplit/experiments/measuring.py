@@ -27,7 +27,7 @@ def measure(run: Run[Any], world: World, names: tuple[str, ...], crew: Crew) -> 
         return
     examiner = world.examiner()
     run.write_json("measurements/bayes.json", examiner.lowest_losses())
-    tasks = ((world.load(run, step), missing) for step, missing in todo.items())
+    tasks = ((world.load(run, step, crew.device), missing) for step, missing in todo.items())
     for step, tables in zip(todo, crew.map(partial(_examine, examiner), tasks), strict=True):
         for name, rows in tables.items():
             run.write_table(name, step, as_table(step, rows))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO, Any, Generic, final
 
 import numpy as np
-import torch
 from typing_extensions import TypeVar
 
 from twinsplit import environment
@@ -41,10 +40,14 @@ class Session(Generic[AnyWorld]):
     world: AnyWorld
     crew: Crew
     lock: IO[bytes]
-    device: torch.device
+
+    @property
+    def device(self) -> str:
+        """Where its networks compute."""
+        return self.crew.device
 
 
-def begin(path: Path, recipe: RunRecipe, crew: Crew, device: str = "cpu") -> Session[Any]:
+def begin(path: Path, recipe: RunRecipe, crew: Crew) -> Session[Any]:
     """Open or create a run; the world is built first, so that a recipe that does not fit writes nothing."""
     world = world_of(recipe)
     description = world.describe()
@@ -55,7 +58,7 @@ def begin(path: Path, recipe: RunRecipe, crew: Crew, device: str = "cpu") -> Ses
     except BaseException:
         lock.close()  # a refused run is free again, even while somebody keeps the exception and with it this frame
         raise
-    return Session(run, world, crew, lock, torch.device(device))
+    return Session(run, world, crew, lock)
 
 
 def _check_and_note(run: Run[Any], world: World, description: dict[str, Any]) -> None:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Categorical
 from twinsplit.exact.belief import TreeOracle
-from twinsplit.experiments.hierarchical.examination import answer
-from twinsplit.experiments.hierarchical.probes import probe_at, probe_over_times
+from twinsplit.experiments.hierarchical.examination import CHUNK, answer
+from twinsplit.experiments.hierarchical.probes import Probe, drawn_over_times, probe_at
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.measuring import as_table
 from twinsplit.experiments.world import Measured, Rows
@@ -21,12 +21,12 @@ from twinsplit.measures.divergence import oracle_divergence
 from twinsplit.noise import Noise
 from twinsplit.store import Run
 from twinsplit.training.ensemble import Ensemble
-from twinsplit.training.loop import load_ensemble
 from twinsplit.workers import Crew
 
 PROFILE, FRESH = "time_profile", "fresh_excess"
 COARSEST = 2  # k = 0, 1, 2 as in the figure
 FRESH_FACTOR = 80  # fresh sequences for each held-out one: their excess is to be told from a tenth of that on training data
+AT_ONCE = 16 * CHUNK  # fresh sequences in memory at once, as many as whole chunks of answers
 FRESH_SEED = 7_919  # of the fresh sequences: apart from the seeds of data sets
 
 
@@ -55,7 +55,7 @@ def measure_profile(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], 
     held_out = torch.from_numpy(world.data.sequences[rows].astype(np.int64))
     sequences = Sequences(held_out, torch.from_numpy(rows), oracles, world.root.child("profile"))
     for step in (s for s in steps if s not in run.measured(PROFILE)):
-        ensemble = load_ensemble(run, world.network, step)
+        ensemble = world.load(run, step, crew.device)
         found = crew.map(partial(_at_time, ensemble, sequences), profile_times(world))
         run.write_table(PROFILE, step, as_table(step, [row for rows in found for row in rows]))
         yield Measured(step, (PROFILE,))
@@ -83,22 +83,29 @@ def measure_fresh(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], cr
 
     The held-out set leaves out what the splits contain, so it is a little rarer than fresh data and its excess is above 0.
     """
-    count, noise = FRESH_FACTOR * world.recipe.data.held_out, world.root.child("fresh")
+    count = FRESH_FACTOR * world.recipe.data.held_out
     drawn = world.grammar.sample(count, world.recipe.seed + FRESH_SEED, factorised=world.data.factorised)
-    tokens = torch.from_numpy(drawn.numpy().astype(np.int64))
-    draws = world.recipe.measuring.noise_draws
-    probe = probe_over_times(tokens, torch.arange(count), draws, world.schedule, world.grammar.vocab_size, noise)
-    exact = world.oracle()(probe.x_t.double(), probe.t)
     for step in (s for s in steps if s not in run.measured(FRESH)):
-        ensemble = load_ensemble(run, world.network, step)
+        ensemble = world.load(run, step, crew.device)
+        pieces = [_excesses(world, ensemble, probe) for probe in fresh_probes(world, drawn)]
         rows = [
-            {"member": m, "split": member.split, "seed": member.seed}
-            | {
-                "values": decompose(
-                    Categorical(answer(ensemble.member(m), probe).log_probs.double()), exact, probe.tokens
-                ).excess_term.numpy()
-            }
+            {"member": m, "split": member.split, "seed": member.seed, "values": torch.cat([piece[m] for piece in pieces]).numpy()}
             for m, member in enumerate(ensemble.members)
         ]
         run.write_table(FRESH, step, as_table(step, rows))
         yield Measured(step, (FRESH,))
+
+
+def fresh_probes(world: HierarchicalWorld, drawn: Tensor) -> Iterator[Probe]:
+    """Fresh sequences (n, L), draw after draw, at most AT_ONCE of them in memory with their noised versions."""
+    noise, common = world.root.child("fresh"), (world.schedule, world.grammar.vocab_size)
+    for draw in range(world.recipe.measuring.noise_draws):
+        for ids in torch.split(torch.arange(len(drawn)), AT_ONCE):
+            yield drawn_over_times(drawn[ids].long(), ids, draw, *common, noise)
+
+
+def _excesses(world: HierarchicalWorld, ensemble: Ensemble, probe: Probe) -> list[Tensor]:
+    """Of every member, (n,) float32 excess terms."""
+    exact = world.oracle()(probe.x_t.double(), probe.t)
+    models = (Categorical(answer(denoiser, probe).log_probs.double()) for denoiser in ensemble.denoisers())
+    return [decompose(model, exact, probe.tokens).excess_term.float() for model in models]

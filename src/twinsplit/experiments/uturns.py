@@ -29,7 +29,7 @@ from twinsplit.experiments.measuring import as_table
 from twinsplit.experiments.world import Measured, Rows
 from twinsplit.noise import Noise
 from twinsplit.store import Run
-from twinsplit.training.loop import load_ensemble
+from twinsplit.training.ensemble import NetworkDenoiser
 from twinsplit.workers import Crew
 
 NAME, ORACLE, RANDOM, EXACT_RANDOM = "uturns", "uturns_oracle", "uturns_random", "uturns_random_exact"
@@ -68,7 +68,7 @@ class Starts:
 
 
 def overlaps(course: Course, denoiser: Denoiser[Any], starts: Starts, t: int) -> Tensor:
-    """(n,) float64: fraction of a start's tokens found again after a U-turn to t, averaged over its repetitions."""
+    """(n,) float64: fraction of a start's tokens found again after a U-turn to t, averaged over its repetitions; on the CPU."""
     tokens = starts.tokens.repeat_interleave(course.repetitions, 0)
     ids = (starts.ids[:, None] * course.repetitions + torch.arange(course.repetitions)).flatten()
     found = [_found(course, denoiser, *part, t) for part in zip(torch.split(tokens, CHUNK), torch.split(ids, CHUNK), strict=True)]
@@ -76,9 +76,10 @@ def overlaps(course: Course, denoiser: Denoiser[Any], starts: Starts, t: int) ->
 
 
 def _found(course: Course, denoiser: Denoiser[Any], tokens: Tensor, ids: Tensor, t: int) -> Tensor:
+    tokens, ids = tokens.to(denoiser.device), ids.to(denoiser.device)
     x_0 = torch.nn.functional.one_hot(tokens, course.vocab_size).float()
     end = uturn(denoiser, x_0, t, course.sampler, course.noise.child(str(t)), sample_ids=ids)
-    return overlap(tokens, end.argmax(-1))
+    return overlap(tokens, end.argmax(-1)).cpu()
 
 
 def times_of(world: HierarchicalWorld, fractions: tuple[float, ...]) -> tuple[int, ...]:
@@ -121,6 +122,17 @@ def random_starts(world: HierarchicalWorld) -> Starts:
     return Starts(torch.stack(tokens, 1), ids)
 
 
+def networks_of(run: Run, world: HierarchicalWorld, step: int, device: str = "cpu") -> list[tuple[dict[str, Any], NetworkDenoiser, int]]:
+    """Name, denoiser and split of every network; they compute as they do where samples are drawn, in the precision of training."""
+    ensemble, precision = world.load(run, step, device), world.recipe.training.precision
+    found: list[tuple[dict[str, Any], NetworkDenoiser, int]] = []
+    for k, member in enumerate(ensemble.members):
+        denoiser = ensemble.member(k)
+        assert isinstance(denoiser, NetworkDenoiser)
+        found.append(({"member": k, "split": member.split, "seed": member.seed}, denoiser.computing(precision), member.split))
+    return found
+
+
 def measure_uturns(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
     """U-turns of every network from its own split and from the next one at the given checkpoints, and the oracle's, once."""
     times, count = times_of(world, FRACTIONS), world.recipe.data.splits
@@ -133,8 +145,7 @@ def measure_uturns(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], c
         run.write_table(ORACLE, 0, as_table(0, _rows(world, cases, times, crew)))
         yield Measured(0, (ORACLE,))
     for step in (s for s in steps if s not in run.measured(NAME)):
-        ensemble = load_ensemble(run, world.network, step)
-        named = [({"member": k, "split": m.split, "seed": m.seed}, ensemble.member(k), m.split) for k, m in enumerate(ensemble.members)]
+        named = networks_of(run, world, step, crew.device)
         kinds = (("train", 0), ("test", 1))
         cases = [
             (name | {"data": data, "starts": (split + shift) % count}, model, own[(split + shift) % count])
@@ -155,8 +166,7 @@ def measure_random_uturns(run: Run, world: HierarchicalWorld, step: int, crew: C
         run.write_table(EXACT_RANDOM, 0, as_table(0, _rows(world, cases, times, crew)))
         yield Measured(0, (EXACT_RANDOM,))
     if step not in run.measured(RANDOM):
-        ensemble = load_ensemble(run, world.network, step)
-        cases = [({"member": k, "split": m.split, "seed": m.seed}, ensemble.member(k), starts) for k, m in enumerate(ensemble.members)]
+        cases = [(name, model, starts) for name, model, _ in networks_of(run, world, step, crew.device)]
         run.write_table(RANDOM, step, as_table(step, _rows(world, cases, times, crew)))
         yield Measured(step, (RANDOM,))
 

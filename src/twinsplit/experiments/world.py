@@ -1,7 +1,7 @@
 """The world of a recipe: what its networks learn from and are judged by. The stages of a run know no more than this."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -30,6 +30,17 @@ class Measured:
 
     step: int
     names: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Toll:
+    """Of one checkpoint. answers: noised samples that its networks are asked about, all together; kept: bytes of what is stored,
+    before compression.
+    """
+
+    answers: int
+    kept: int
 
 
 class Examiner(ABC):
@@ -79,13 +90,18 @@ class World(ABC):
         """The untrained members."""
         return Ensemble.initial(self.network, self.members, self.root, self.reading)
 
-    def load(self, run: Run[Any], step: int) -> Ensemble:
+    def load(self, run: Run[Any], step: int, device: torch.device | str = "cpu") -> Ensemble:
         """The members at a kept checkpoint."""
-        return load_ensemble(run, self.network, step, reading=self.reading)
+        return load_ensemble(run, self.network, step, device, self.reading)
 
     @abstractmethod
     def split_samples(self, device: torch.device | str = "cpu") -> Tensor:
         """(splits, n, ...) what each split's networks train on."""
+
+    @property
+    @abstractmethod
+    def sample_shape(self) -> tuple[int, ...]:
+        """Of one sample in `split_samples`."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -119,6 +135,14 @@ class World(ABC):
     @abstractmethod
     def examiner(self) -> Examiner:
         """The questions, made ready."""
+
+    @abstractmethod
+    def drawing(self, count: int, steps: int) -> Callable[[Any], object]:
+        """From a network to `count` samples of it in `steps` steps. It travels to worker processes."""
+
+    @abstractmethod
+    def toll(self) -> Toll:
+        """What a checkpoint takes besides training, when samples are drawn from it."""
 
     @abstractmethod
     def sample_stage(self, run: Run[Any], steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:

@@ -31,6 +31,10 @@ class BlindDenoiser(Blind):
         """Untrained, with weights drawn from `noise`."""
         return cls(network, {name: network.initial(name, noise)[None] for name in network.shapes()})
 
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.parameters.values())).device
+
     def residual(self, y: Tensor) -> Tensor:
         """(n, C, H, W) f(y), the estimate of sigma z, in the dtype of y; differentiable."""
         dtype = next(iter(self.parameters.values())).dtype

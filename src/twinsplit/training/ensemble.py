@@ -11,6 +11,7 @@ from twinsplit.diffusion.denoiser import Categorical, Denoiser
 from twinsplit.networks.network import Network
 from twinsplit.noise import Noise
 from twinsplit.training import fused
+from twinsplit.training.arithmetic import product_dtype
 from twinsplit.training.stack import Stack
 
 
@@ -35,6 +36,10 @@ class NetworkDenoiser(Denoiser[Categorical]):
     network: Network
     parameters: Mapping[str, Tensor]
 
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.parameters.values())).device
+
     @torch.no_grad()
     def forward(self, x_t: Tensor, t: int | Tensor) -> Categorical:
         weight = next(iter(self.parameters.values()))
@@ -45,8 +50,9 @@ class NetworkDenoiser(Denoiser[Categorical]):
         logits = self.network.outputs(self.parameters, x_t.to(dtype)[None], times[None])[0]
         return Categorical.from_logits(logits.float() if dtype == torch.bfloat16 else logits)
 
-    def rounded(self, dtype: torch.dtype) -> "NetworkDenoiser":
-        """The same network with its weights and activations in `dtype`; posteriors stay float32 at least."""
+    def computing(self, precision: str) -> "NetworkDenoiser":
+        """The same network with weights and activations in what a recipe's precision means on its device; posteriors stay float32."""
+        dtype = product_dtype(precision, self.device)
         return NetworkDenoiser(self.network, {name: value.to(dtype) for name, value in self.parameters.items()})
 
 

@@ -38,6 +38,10 @@ class UNetDenoiser(Denoiser[Gaussian]):
         """[BG]'s network for 32 x 32 grey faces, untrained: 4,023,233 parameters; T = 1000, beta from 1e-4 to 0.02."""
         return cls.initial(UNet(), Schedule.diffusion_lm(1_000), noise or Noise(0, "published"))
 
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.parameters.values())).device
+
     @torch.no_grad()
     def noise_prediction(self, x_t: Tensor, t: int | Tensor) -> Tensor:
         """(n, C, H, W) the predicted noise in x_t (n, C, H, W) at t, an int or (n,), in 1..T."""

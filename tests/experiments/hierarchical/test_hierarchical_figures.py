@@ -19,6 +19,7 @@ from twinsplit.experiments.lines import epochs, landmarks
 from twinsplit.experiments.replicates import oracle_curve, split_curve
 from twinsplit.measures.minima import find_minima
 from twinsplit.measures.statistics import mean_over, mean_over_pairs
+from twinsplit.recipes import read_recipe
 from twinsplit.report.stored import Table, split_means
 from twinsplit.store import Run
 from twinsplit.training.batches import steps_per_epoch
@@ -134,6 +135,16 @@ def test_the_paper_scale_is_the_published_one() -> None:
         assert recipe.training.steps == last * steps_per_epoch(n, 512)
         assert recipe.training.first_checkpoint == 100 * steps_per_epoch(n, 512)
         assert (recipe.network.width, recipe.network.layers, recipe.training.precision) == (512, 8, "bfloat16")
+
+
+@pytest.mark.parametrize(("name", "file"), [("fig9", "paper-5000.toml"), ("fig5", "paper-12000.toml"), ("fig10", "paper-70000.toml")])
+def test_a_published_recipe_file_is_the_run_of_its_figure(name: str, file: str) -> None:
+    """And the document names the folder in which the figure looks for it."""
+    ((folder, recipe),) = FIGURES[name].recipes(setting_of("paper"), 0, None).items()
+    assert recipe == read_recipe(Path(file))
+    text = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert f"twinsplit train {file}" in text
+    assert f"/runs/{folder}" in text
 
 
 def curves(figures: Path, name: str, panel: str, line: str) -> dict[str, np.ndarray]:

@@ -39,7 +39,7 @@ def measure_errors(kind: ImageClass, count: int, run: Run[Any], world: ImageWorl
     """A row per network and noise level: mean squared error per pixel of each fresh image, noised (input) and denoised (output)."""
     if step in run.measured(ERRORS):
         return
-    tasks = [(name | {"sigma": sigma}, denoiser) for name, denoiser, _ in blind_members(run, world, step) for sigma in LEVELS]
+    tasks = [(name | {"sigma": sigma}, denoiser) for name, denoiser, _ in blind_members(run, world, step, crew.device) for sigma in LEVELS]
     rows = [row for found in crew.map(partial(_rows, kind, count, _noise(world)), tasks) for row in found]
     run.write_table(ERRORS, step, as_table(step, rows))
     yield Measured(step, (ERRORS,))
@@ -48,8 +48,8 @@ def measure_errors(kind: ImageClass, count: int, run: Run[Any], world: ImageWorl
 def _rows(kind: ImageClass, count: int, noise: Noise, task: tuple[dict[str, Any], Blind]) -> Rows:
     name, denoiser = task
     ids, images = _clean(kind, count)
-    found = 10 ** (-denoising_psnr(denoiser, images, name["sigma"], noise, ids) / 10)
-    return [name | {"of": of, "values": found[:, i].float().numpy()} for i, of in enumerate(("input", "output"))]
+    found = 10 ** (-denoising_psnr(denoiser, images.to(denoiser.device), name["sigma"], noise, ids) / 10)
+    return [name | {"of": of, "values": found[:, i].float().cpu().numpy()} for i, of in enumerate(("input", "output"))]
 
 
 def measure_best(kind: DiscImages, setting: Rates, run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> Iterator[Measured]:

@@ -88,8 +88,8 @@ PAPER = ImageRecipe(
     diffusion=Diffusion("sqrt_sigma", 1_000),
     network=BlindSizes(),
     training=Training(
-        steps=196_000, batch=512, learning_rate=1e-3, schedule="halving", loss="noise", checkpoints=25, first_checkpoint=1_000,
-        epoch_samples=100_000,
+        steps=196_000, batch=512, learning_rate=1e-3, schedule="halving", loss="noise", precision="float32", checkpoints=25,
+        first_checkpoint=1_000, epoch_samples=100_000,
     ),
     measuring=ImageMeasuring(
         time_fraction=0.316, times=(100, 200, 316, 500), generated=100, sampling_steps=10_000, train_images=1_000, sampler="ascent",

@@ -46,9 +46,9 @@ def sets_of(world: ImageWorld, split: int) -> Sets:
     return Sets(own[split][:kept], rows[:kept], held_out, torch.from_numpy(world.splits.held_out))
 
 
-def blind_members(run: Run[Any], world: ImageWorld, step: int) -> list[tuple[dict[str, int], Blind, int]]:
+def blind_members(run: Run[Any], world: ImageWorld, step: int, device: str = "cpu") -> list[tuple[dict[str, int], Blind, int]]:
     """Name, denoiser and split of every network."""
-    ensemble = world.load(run, step)
+    ensemble = world.load(run, step, device)
     found = []
     for k, member in enumerate(ensemble.members):
         denoiser = ensemble.member(k)
@@ -64,7 +64,7 @@ def measure_psnr(run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> Ite
     noise = world.root.child("psnr")
     tasks = [
         (name | {"sigma": sigma}, denoiser, sets_of(world, split))
-        for name, denoiser, split in blind_members(run, world, step)
+        for name, denoiser, split in blind_members(run, world, step, crew.device)
         for sigma in LEVELS
     ]
     rows = [row for found in crew.map(partial(_psnr_rows, noise), tasks) for row in found]
@@ -77,7 +77,7 @@ def _psnr_rows(noise: Noise, task: tuple[dict[str, Any], Blind, Sets]) -> Rows:
     kinds = (("train", sets.train, sets.train_ids), ("test", sets.test, sets.test_ids))
     rows: Rows = []
     for data, images, ids in kinds:
-        found = denoising_psnr(denoiser, images, name["sigma"], noise, ids).float().numpy()
+        found = denoising_psnr(denoiser, images.to(denoiser.device), name["sigma"], noise, ids).float().cpu().numpy()
         rows += [name | {"data": data, "of": of, "values": found[:, i]} for i, of in enumerate(("input", "output"))]
     return rows
 
@@ -106,7 +106,7 @@ def measure_bases(run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> It
     fresh = sets_of(world, 0)
     clean, ids = fresh.test[:ANALYSED], fresh.test_ids[:ANALYSED]
     noisy, noise = _noised(world, clean, ids), world.root.child("lanczos")
-    members = blind_members(run, world, step)
+    members = blind_members(run, world, step, crew.device)
     found = list(crew.map(partial(_bases, noise), [(denoiser, noisy) for _, denoiser, _ in members]))
     rows = [
         name | {"image": i, "asymmetry": basis.asymmetry, "bound": float(basis.bounds.max()), "values": basis.values.float().numpy()}
@@ -119,10 +119,10 @@ def measure_bases(run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> It
 
 
 def _bases(noise: Noise, task: tuple[Blind, Tensor]) -> list[Basis]:
-    """At each noised image; of the directions the first SHOWN."""
+    """At each noised image, on the CPU; of the directions the first SHOWN."""
     denoiser, noisy = task
-    bases = [basis_at(denoiser, image, noise) for image in noisy]
-    return [replace(basis, vectors=basis.vectors[:SHOWN].clone()) for basis in bases]
+    bases = [basis_at(denoiser, image, noise) for image in noisy.to(denoiser.device)]
+    return [replace(b, values=b.values.cpu(), vectors=b.vectors[:SHOWN].cpu().clone(), bounds=b.bounds.cpu()) for b in bases]
 
 
 def basis_at(denoiser: Blind, image: Tensor, noise: Noise) -> Basis:

@@ -59,9 +59,9 @@ class Later:
 
 @torch.no_grad()
 def answer(denoiser: Denoiser[Any], probe: Probe) -> Categorical:
-    """One member's posterior on a probe, in bounded memory."""
-    parts = [denoiser(x_t, t).log_probs for x_t, t in zip(torch.split(probe.x_t, CHUNK), torch.split(probe.t, CHUNK), strict=True)]
-    return Categorical(torch.cat(parts))
+    """One member's posterior on a probe, on the CPU whatever the member's device, in bounded memory."""
+    there, chunks = denoiser.device, zip(torch.split(probe.x_t, CHUNK), torch.split(probe.t, CHUNK), strict=True)
+    return Categorical(torch.cat([denoiser(x_t.to(there), t.to(there)).log_probs.cpu() for x_t, t in chunks]))
 
 
 @final

@@ -19,9 +19,7 @@ from twinsplit.experiments.world import Measured, Rows
 from twinsplit.measures.neighbours import nearest_hamming
 from twinsplit.noise import Noise
 from twinsplit.store import Run
-from twinsplit.training.arithmetic import product_dtype
 from twinsplit.training.ensemble import NetworkDenoiser
-from twinsplit.training.loop import load_ensemble
 from twinsplit.workers import Crew
 
 NAME = "nearest_neighbours"
@@ -37,7 +35,7 @@ class Generation:
     count: int
     shape: tuple[int, int]
     noise: Noise
-    dtype: torch.dtype = torch.float32
+    precision: str = "float32"
 
     @classmethod
     def of(cls, world: HierarchicalWorld) -> "Generation":
@@ -45,17 +43,17 @@ class Generation:
         measuring = world.recipe.measuring
         times = strided_times(world.schedule.T, min(measuring.sampling_steps, world.schedule.T))
         shape = (world.grammar.length, world.grammar.vocab_size)
-        precision = product_dtype(world.recipe.training.precision, "cpu")
+        precision = world.recipe.training.precision
         return cls(Ancestral(world.schedule, times), measuring.generated, shape, world.root.child("generation"), precision)
 
 
 def generate(generation: Generation, denoiser: NetworkDenoiser) -> Tensor:
-    """(count, L) int8 tokens of one member, the same whatever the chunk."""
-    parts, denoiser = [], denoiser.rounded(generation.dtype)
-    for ids in torch.split(torch.arange(generation.count), CHUNK):
+    """(count, L) int8 tokens of one member, on the CPU whatever the member's device, the same whatever the chunk."""
+    parts, denoiser = [], denoiser.computing(generation.precision)
+    for ids in torch.split(torch.arange(generation.count, device=denoiser.device), CHUNK):
         x_T = generation.noise.child("x_T").normal(0, ids, generation.shape, torch.float32)
         x_0 = generation.sampler(denoiser, x_T, generation.noise.child("steps"), sample_ids=ids)
-        parts.append(x_0.argmax(-1).to(torch.int8))
+        parts.append(x_0.argmax(-1).to(torch.int8).cpu())
     return torch.cat(parts)
 
 
@@ -64,7 +62,7 @@ def measure_neighbours(run: Run, world: HierarchicalWorld, steps: tuple[int, ...
     splits = world.split_samples().to(torch.int8)
     fresh = held_out_rows(world, splits)
     for step in (s for s in steps if s not in run.measured(NAME)):
-        ensemble = load_ensemble(run, world.network, step)
+        ensemble = world.load(run, step, crew.device)
         tasks = [(ensemble.member(k), splits[member.split]) for k, member in enumerate(ensemble.members)]
         distances = crew.map(partial(_distances, Generation.of(world)), tasks)
         rows = [

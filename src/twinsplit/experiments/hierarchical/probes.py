@@ -28,8 +28,12 @@ def probe_at(tokens: Tensor, ids: Tensor, t: int, draws: int, schedule: Schedule
 
 def probe_over_times(tokens: Tensor, ids: Tensor, draws: int, schedule: Schedule, vocab_size: int, noise: Noise) -> Probe:
     """Every sample `draws` times, each at its own time, uniform on 1..T."""
-    times = [noise.child("time").integers(draw, ids, 1, schedule.T) for draw in range(draws)]
-    return _stack([_noised(tokens, ids, t, draw, schedule, vocab_size, noise) for draw, t in enumerate(times)])
+    return _stack([drawn_over_times(tokens, ids, draw, schedule, vocab_size, noise) for draw in range(draws)])
+
+
+def drawn_over_times(tokens: Tensor, ids: Tensor, draw: int, schedule: Schedule, vocab_size: int, noise: Noise) -> Probe:
+    """One draw of `probe_over_times`."""
+    return _noised(tokens, ids, noise.child("time").integers(draw, ids, 1, schedule.T), draw, schedule, vocab_size, noise)
 
 
 def _noised(tokens: Tensor, ids: Tensor, t: Tensor, draw: int, schedule: Schedule, vocab_size: int, noise: Noise) -> Probe:

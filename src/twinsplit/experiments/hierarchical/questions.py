@@ -24,8 +24,7 @@ def questions_of(world: HierarchicalWorld) -> Questions:
     averaged = partial(_over_times(recipe), schedule=common[0], vocab_size=common[1], noise=noise.child("averaged"))
     held_fixed = probe_at(held, held_ids, t, draws, *common, noise.child("fixed"))
     held_out = averaged(held, held_ids, draws=draws)
-    # a small split is noised several times, so that all of them together weigh about as much as the held-out set
-    repeats = max(1, len(held) * draws // (recipe.data.splits * recipe.data.split_size))
+    repeats = training_draws(recipe)
     own = [_ids_tokens(world, rows[: recipe.data.held_out]) for rows in world.splits.rows]
     splits = tuple(averaged(tokens, ids, draws=repeats) for ids, tokens in own)
     splits_fixed = tuple(probe_at(tokens, ids, t, repeats, *common, noise.child("fixed")) for ids, tokens in own)
@@ -50,6 +49,14 @@ def questions_of(world: HierarchicalWorld) -> Questions:
 def _over_times(recipe: Recipe) -> Callable[..., Probe]:
     """What losses are judged on: each sample at a time of its own, or all at the only one that fixed-time training knows."""
     return probe_over_times if recipe.only_time is None else partial(probe_at, t=recipe.only_time)
+
+
+def training_draws(recipe: Recipe) -> int:
+    """Noised copies of each training sequence: as many as of a held-out one, as published; of small splits more, so that all of them
+    together weigh about as much as the held-out set.
+    """
+    data, draws = recipe.data, recipe.measuring.noise_draws
+    return max(draws, data.held_out * draws // (data.splits * data.split_size))
 
 
 def _ids_tokens(world: HierarchicalWorld, rows: "np.typing.NDArray[np.int64]") -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """The hierarchical world: grammar, sequences, splits, schedule and network."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -17,7 +18,7 @@ from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
 from twinsplit.exact.belief import TreeOracle
 from twinsplit.experiments.hierarchical.examination import MEASURES, STANDARD, SequenceExaminer
-from twinsplit.experiments.world import Examiner, Measured, World, schedule_of
+from twinsplit.experiments.world import Examiner, Measured, Toll, World, schedule_of
 from twinsplit.networks.transformer import Transformer
 from twinsplit.recipes import Data, Recipe
 from twinsplit.store import Run, fingerprint
@@ -79,6 +80,17 @@ class HierarchicalWorld(World):
 
         return SequenceExaminer(questions_of(self))
 
+    def drawing(self, count: int, steps: int) -> Callable[[Any], object]:
+        from twinsplit.experiments.hierarchical.generation import Generation, generate
+
+        measuring = replace(self.recipe.measuring, generated=count, sampling_steps=steps)
+        return partial(generate, Generation.of(replace(self, recipe=replace(self.recipe, measuring=measuring))))
+
+    def toll(self) -> Toll:
+        from twinsplit.experiments.hierarchical.toll import toll_of
+
+        return toll_of(self)
+
     def sample_stage(self, run: Run[Any], steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
         from twinsplit.experiments.hierarchical.generation import measure_neighbours
 
@@ -92,6 +104,10 @@ class HierarchicalWorld(World):
         """(m, L) int8, disjoint by content from every split."""
         held_out: NDArray[np.int8] = self.data.sequences[self.splits.held_out]
         return held_out
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        return (self.grammar.length,)
 
     def describe(self) -> dict[str, Any]:
         """data.json: where the sequences come from, their fingerprint, the rows of each split."""

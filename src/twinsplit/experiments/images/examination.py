@@ -88,14 +88,15 @@ class Answers:
         return range(self.questions.recipe.measuring.noise_draws)
 
     def _at(self, member: int, data: int, t: int | None) -> Tensor:
-        """(draws * m, C, H, W) noise predicted by a member at time t, or at each image's own time for None."""
+        """(draws * m, C, H, W) noise predicted by a member at time t, or at each image's own time for None; on the CPU."""
         pictures, q = self.pictures(data), self.questions
         return torch.cat([self._predicted(member, pictures, draw, q.all_times(pictures, draw) if t is None else t) for draw in self.draws])
 
     def _predicted(self, member: int, pictures: Pictures, draw: int, t: int | Tensor) -> Tensor:
         q = self.questions
-        x_0 = q.normalisations[self.ensemble.members[member].split].apply(pictures.images)
-        return q.asking.noise(self.ensemble.member(member), q.asking.process.noised(x_0, t, q.eps(pictures, draw)), t)
+        x_0, denoiser = q.normalisations[self.ensemble.members[member].split].apply(pictures.images), self.ensemble.member(member)
+        x_t, there = q.asking.process.noised(x_0, t, q.eps(pictures, draw)), denoiser.device
+        return q.asking.noise(denoiser, x_t.to(there), t if isinstance(t, int) else t.to(there)).cpu()
 
     def _compared(self, a: int, b: int, data: int, t: int) -> Likeness:
         first, second = self.at(a, data, t), self.at(b, data, t)

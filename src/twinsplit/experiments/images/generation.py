@@ -57,9 +57,10 @@ class Drawing(ABC):
         """The samples with these names (n,)."""
 
     def __call__(self, denoiser: Denoiser[Any]) -> Drawn:
-        """All `count` of them, the same whatever the chunk."""
-        parts = [self.part(denoiser, ids) for ids in torch.split(torch.arange(self.count), CHUNK)]
-        return Drawn(torch.cat([part.images for part in parts]), torch.cat([part.finished for part in parts]))
+        """All `count` of them, on the CPU whatever the member's device, the same whatever the chunk."""
+        names = torch.arange(self.count, device=denoiser.device)
+        parts = [self.part(denoiser, ids) for ids in torch.split(names, CHUNK)]
+        return Drawn(torch.cat([part.images.cpu() for part in parts]), torch.cat([part.finished.cpu() for part in parts]))
 
 
 @final
@@ -89,7 +90,7 @@ class Climbed(Drawing):
 
     def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Drawn:
         assert isinstance(denoiser, Blind)
-        start = self.ascent.start(torch.full(self.shape, GREY), self.noise, ids)
+        start = self.ascent.start(torch.full(self.shape, GREY, device=ids.device), self.noise, ids)
         found = self.ascent.ascend(denoiser, start, self.noise, ids)
         return Drawn(found.samples, found.finished)
 
@@ -112,7 +113,7 @@ def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], cr
     training = [own.apply(images) for own, images in zip(world.normalisations, world.pictures[0], strict=True)]
     fresh = _held_out_rows(world, training)
     for step in todo:
-        ensemble = world.load(run, step)
+        ensemble = world.load(run, step, crew.device)
         tasks = [(ensemble.member(k), training[member.split]) for k, member in enumerate(ensemble.members)]
         drawn = list(crew.map(partial(_drawn, drawing_of(world)), tasks))
         _store(run, step, world, ensemble, drawn)

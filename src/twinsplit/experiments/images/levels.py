@@ -39,10 +39,10 @@ def frozen_step(run: Run[Any]) -> int:
     return checkpoint_at(run, SPLIT)
 
 
-def freeze(world: ImageWorld, levels: Mapping[str, tuple[Run[Any], ImageWorld]]) -> Frozen:
+def freeze(world: ImageWorld, levels: Mapping[str, tuple[Run[Any], ImageWorld]], device: str = "cpu") -> Frozen:
     """`world` is that of full resolution, whose questions all levels answer."""
     questions = world.questions()
-    made = {name: _answers(level.load(run, frozen_step(run)), questions) for name, (run, level) in levels.items()}
+    made = {name: _answers(level.load(run, frozen_step(run), device), questions) for name, (run, level) in levels.items()}
     return Frozen(questions, made)
 
 
@@ -56,8 +56,8 @@ def measure_levels(run: Run[Any], world: ImageWorld, levels: Mapping[str, tuple[
     todo = [step for step in run.steps() if step not in run.measured(NAME)]
     if not todo:
         return
-    frozen = freeze(world, levels)
-    for step, rows in zip(todo, crew.map(partial(_rows, frozen), (world.load(run, step) for step in todo)), strict=True):
+    frozen = freeze(world, levels, crew.device)
+    for step, rows in zip(todo, crew.map(partial(_rows, frozen), (world.load(run, step, crew.device) for step in todo)), strict=True):
         run.write_table(NAME, step, as_table(step, rows))
         yield Measured(step, (NAME,))
 

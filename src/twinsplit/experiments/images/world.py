@@ -1,7 +1,7 @@
 """The image world: pictures, splits with their normalisations, schedule and U-Net."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -23,7 +23,7 @@ from twinsplit.diffusion.schedule import Noising, Schedule
 from twinsplit.errors import InputError
 from twinsplit.experiments.images.asking import Asking, NotTold, Told
 from twinsplit.experiments.images.examination import MEASURES, STANDARD, ImageExaminer, ImageQuestions, Pictures
-from twinsplit.experiments.world import Examiner, Measured, World, noising_of
+from twinsplit.experiments.world import Examiner, Measured, Toll, World, noising_of
 from twinsplit.networks.blind_unet import BlindUNet
 from twinsplit.networks.unet import UNet
 from twinsplit.noise import Noise
@@ -112,6 +112,10 @@ class ImageWorld(World):
         """(splits, n, C, H, W) float32, normalised."""
         return torch.stack([own.apply(images) for own, images in zip(self.normalisations, self.pictures[0], strict=True)]).to(device)
 
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        return tuple(self.album.pixels.shape[1:])
+
     def describe(self) -> dict[str, Any]:
         rows = {"splits": self.splits.rows.tolist(), "held_out": self.splits.held_out.tolist()}
         own = [normalisation.to_json() for normalisation in self.normalisations]
@@ -148,6 +152,18 @@ class ImageWorld(World):
         own = tuple(Pictures(images[:kept], torch.from_numpy(rows[:kept])) for images, rows in zip(training, self.splits.rows, strict=True))
         fresh = Pictures(held_out, torch.from_numpy(self.splits.held_out))
         return ImageQuestions(self.recipe, self.asking, fresh, own, self.normalisations, self.root.child("measuring"))
+
+    def drawing(self, count: int, steps: int) -> Callable[[Any], object]:
+        from twinsplit.experiments.images.generation import drawing_of
+
+        # so low that no ascent ends before its last step
+        measuring = replace(self.recipe.measuring, generated=count, sampling_steps=steps, sigma_end=torch.finfo(torch.float32).tiny)
+        return drawing_of(replace(self, recipe=replace(self.recipe, measuring=measuring)))
+
+    def toll(self) -> Toll:
+        from twinsplit.experiments.images.toll import toll_of
+
+        return toll_of(self)
 
     def sample_stage(self, run: Run[Any], steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
         from twinsplit.experiments.images.generation import measure_samples
