@@ -11,13 +11,15 @@ import pytest
 import twinsplit
 
 SOURCE = Path(twinsplit.__file__).parent
-BASE = {"errors"}
+BASE = {"errors", "parsing"}
 ALLOWED = {
     "errors": set(),
     "noise": {"kernels"},
     "kernels": {"noise", "data"},
     "recipes": set(),
-    "store": {"recipes"},
+    "parsing": set(),
+    "measurements": set(),
+    "store": {"recipes", "measurements"},
     "workers": set(),
     "progress": set(),
     "environment": {"kernels"},

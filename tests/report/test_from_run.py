@@ -1,11 +1,13 @@
 """What the page says is what is stored."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from twinsplit.errors import InputError
 from twinsplit.experiments import pipeline
 from twinsplit.recipes import SMOKE
 from twinsplit.report.common import nearest_step
@@ -65,8 +67,6 @@ def test_the_page_carries_configuration_data_and_definitions(run: Run) -> None:
 
 def test_reports_come_from_stored_results_only(run: Run, tmp_path: Path) -> None:
     """A copy without its checkpoints gives the same curves."""
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(run.path, copy)
     for path in (copy / "checkpoints").glob("*.safetensors"):
@@ -81,3 +81,21 @@ def test_nearest_step_is_nearest_in_log_step() -> None:
     assert nearest_step((10, 100, 1000), 40) == 100
     assert nearest_step((10, 100, 1000), 20) == 10
     assert nearest_step((), 20) is None
+
+
+@pytest.mark.parametrize("text", [None, "{}", "[]", '{"verdict": 1}', "{"])
+def test_a_missing_or_damaged_decision_names_the_stage_that_makes_it(run: Run, tmp_path: Path, text: str | None) -> None:
+    copy = Run.create(tmp_path / "run", run.recipe)
+    if text is not None:
+        (copy.path / "measurements").mkdir()
+        (copy.path / pipeline.ONSET).write_text(text)
+    with pytest.raises(InputError, match=rf"onset.json.*; run: twinsplit onset {copy.path}"):
+        decision_of(copy)
+
+
+@pytest.mark.parametrize(("name", "text"), [("status.json", "[1]"), ("status.json", "{}"), ("environment.json", "[]"), ("data.json", "[]")])
+def test_damaged_parts_of_a_run_are_refused_by_name(run: Run, tmp_path: Path, name: str, text: str) -> None:
+    copy = Run.open(shutil.copytree(run.path, tmp_path / "copy"))
+    (copy.path / name).write_text(text)
+    with pytest.raises(InputError, match=name):
+        report_of(copy)

@@ -59,7 +59,7 @@ class ImageData:
 
 def read_problems(folder: Path) -> list[Problem]:
     """The list in FOLDER/problems.json."""
-    return [Problem(found["path"], found["reason"]) for found in read_json(folder / "problems.json")["problems"]]
+    return [Problem(found["path"], found["reason"]) for found in read_json(folder / "problems.json", problems=list)["problems"]]
 
 
 def store_images(

@@ -62,14 +62,14 @@ class SequenceData:
 
 def load_sequences(folder: Path) -> SequenceData:
     """A folder that `SequenceData.save` wrote; altered content is refused."""
-    description = read_json(folder / "data.json")
+    description = read_json(folder / "data.json", origin=dict)
     rules = read_json(folder / "grammar.json")
     try:
         sequences = np.load(folder / "sequences.npy", allow_pickle=False)
         grammar = TreeGrammar(np.array(rules["rules"], dtype=np.float64), int(rules["depth"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder} is not a readable data folder: {error}", "make it again with `twinsplit data grammar`") from error
-    data = SequenceData(grammar, sequences, description.get("origin", {}))
+    data = SequenceData(grammar, sequences, description["origin"])
     if data.describe() != description:
         raise InputError(
             f"the data in {folder} changed since it was made (fingerprints differ)", "make it again with `twinsplit data grammar`"

@@ -83,7 +83,7 @@ def _shared(world: HierarchicalWorld) -> list[dict[str, int]]:
 def refuse_imported(path: Path) -> None:
     """Imported networks come without the optimizer's state: going on from them would be another training."""
     if (path / IMPORT).is_file():
-        networks = len(read_json(path / IMPORT)["sources"])
+        networks = len(read_json(path / IMPORT, sources=list)["sources"])
         raise InputError(
             f"{path} holds {networks} imported networks, which cannot be trained on (no optimizer state came with them)",
             "measure them, or train twins of your own in another --out",

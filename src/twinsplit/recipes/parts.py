@@ -186,3 +186,17 @@ class RunRecipe(ABC):
     def to_json(self) -> dict[str, Any]:
         """Plain nested data."""
         return dataclasses.asdict(self)
+
+
+def difference(old: RunRecipe, new: RunRecipe) -> str:
+    """The keys whose values differ, each with both."""
+
+    def flat(prefix: str, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            return {prefix: value}
+        return {k: v for key, inner in value.items() for k, v in flat(f"{prefix}.{key}" if prefix else key, inner).items()}
+
+    if type(old) is not type(new):
+        return "one is of sequences, the other of images"
+    before, after = flat("", old.to_json()), flat("", new.to_json())
+    return ", ".join(f"{key} {before[key]!r} there, {after[key]!r} asked" for key in before if before[key] != after[key])
