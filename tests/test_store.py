@@ -225,6 +225,13 @@ def test_stored_json_is_an_object(run: Run, text: str) -> None:
         run.read_json("data.json")
 
 
+@pytest.mark.parametrize("text", ["null", "[]", "[" * 100_000, "{"])
+def test_a_run_without_its_configuration_is_no_run(run: Run, text: str) -> None:
+    (run.path / "config.json").write_text(text)
+    with pytest.raises(InputError, match=r"config.json.*without it the folder is no run"):
+        Run.open(run.path)
+
+
 def test_what_an_object_must_hold_is_checked(run: Run) -> None:
     run.write_json("status.json", {"command": "twinsplit", "step": None, "level": 1.5})
     assert run.read_json("status.json", command=str, step=int | None, level=float)["step"] is None

@@ -165,7 +165,11 @@ class Run(Generic[AnyRecipe]):
         """An existing run."""
         if not (path / "config.json").is_file():
             raise InputError(f"{path} is not a run folder (no config.json)", "give the folder that `twinsplit train` or `quickstart` wrote")
-        recipe: Any = recipe_from(read_json(path / "config.json"), str(path / "config.json"))
+        try:
+            values = read_json(path / "config.json")
+        except InputError as error:
+            raise InputError(error.what, "restore it from a copy, or train in another --out: without it the folder is no run") from error
+        recipe: Any = recipe_from(values, str(path / "config.json"))
         return cls(path, recipe)
 
     @classmethod
