@@ -42,7 +42,8 @@ ALLOWED = {
     "data_verbs": {"data", "data_cli", "store", "workers"},
     "split_verbs": {"data", "data_cli"},
     "data_cli": {"verbs", "data_verbs", "split_verbs"},
-    "cli": {"verbs", "doctor", "data_cli"},
+    "cli": {"verbs", "doctor", "data_cli", "entry"},
+    "entry": {"cli"},
 }  # fmt: skip
 
 

@@ -148,6 +148,13 @@ def plain_crew(size: int) -> Iterator[Crew]:
         yield Processes(size, pool)
 
 
+def check_memory(needed: int, what: str) -> None:
+    """Refuse what this machine's memory cannot hold, before hours of work or the system's own end of them."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise InputError(f"{what} take {needed / 2**30:,.1f} GiB, and this machine has {there / 2**30:,.1f} GiB of memory", "ask for fewer")
+
+
 def available_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.errors import InputError
 from twinsplit.store import fingerprint, read_json, write_bytes, write_json
+from twinsplit.workers import check_memory
 
 
 @final
@@ -25,6 +26,7 @@ class SequenceData:
     @classmethod
     def drawn(cls, grammar: TreeGrammar, samples: int, seed: int, factorised: int, origin: dict[str, Any]) -> "SequenceData":
         """`samples` sequences whose `factorised` top levels are independent transitions from the root; 0 is not written down."""
+        check_memory(samples * grammar.length, f"{samples:,} sequences of {grammar.length} tokens")
         level = {"factorised": factorised} if factorised else {}
         return cls(grammar, grammar.sample(samples, seed, factorised=factorised).numpy(), origin | {"sample_seed": seed} | level)
 
