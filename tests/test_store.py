@@ -95,8 +95,11 @@ def test_a_deleted_checkpoint_is_made_again(run: Run) -> None:
     assert run.resume_step() == 0
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
-def test_a_disk_that_refuses_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [(errno.ENOSPC, "free"), (errno.EROFS, "writable"), (errno.EACCES, "writable"), (errno.EDQUOT, "free")],
+)
+def test_a_disk_that_refuses_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, remedy: str) -> None:
     path = tmp_path / "file"
     write_bytes(path, b"old")
 
@@ -104,7 +107,7 @@ def test_a_disk_that_refuses_leaves_the_old_file(tmp_path: Path, monkeypatch: py
         raise OSError(code, "refused")
 
     monkeypatch.setattr(store.os, "fsync", refuse)
-    with pytest.raises(InputError, match=r"cannot write .*intact"):
+    with pytest.raises(InputError, match=rf"cannot write .*{remedy}.*intact"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from twinsplit.errors import InputError
+from twinsplit.places import check_place
 from twinsplit.workers import Crew
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def make(asked: "Figure", hands: Crew) -> list[Path]:
         if getattr(asked, option) is not None and option not in family.options:
             takers = ", ".join(name for one in every if option in one.options for name in one.names)
             raise InputError(f"{asked.name} has no --{option.replace('_', '-')}", f"leave it out: it is for {takers}")
+    check_place(asked.out)
     return family.make(asked, hands)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from twinsplit.data.images import ImageData, load_images
 from twinsplit.errors import InputError
+from twinsplit.workers import check_device
 
 if TYPE_CHECKING:
     from twinsplit import data_cli
@@ -86,12 +87,7 @@ def _taken_out(asked: "data_cli.DataSplit", data: ImageData) -> "DuplicateList |
 
 
 def _found(data: ImageData, asked: "data_cli.DataDuplicates | data_cli.DataSplit") -> "DuplicateList":
-    import torch
-
     from twinsplit.data.duplicate_lists import find_duplicates
 
-    try:
-        torch.zeros(1, device=asked.device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {asked.device} does not work here: {str(error).splitlines()[0]}", "use cpu") from error
+    check_device(asked.device)
     return find_duplicates(data, asked.threshold, asked.device)

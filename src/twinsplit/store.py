@@ -5,6 +5,7 @@ JSON; no pickle is read or written. Each checkpoint's SHA-256 stands in `checkpo
 file is refused, never used.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = type | UnionType
 REMEDY_READ = "restore the file from a copy, or delete it and run again"
-REMEDY_DISK = "free or choose another place and run the same command again: what was written before is intact"
+AGAIN = "and run the same command again: what was written before is intact"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def fingerprint(content: bytes) -> str:
@@ -48,7 +50,13 @@ def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, blocks)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}", REMEDY_DISK) from error
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: Path | str, error: OSError) -> InputError:
+    """Space can be freed; whatever else is in the way is a matter of the place."""
+    remedy = "free some space" if error.errno in FULL else "make the place writable"
+    return InputError(f"cannot write {path}: {error.strerror or error}", f"{remedy}, or choose another, {AGAIN}")
 
 
 def _replace(path: Path, blocks: Iterable[bytes]) -> None:
@@ -84,7 +92,7 @@ def write_many(files: Mapping[Path, bytes]) -> None:
         for path, part in parts.items():
             os.replace(part, path)
     except OSError as error:
-        raise InputError(f"cannot write {error.filename}: {error.strerror or error}", REMEDY_DISK) from error
+        raise _unwritten(error.filename, error) from error
 
 
 def hold(folder: Path) -> IO[bytes]:

@@ -16,9 +16,10 @@ from twinsplit.imports.checkpoints import gather
 from twinsplit.imports.header import untrusted_checkpoint, untrusted_data
 from twinsplit.imports.names import NameMap
 from twinsplit.imports.sequences import import_sequences
+from twinsplit.places import check_file
 from twinsplit.recipes import RunRecipe
 from twinsplit.store import Run
-from twinsplit.workers import Crew, available_cores, crew
+from twinsplit.workers import Crew, available_cores, check_device, crew
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -92,7 +93,7 @@ def train(asked: "cli.Train") -> None:
     refuse_imported(asked.out)
     recipe = _recipe(asked)
     tasks = len(recipe.members) if asked.device == "cpu" else 1
-    _check_device(asked.device)
+    check_device(asked.device)
     with _crew(asked.workers, tasks) as hands:
         pipeline.train_stage(pipeline.begin(asked.out, recipe, hands, asked.device))
     print(f"{asked.out}: trained to step {recipe.training.steps}; next: twinsplit measure {asked.out}")
@@ -104,7 +105,7 @@ def dry_run(asked: "cli.Train") -> None:
     from twinsplit.experiments.worlds import world_of
 
     recipe = _recipe(asked)
-    _check_device(asked.device)
+    check_device(asked.device)
     world = world_of(recipe)
     with _crew(asked.workers, len(recipe.members) if asked.device == "cpu" else 1) as hands:
         print(render(recipe, costs_of(world), speed_of(world, hands, asked.device)))
@@ -117,17 +118,6 @@ def _recipe(asked: "cli.Train") -> RunRecipe:
     if asked.data is not None:
         recipe = recipe.on_folder(asked.data.resolve())
     return recipe
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"--device {device} does not work here: {str(error).splitlines()[0]}", "use cpu; see `twinsplit doctor`"
-        ) from error
 
 
 def measure(path: Path, names: tuple[str, ...], workers: int) -> None:
@@ -164,6 +154,8 @@ def claims(asked: "cli.Claims") -> None:
     """Judge the six claims on runs, or on the runs of figures, or on runs made here."""
     from twinsplit.experiments import claims_report
 
+    if asked.document is not None:
+        check_file(asked.document)
     with _crew(asked.workers, available_cores()) as hands:
         runs = (
             claims_report.runs_of(asked.paths) if asked.paths else claims_report.planned(asked.scale, asked.repeats, asked.seeds, asked.out)

@@ -14,6 +14,7 @@ from twinsplit.report.common import nearest_step
 from twinsplit.report.from_run import decision_of, report_of
 from twinsplit.report.page import render
 from twinsplit.report.stored import Table
+from twinsplit.report.write import write_report
 from twinsplit.store import Run
 from twinsplit.workers import Inline
 
@@ -99,3 +100,12 @@ def test_damaged_parts_of_a_run_are_refused_by_name(run: Run, tmp_path: Path, na
     (copy.path / name).write_text(text)
     with pytest.raises(InputError, match=name):
         report_of(copy)
+
+
+def test_a_file_where_figures_belong_is_refused_before_the_page(run: Run, tmp_path: Path) -> None:
+    copy = Run.open(shutil.copytree(run.path, tmp_path / "copy"))
+    (copy.path / "figures").write_text("mine")
+    with pytest.raises(InputError, match="figures is not a folder"):
+        write_report(copy)
+    assert not (copy.path / "report.html").exists()
+    assert (copy.path / "figures").read_text() == "mine"
