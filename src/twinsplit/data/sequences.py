@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from twinsplit.data.folders import of_sequences
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.errors import InputError
 from twinsplit.store import fingerprint, read_json, write_bytes, write_json
@@ -64,7 +65,7 @@ class SequenceData:
 
 def load_sequences(folder: Path) -> SequenceData:
     """A folder that `SequenceData.save` wrote; altered content is refused."""
-    description = read_json(folder / "data.json", origin=dict)
+    description = of_sequences(folder)
     rules = read_json(folder / "grammar.json")
     try:
         sequences = np.load(folder / "sequences.npy", allow_pickle=False)
