@@ -11,13 +11,16 @@ import pytest
 import twinsplit
 
 SOURCE = Path(twinsplit.__file__).parent
-BASE = {"errors"}
+BASE = {"errors", "parsing"}
 ALLOWED = {
     "errors": set(),
     "noise": {"kernels"},
     "kernels": {"noise", "data"},
     "recipes": set(),
-    "store": {"recipes"},
+    "parsing": set(),
+    "places": set(),
+    "measurements": set(),
+    "store": {"recipes", "measurements"},
     "workers": set(),
     "progress": set(),
     "environment": {"kernels"},
@@ -29,7 +32,7 @@ ALLOWED = {
     "imports": {"data", "networks", "recipes", "store", "training"},
     "measures": {"diffusion", "kernels", "noise"},
     "onset": {"measures"},
-    "report": {"store", "recipes", "measures"},
+    "report": {"store", "recipes", "measures", "places"},
     "experiments": {
         "data", "diffusion", "exact", "networks", "training", "measures", "onset",
         "noise", "store", "recipes", "workers", "progress", "environment", "report", "imports",
@@ -37,14 +40,15 @@ ALLOWED = {
     "doctor": {"environment", "kernels", "training", "workers"},
     "verbs": {
         "data", "experiments", "imports", "report", "recipes", "store", "training", "workers", "cli", "data_cli", "figure_verbs",
-        "measure_verbs",
+        "measure_verbs", "places",
     },
     "measure_verbs": {"experiments", "recipes", "store", "cli"},
-    "figure_verbs": {"experiments", "workers", "cli"},
+    "figure_verbs": {"experiments", "workers", "cli", "places"},
     "data_verbs": {"data", "data_cli", "store", "workers"},
-    "split_verbs": {"data", "data_cli"},
+    "split_verbs": {"data", "data_cli", "workers"},
     "data_cli": {"verbs", "data_verbs", "split_verbs"},
-    "cli": {"verbs", "doctor", "data_cli"},
+    "cli": {"verbs", "doctor", "data_cli", "entry"},
+    "entry": {"cli"},
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from twinsplit.recipes import (
     QUICKSTART,
     WORLDS,
     ImageRecipe,
+    Images,
     Recipe,
     RunRecipe,
     Training,
@@ -86,6 +87,25 @@ OF_IMAGES = 'world = "images"\n'
         (OF_IMAGES + "[data]\nscale = 0.0", "give a positive one"),
         (OF_IMAGES + "[data]\ndepth = 3", "unknown key 'depth'"),
         ("steps = = 3", "is not valid"),
+        ("[training]\nbatch = 0", r"training.batch = 0 is below 1"),
+        ("[training]\ncheckpoints = -1", r"training.checkpoints = -1 is below 1"),
+        ("[measuring]\ngenerated = 0", r"measuring.generated = 0 is below 1"),
+        ("[measuring]\nprofile_times = 0", r"measuring.profile_times = 0 is below 1"),
+        ("[data]\nheld_out = 0", r"data.held_out = 0 is below 1"),
+        ("[data]\ndepth = -1", r"data.depth = -1 is below 1"),
+        (OF_IMAGES + "[data]\nsplit_size = 0", r"data.split_size = 0 is below 1"),
+        (OF_IMAGES + "[measuring]\ntrain_images = 0", r"measuring.train_images = 0 is below 1"),
+        ('[training]\ntimes = "fixed"\nfixed_time = 501', "time 501 lies after T = 500"),
+        ("[training]\nlearning_rate = inf", "training: learning_rate = inf; give a finite number"),
+        ("[training]\nlearning_rate = nan", "give a finite number"),
+        ("[data]\nsigma = -inf", "give a finite number"),
+        (OF_IMAGES + "[data]\ngains = [1, inf, 1]", "give a finite number"),
+        ("[training]\nlearning_rate = " + "1" * 400, "has 400 digits"),
+        ("[training]\nlearning_rate = " + "1" * 5_000, "thousands of digits"),
+        ("seed = " + "1" * 19, "has 19 digits"),
+        ("a = " + "[" * 5_000, "nested too deeply"),
+        (OF_IMAGES + 'network = {kind = ["blind"]}', "choose one of unet, blind"),
+        (OF_IMAGES + "network = {kind = {}}", "choose one of unet, blind"),
     ],
 )
 def test_bad_recipes_say_what_and_where(tmp_path: Path, text: str, says: str) -> None:
@@ -93,6 +113,30 @@ def test_bad_recipes_say_what_and_where(tmp_path: Path, text: str, says: str) ->
     path.write_text(text)
     with pytest.raises(InputError, match=says):
         read_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ('{"name": "\\ud800"}', "half a character"),
+        ('{"training": {"learning_rate": NaN}}', "give a finite number"),
+        ('{"training": {"learning_rate": 1e999}}', "give a finite number"),
+        ("null", "is not a table of settings"),
+    ],
+)
+def test_bad_json_says_what_and_where(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=says):
+        read_recipe(path)
+
+
+def test_what_no_file_could_say_is_refused_too() -> None:
+    """What the command line and programs ask for is written to config.json, which must be readable again."""
+    for ask in (lambda: Recipe(seed=10**18), lambda: Training(learning_rate=float("inf")), lambda: Images(scale=float("nan"))):
+        with pytest.raises(InputError):
+            ask()
 
 
 def flat(value: object, prefix: str = "") -> dict[str, object]:

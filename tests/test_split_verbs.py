@@ -43,7 +43,7 @@ def test_duplicates_are_listed_beside_the_folder(data: ImageData, tmp_path: Path
     assert said.err == ""  # the list that stands is not made again
     (tmp_path / "mine.txt").write_text("mine")
     for out, threshold in ((path, 0.9), (tmp_path / "mine.txt", 0.95), (tmp_path, 0.95)):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match="exists and holds something else; choose another --out"):
             DataDuplicates(data.folder, out, threshold).run()
     assert contents(tmp_path) == written | {"mine.txt": b"mine"}
     assert contents(data.folder) == before
@@ -128,6 +128,10 @@ def test_nothing_is_written_into_the_data_or_over_other_files(data: ImageData, t
     with pytest.raises(InputError, match="holds something else"):
         DataSplit(data.folder, tmp_path, ladder="3").run()
     assert contents(tmp_path) == before
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds something else; choose another --out"):
+        DataSplit(data.folder, tmp_path / "mine.txt", ladder="3").run()
+    assert contents(tmp_path) == before | {"mine.txt": b"mine"}
 
 
 def test_duplicates_are_sought_on_the_accelerator_where_there_is_one(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,8 @@
 
 import errno
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from twinsplit import store
 from twinsplit.errors import InputError
 from twinsplit.recipes import SMOKE
-from twinsplit.store import Run, encode_tensors, write_blocks, write_bytes, write_many
+from twinsplit.store import Run, encode_table, encode_tensors, write_blocks, write_bytes, write_many
 
 TENSORS = {"weights.a": torch.arange(6.0).view(2, 3), "weights.b": torch.ones(2)}
 
@@ -94,8 +95,11 @@ def test_a_deleted_checkpoint_is_made_again(run: Run) -> None:
     assert run.resume_step() == 0
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
-def test_a_disk_that_refuses_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [(errno.ENOSPC, "free"), (errno.EROFS, "writable"), (errno.EACCES, "writable"), (errno.EDQUOT, "free")],
+)
+def test_a_disk_that_refuses_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, remedy: str) -> None:
     path = tmp_path / "file"
     write_bytes(path, b"old")
 
@@ -103,7 +107,7 @@ def test_a_disk_that_refuses_leaves_the_old_file(tmp_path: Path, monkeypatch: py
         raise OSError(code, "refused")
 
     monkeypatch.setattr(store.os, "fsync", refuse)
-    with pytest.raises(InputError, match=r"cannot write .*intact"):
+    with pytest.raises(InputError, match=rf"cannot write .*{remedy}.*intact"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
@@ -145,6 +149,100 @@ def test_tables_are_one_parquet_data_set(run: Run) -> None:
     assert run.measured("loss") == (1, 3)
     assert run.table("loss").column("step").to_pylist() == [1, 3]
     assert list(pd.read_parquet(run.path / "measurements" / "loss.parquet")["step"]) == [1, 3]
+
+
+def written(run: Run, name: str, steps: tuple[int, ...], **columns: list[Any]) -> Path:
+    """A measurement of two rows at each step; the folder it lies in."""
+    for step in steps:
+        rows = {"step": [step] * 2, "member": [0, 1], **columns, "values": [[1.0, 2.0]] * 2}
+        run.write_table(name, step, pa.table(rows))
+    return run.path / "measurements" / f"{name}.parquet"
+
+
+def in_place(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "a flipped byte": lambda path: path.write_bytes(path.read_bytes()[:40] + bytes([path.read_bytes()[40] ^ 1]) + path.read_bytes()[41:]),
+    "empty": lambda path: path.write_bytes(b""),
+    "a folder": in_place,
+    "another measure": lambda path: path.write_bytes((path.parent.parent / "pairs.parquet" / path.name).read_bytes()),
+    "another step": lambda path: path.write_bytes((path.parent / "step_00000001.parquet").read_bytes()),
+    "no measure": lambda path: path.write_bytes(encode_table(pa.table({"a": [1]}))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_measurement_is_refused_by_name(run: Run, damage: Callable[[Path], object]) -> None:
+    folder = written(run, "loss", (1, 2, 30))
+    written(run, "pairs", (1, 2, 30), member_b=[1, 0])
+    path = folder / "step_00000002.parquet"
+    damage(path)
+    with pytest.raises(InputError, match=rf"{path} is damaged; delete it and run: twinsplit measure {run.path} loss"):
+        run.table("loss")
+    assert run.table("pairs").num_rows == 6
+
+
+def test_two_files_that_do_not_fit_together_accuse_neither(run: Run) -> None:
+    folder = written(run, "loss", (1,))
+    written(run, "loss", (2,), times=["all", "all"])
+    with pytest.raises(InputError, match=rf"{folder} is damaged"):
+        run.table("loss")
+
+
+def test_stray_files_are_no_measurements(run: Run) -> None:
+    folder = written(run, "loss", (3,))
+    for name in ("step_foo.parquet", "step_.parquet", ".step_00000009.parquet.x.part", "step_00000009.parquet.bak"):
+        (folder / name).write_bytes(b"")
+    assert run.measured("loss") == (3,)
+    assert run.table("loss").num_rows == 2
+
+
+def test_a_run_may_lie_where_names_are_no_text(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / os.fsdecode(b"caf\xe9"), SMOKE)
+    written(run, "loss", (1, 2))
+    assert run.table("loss").num_rows == 4
+    assert Run.open(run.path).recipe == SMOKE
+
+
+@pytest.mark.parametrize(
+    "manifest", ["[]", "5", "null", '{"foo.bar": "a"}', '{"step_x.safetensors": "a"}', '{"step_00000001.safetensors": 5}']
+)
+def test_a_damaged_manifest_never_means_that_nothing_is_trained(run: Run, manifest: str) -> None:
+    run.save(SMOKE.checkpoint_steps()[0], TENSORS)
+    (run.path / "checkpoints" / "manifest.json").write_text(manifest)
+    for asked in (run.steps, run.resume_step, run.prune):
+        with pytest.raises(InputError, match="manifest"):
+            asked()
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "[1]", "5", "null", '"a"', "{", "[" * 100_000, '{"a": ' + "9" * 5_000 + "}", '{"a": "\\ud800"}', ""]
+)
+def test_stored_json_is_an_object(run: Run, text: str) -> None:
+    (run.path / "data.json").write_text(text)
+    with pytest.raises(InputError, match=r"data\.json.*restore the file"):
+        run.read_json("data.json")
+
+
+@pytest.mark.parametrize("text", ["null", "[]", "[" * 100_000, "{"])
+def test_a_run_without_its_configuration_is_no_run(run: Run, text: str) -> None:
+    (run.path / "config.json").write_text(text)
+    with pytest.raises(InputError, match=r"config.json.*without it the folder is no run"):
+        Run.open(run.path)
+
+
+def test_what_an_object_must_hold_is_checked(run: Run) -> None:
+    run.write_json("status.json", {"command": "twinsplit", "step": None, "level": 1.5})
+    assert run.read_json("status.json", command=str, step=int | None, level=float)["step"] is None
+    for entries in ({"command": int}, {"stage": str}, {"stage": object}):
+        with pytest.raises(InputError, match=f"status.json holds no {next(iter(entries))!r}"):
+            run.read_json("status.json", **entries)
+    run.write_json("list.json", [1])
+    assert run.read_json("list.json", list) == run.read_json("list.json", object) == [1]
 
 
 def test_what_is_not_measured_is_said(run: Run) -> None:

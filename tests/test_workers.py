@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from twinsplit.errors import InputError
-from twinsplit.workers import AHEAD, Inline, Processes, crew, plain_crew
+from twinsplit.workers import AHEAD, Inline, Processes, check_device, crew, plain_crew
 
 
 def threads(_: int) -> int:
@@ -126,3 +126,10 @@ def alive(pid: int) -> bool:
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_device_must_give_back_a_number() -> None:
+    check_device("cpu")
+    for device in ("meta", "abacus", "cuda:77", ""):
+        with pytest.raises(InputError, match=f"--device {device} does not work here: .*; use cpu"):
+            check_device(device)

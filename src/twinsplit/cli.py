@@ -1,7 +1,5 @@
-"""The command line: parsing only, one verb per stage. Exit status: 0 done, 2 bad input, 1 a failure of ours."""
+"""The command line: parsing only, one verb per stage. `entry` runs it."""
 
-import sys
-import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, final
@@ -10,7 +8,6 @@ import tyro
 from tyro.conf import Positional, arg, subcommand
 
 from twinsplit.data_cli import Data
-from twinsplit.errors import InputError
 
 Scale = Literal["smoke", "laptop", "paper"]
 BuiltIn = Literal["hierarchical", "digits"]
@@ -314,21 +311,16 @@ class Command:
     ) = field(metadata={})
 
 
+def parse() -> Command:
+    """The command that `sys.argv` asks for; help and unknown words leave with tyro's own status, 0 and 2."""
+    return tyro.cli(Command, prog="twinsplit", config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes))
+
+
 def main() -> None:
-    """The console entry point."""
-    command = tyro.cli(Command, prog="twinsplit", config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes))
-    try:
-        command.verb.run()
-    except InputError as error:
-        print(f"twinsplit: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("twinsplit: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
-        traceback.print_exc()
-        print(f"twinsplit: a failure of ours: {type(error).__name__}: {error}; the same command resumes what is on disk", file=sys.stderr)
-        sys.exit(1)
+    """The console entry point, for `python -m twinsplit.cli`."""
+    from twinsplit import entry
+
+    entry.main()
 
 
 if __name__ == "__main__":

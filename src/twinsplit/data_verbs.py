@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinsplit.data.decoding import Problem
+from twinsplit.data.folders import IMAGES, description_of
 from twinsplit.data.frame import Colour, Frame, gahb
 from twinsplit.data.images import load_images
 from twinsplit.data.preparing import Treatment, leave_out, prepare, refuse
@@ -124,8 +125,8 @@ def _make(kind: "ImageClass", asked: "data_cli.DataCAlpha | data_cli.DataDiscs")
 
 def data_check(folder: Path) -> None:
     """Load a data folder, which compares its fingerprints."""
-    description = read_json(folder / "data.json")
-    if isinstance(description, dict) and description.get("kind") == "images":
+    description = description_of(folder)
+    if description.get("kind") == IMAGES:
         load_images(folder)
         count, *shape = description["shape"]
         what = f"{count} images of {' x '.join(map(str, shape))}"

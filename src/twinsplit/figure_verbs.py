@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from twinsplit.errors import InputError
+from twinsplit.places import check_place
 from twinsplit.workers import Crew
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def make(asked: "Figure", hands: Crew) -> list[Path]:
         if getattr(asked, option) not in LEFT_OUT and option not in family.options:
             takers = ", ".join(name for one in every if option in one.options for name in one.names)
             raise InputError(f"{asked.name} has no {flag}", f"leave it out: it is for {takers}")
+    check_place(asked.out)
     return family.make(asked, hands)
 
 

@@ -48,11 +48,13 @@ def _standing(out: Path, data: ImageData, threshold: float) -> "DuplicateList":
     """The list in a file; refused where it is no such list, or another one."""
     from twinsplit.data.duplicate_lists import read_duplicates
 
-    if out.is_file():
+    try:
         found = read_duplicates(out, data)
-        if found.threshold == threshold:
-            return found
-    raise InputError(f"{out} exists and holds something else", "choose another --out, or remove it")
+    except InputError:
+        found = None
+    if found is None or found.threshold != threshold:
+        raise InputError(f"{out} exists and holds something else", "choose another --out")
+    return found
 
 
 def _outside(out: Path, folder: Path) -> None:

@@ -5,25 +5,33 @@ JSON; no pickle is read or written. Each checkpoint's SHA-256 stands in `checkpo
 file is refused, never used.
 """
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Generic, final
+from types import UnionType
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeAlias, final
 
 from typing_extensions import TypeVar
 
 from twinsplit.errors import InputError
-from twinsplit.recipes import Recipe, RunRecipe, recipe_from
+from twinsplit.measurements import parts, read_parts
+from twinsplit.parsing import parse
+from twinsplit.recipes import Recipe, RunRecipe, difference, recipe_from
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from torch import Tensor
 
-REMEDY_DISK = "free or choose another place and run the same command again: what was written before is intact"
+Kind: TypeAlias = type | UnionType
+REMEDY_READ = "restore the file from a copy, or delete it and run again"
+AGAIN = "and run the same command again: what was written before is intact"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def fingerprint(content: bytes) -> str:
@@ -42,7 +50,13 @@ def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, blocks)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}", REMEDY_DISK) from error
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: Path | str, error: OSError) -> InputError:
+    """Space can be freed; whatever else is in the way is a matter of the place."""
+    remedy = "free some space" if error.errno in FULL else "make the place writable"
+    return InputError(f"cannot write {path}: {error.strerror or error}", f"{remedy}, or choose another, {AGAIN}")
 
 
 def _replace(path: Path, blocks: Iterable[bytes]) -> None:
@@ -78,14 +92,19 @@ def write_many(files: Mapping[Path, bytes]) -> None:
         for path, part in parts.items():
             os.replace(part, path)
     except OSError as error:
-        raise InputError(f"cannot write {error.filename}: {error.strerror or error}", REMEDY_DISK) from error
+        raise _unwritten(error.filename, error) from error
 
 
 def hold(folder: Path) -> IO[bytes]:
     """Keep other processes out of a folder while the returned file is open; the system lets go when this process ends, however it ends."""
     import fcntl
 
-    file = (folder / ".lock").open("wb")
+    try:
+        file = (folder / ".lock").open("wb")
+    except OSError as error:
+        raise InputError(
+            f"cannot write {folder / '.lock'}: {error.strerror}", "make the folder writable, or choose another --out"
+        ) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -99,14 +118,23 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file of ours."""
+def read_json(path: Path, kind: Kind = dict, **entries: Kind) -> Any:
+    """The value in a JSON file of ours, of this kind (`object`: any); of an object these entries are asked for, of these types."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = parse(path.read_text(encoding="utf-8"), json.loads)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist", "run the stage that writes it, or check the path") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}", "restore the file from a copy, or delete it and run again") from error
+        raise InputError(f"cannot read {path}: {error}", REMEDY_READ) from error
+    lacking = [name for name, wanted in entries.items() if not _holds(value, name, wanted)]
+    if lacking or not isinstance(value, kind):
+        what = f"no {lacking[0]!r} as twinsplit writes it" if lacking else "not what twinsplit writes there"
+        raise InputError(f"{path} holds {what}", REMEDY_READ)
+    return value
+
+
+def _holds(value: Any, name: str, wanted: Kind) -> bool:
+    return isinstance(value, dict) and name in value and isinstance(value[name], wanted)
 
 
 def encode_tensors(tensors: Mapping[str, "Tensor"], note: Mapping[str, Any]) -> bytes:
@@ -118,16 +146,17 @@ def encode_tensors(tensors: Mapping[str, "Tensor"], note: Mapping[str, Any]) -> 
 
 
 def encode_table(table: "pa.Table") -> bytes:
-    """Parquet bytes of a table."""
+    """Parquet bytes of a table, each page with a checksum, so that a flipped byte is an error and never a number."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     content: bytes = sink.getvalue().to_pybytes()
     return content
 
 
+CHECKPOINT = re.compile(r"step_\d{8,}(\.\w+)?\.safetensors")
 AnyRecipe = TypeVar("AnyRecipe", bound=RunRecipe, default=Recipe)
 
 
@@ -144,7 +173,11 @@ class Run(Generic[AnyRecipe]):
         """An existing run."""
         if not (path / "config.json").is_file():
             raise InputError(f"{path} is not a run folder (no config.json)", "give the folder that `twinsplit train` or `quickstart` wrote")
-        recipe: Any = recipe_from(read_json(path / "config.json"), str(path / "config.json"))
+        try:
+            values = read_json(path / "config.json")
+        except InputError as error:
+            raise InputError(error.what, "restore it from a copy, or train in another --out: without it the folder is no run") from error
+        recipe: Any = recipe_from(values, str(path / "config.json"))
         return cls(path, recipe)
 
     @classmethod
@@ -153,7 +186,7 @@ class Run(Generic[AnyRecipe]):
         if (path / "config.json").is_file():
             run = cls.open(path)
             if run.recipe != recipe:
-                raise InputError(f"{path} holds a run of another configuration ({_difference(run.recipe, recipe)})", "choose another --out")
+                raise InputError(f"{path} holds a run of another configuration ({difference(run.recipe, recipe)})", "choose another --out")
             return run
         if path.exists() and (not path.is_dir() or any(p.suffix != ".part" for p in path.iterdir())):
             raise InputError(f"{path} exists and is not a run folder", "choose another --out, or remove it")
@@ -167,6 +200,8 @@ class Run(Generic[AnyRecipe]):
     def _manifest(self) -> dict[str, str]:
         path = self.path / "checkpoints" / "manifest.json"
         manifest: dict[str, str] = read_json(path) if path.exists() else {}
+        if not all(CHECKPOINT.fullmatch(name) and isinstance(entry, str) for name, entry in manifest.items()):
+            raise InputError(f"{path} lists what is no checkpoint", "restore it from a copy; without it training begins anew")
         return manifest
 
     def steps(self) -> tuple[int, ...]:
@@ -231,18 +266,14 @@ class Run(Generic[AnyRecipe]):
     def measured(self, name: str) -> tuple[int, ...]:
         """Steps at which `name` is measured, ascending."""
         folder = self.path / "measurements" / f"{name}.parquet"
-        return tuple(sorted(_step_of(p.name) for p in folder.glob("step_*.parquet")))
+        return tuple(parts(folder))
 
     def table(self, name: str) -> "pa.Table":
         """The measurement `name` over all steps, in order of steps."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         folder = self.path / "measurements" / f"{name}.parquet"
-        parts = sorted(folder.glob("step_*.parquet"))
-        if not parts:
+        if not parts(folder):
             raise InputError(f"{name} is not measured in {self.path}", f"run: twinsplit measure {self.path}")
-        return pa.concat_tables([pq.read_table(part) for part in parts])
+        return read_parts(folder, f"twinsplit measure {self.path} {name}, or the command that made it")
 
     def write_tensors(self, name: str, step: int, tensors: Mapping[str, "Tensor"]) -> None:
         """Tensors that belong to the measurement `name` of a checkpoint, such as its samples."""
@@ -268,9 +299,9 @@ class Run(Generic[AnyRecipe]):
         """A JSON file of the run, such as "measurements/onset.json"."""
         write_json(self.path / name, value)
 
-    def read_json(self, name: str) -> Any:
-        """The value in a JSON file of the run."""
-        return read_json(self.path / name)
+    def read_json(self, name: str, kind: Kind = dict, **entries: Kind) -> Any:
+        """The value in a JSON file of the run, checked as `read_json` does."""
+        return read_json(self.path / name, kind, **entries)
 
     def hold(self) -> IO[bytes]:
         """Keep other processes out while the returned file is open."""
@@ -285,15 +316,3 @@ class Run(Generic[AnyRecipe]):
 
 def _step_of(name: str) -> int:
     return int(name.removeprefix("step_").split(".")[0])
-
-
-def _difference(old: RunRecipe, new: RunRecipe) -> str:
-    def flat(prefix: str, value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            return {prefix: value}
-        return {k: v for key, inner in value.items() for k, v in flat(f"{prefix}.{key}" if prefix else key, inner).items()}
-
-    if type(old) is not type(new):
-        return "one is of sequences, the other of images"
-    before, after = flat("", old.to_json()), flat("", new.to_json())
-    return ", ".join(f"{key} {before[key]!r} there, {after[key]!r} asked" for key in before if before[key] != after[key])

@@ -16,6 +16,7 @@ from twinsplit.imports.checkpoints import gather
 from twinsplit.imports.header import untrusted_checkpoint, untrusted_data
 from twinsplit.imports.names import NameMap
 from twinsplit.imports.sequences import import_sequences
+from twinsplit.places import check_file
 from twinsplit.recipes import RunRecipe
 from twinsplit.store import Run
 from twinsplit.training.imported import refuse_imported
@@ -159,6 +160,8 @@ def claims(asked: "cli.Claims") -> None:
     """Judge the six claims on runs, or on the runs of figures, or on runs made here."""
     from twinsplit.experiments import claims_report
 
+    if asked.document is not None:
+        check_file(asked.document)
     with _crew(asked.workers, available_cores(), asked.device) as hands:
         if asked.paths:
             runs = [path for path, _ in claims_report.runs_of(asked.paths)]

@@ -160,15 +160,21 @@ def plain_crew(size: int) -> Iterator[Crew]:
 
 
 def check_device(device: str) -> None:
-    """InputError unless a number can be sent there and comes back."""
+    """Refuse a device that cannot give back a number: one that is not there, and `meta`, which computes nothing."""
     import torch
 
     try:
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"--device {device} does not work here: {str(error).splitlines()[0]}", "use cpu; see `twinsplit doctor`"
-        ) from error
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"--device {device} does not work here: {reason}", "use cpu, or one that `twinsplit doctor` names") from error
+
+
+def check_memory(needed: int, what: str) -> None:
+    """Refuse what this machine's memory cannot hold, before hours of work or the system's own end of them."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise InputError(f"{what} take {needed / 2**30:,.1f} GiB, and this machine has {there / 2**30:,.1f} GiB of memory", "ask for fewer")
 
 
 def available_cores() -> int:

@@ -249,9 +249,10 @@ def test_what_is_no_data_folder_is_refused(raw: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / "images.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(InputError, match="not a readable data folder"):
         load_images(tmp_path / "out")
-    (tmp_path / "out" / "data.json").write_text("[]")
-    with pytest.raises(InputError, match="holds no images"):
-        load_images(tmp_path / "out")
+    for text, says in (("{}", "holds no images"), ("[]", "data.json holds not what twinsplit writes there")):
+        (tmp_path / "out" / "data.json").write_text(text)
+        with pytest.raises(InputError, match=says):
+            load_images(tmp_path / "out")
 
 
 def test_places_that_cannot_be_are_refused(raw: Path, tmp_path: Path) -> None:

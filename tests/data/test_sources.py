@@ -64,6 +64,8 @@ def test_npz_members_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "two.npz", images=GREYS, labels=np.arange(5))
     with pytest.raises(InputError, match=r"images, labels.*--key"):
         ArraySource(tmp_path / "two.npz").array()
+    with pytest.raises(InputError, match=r"holds one array, without a name; leave out --key images"):
+        ArraySource(stored(tmp_path / "x.npy", GREYS).file, "images").array()
     assert ArraySource(tmp_path / "two.npz", "images").array().shape == (5, 10, 12, 1)
 
 

@@ -124,5 +124,5 @@ def test_splits_that_reach_beyond_are_refused() -> None:
     assert disjoint_splits(data, 2, 4, 3, 8).held_out.tolist() == [8, 9, 10]
     with pytest.raises(InputError, match=r"the splits reach row 7, beyond the first 7 .*raise data.apart"):
         disjoint_splits(data, 2, 4, 3, 7)
-    with pytest.raises(InputError, match="a split needs 3 samples, 1 of 20 are left"):
+    with pytest.raises(InputError, match=r"the held-out set \(data.held_out\) needs 3 samples, 1 of 20 are left"):
         disjoint_splits(data, 2, 4, 3, 19)

@@ -174,7 +174,7 @@ def test_a_real_run_is_judged_from_the_command_line(
     page = tmp_path / "claims.md"
     assert command(monkeypatch, "claims", middle.path, "--workers", 1, "--document", page) == 0
     told = capsys.readouterr().out
-    stored = middle.read_json("measurements/claims.json")
+    stored = middle.read_json("measurements/claims.json", list)
     stamps = {p: p.stat().st_mtime_ns for p in (middle.path / "measurements").rglob("*.parquet") if p.is_file()}
     assert command(monkeypatch, "claims", figures / "fig4a.png", "--json", "--workers", 1) == 0
     (one,) = json.loads(capsys.readouterr().out)

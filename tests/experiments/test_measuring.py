@@ -1,5 +1,6 @@
 """Probes are fixed, disjoint and keyed; examinations agree with the definitions; curves are read back as they were measured."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from twinsplit.diffusion.denoiser import Categorical
 from twinsplit.errors import InputError
 from twinsplit.exact.belief import TreeOracle
+from twinsplit.experiments import pipeline
 from twinsplit.experiments.curves import curves_of, data_shares
 from twinsplit.experiments.hierarchical.examination import MEASURES, SequenceExaminer
 from twinsplit.experiments.hierarchical.generation import Generation, generate, measure_neighbours
@@ -133,6 +135,22 @@ def test_measuring_is_resumable_and_independent_of_workers(run: Run, world: Hier
         list(measure(again, world, tuple(MEASURES), hands))
     for part in (run.path / "measurements").glob("*.parquet/*"):
         assert (again.path / part.relative_to(run.path)).read_bytes() == part.read_bytes()
+
+
+def test_a_decision_on_some_of_the_checkpoints_is_refused(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copied = Run.open(shutil.copytree(run.path, tmp_path / "run"))
+    pipeline.decide(copied)
+    whole = (copied.path / pipeline.ONSET).read_bytes()
+    for name, step in (("test_loss", run.steps()[-1]), ("sample_split_divergence", run.steps()[1])):
+        (copied.path / "measurements" / f"{name}.parquet" / f"step_{step:08d}.parquet").unlink()
+    wanted = rf"2 of {len(run.steps())} checkpoints .* the first at step {run.steps()[1]}; run: twinsplit measure"
+    with pytest.raises(InputError, match=wanted):
+        pipeline.decide(copied)
+    assert (copied.path / pipeline.ONSET).read_bytes() == whole
+    with copied.hold():
+        pipeline.decide(copied)
+    assert "decided without them" in capsys.readouterr().err
+    assert (copied.path / pipeline.ONSET).read_bytes() != whole
 
 
 def test_unknown_measures_are_refused(run: Run, world: HierarchicalWorld) -> None:

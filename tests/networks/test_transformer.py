@@ -122,7 +122,7 @@ def test_initial_weights_follow_pytorchs_laws() -> None:
     assert float(net.initial("layers.0.norm1.weight", Noise(0)).min()) == 1
 
 
-@pytest.mark.parametrize("sizes", [{"width": 10, "heads": 3}, {"layers": 0}, {"dropout": 1.0}, {"time_features": 5}])
+@pytest.mark.parametrize("sizes", [{"width": 10, "heads": 3}, {"layers": 0}, {"heads": 0}, {"dropout": 1.0}, {"time_features": 5}])
 def test_sizes_that_do_not_fit_are_refused(sizes: dict[str, float]) -> None:
     with pytest.raises(InputError):
         Transformer(**sizes)  # type: ignore[arg-type]

@@ -1,17 +1,20 @@
 """What the page says is what is stored."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from twinsplit.errors import InputError
 from twinsplit.experiments import pipeline
 from twinsplit.recipes import SMOKE
 from twinsplit.report.common import nearest_step
 from twinsplit.report.from_run import decision_of, report_of
 from twinsplit.report.page import render
 from twinsplit.report.stored import Table
+from twinsplit.report.write import write_report
 from twinsplit.store import Run
 from twinsplit.workers import Inline
 
@@ -65,8 +68,6 @@ def test_the_page_carries_configuration_data_and_definitions(run: Run) -> None:
 
 def test_reports_come_from_stored_results_only(run: Run, tmp_path: Path) -> None:
     """A copy without its checkpoints gives the same curves."""
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(run.path, copy)
     for path in (copy / "checkpoints").glob("*.safetensors"):
@@ -81,3 +82,30 @@ def test_nearest_step_is_nearest_in_log_step() -> None:
     assert nearest_step((10, 100, 1000), 40) == 100
     assert nearest_step((10, 100, 1000), 20) == 10
     assert nearest_step((), 20) is None
+
+
+@pytest.mark.parametrize("text", [None, "{}", "[]", '{"verdict": 1}', "{"])
+def test_a_missing_or_damaged_decision_names_the_stage_that_makes_it(run: Run, tmp_path: Path, text: str | None) -> None:
+    copy = Run.create(tmp_path / "run", run.recipe)
+    if text is not None:
+        (copy.path / "measurements").mkdir()
+        (copy.path / pipeline.ONSET).write_text(text)
+    with pytest.raises(InputError, match=rf"onset.json.*; run: twinsplit onset {copy.path}"):
+        decision_of(copy)
+
+
+@pytest.mark.parametrize(("name", "text"), [("status.json", "[1]"), ("status.json", "{}"), ("environment.json", "[]"), ("data.json", "[]")])
+def test_damaged_parts_of_a_run_are_refused_by_name(run: Run, tmp_path: Path, name: str, text: str) -> None:
+    copy = Run.open(shutil.copytree(run.path, tmp_path / "copy"))
+    (copy.path / name).write_text(text)
+    with pytest.raises(InputError, match=name):
+        report_of(copy)
+
+
+def test_a_file_where_figures_belong_is_refused_before_the_page(run: Run, tmp_path: Path) -> None:
+    copy = Run.open(shutil.copytree(run.path, tmp_path / "copy"))
+    (copy.path / "figures").write_text("mine")
+    with pytest.raises(InputError, match="figures is not a folder"):
+        write_report(copy)
+    assert not (copy.path / "report.html").exists()
+    assert (copy.path / "figures").read_text() == "mine"

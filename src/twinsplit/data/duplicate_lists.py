@@ -56,7 +56,7 @@ def write_duplicates(path: Path, found: DuplicateList, data: ImageData) -> None:
 
 def read_duplicates(path: Path, data: ImageData) -> DuplicateList:
     """The list in a file of `write_duplicates`; refused where it is of other data."""
-    values = read_json(path)
+    values = read_json(path, object)
     if not isinstance(values, dict) or values.get("kind") != "near-duplicates":
         raise InputError(f"{path} holds no list of duplicates", AGAIN)
     if values.get("sha256") != data.description["sha256"]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinsplit.data.decoding import Problem
+from twinsplit.data.folders import of_images
 from twinsplit.data.frame import Bytes
 from twinsplit.errors import InputError
 from twinsplit.store import encode_table, read_json, write_blocks, write_bytes, write_json
@@ -59,7 +60,7 @@ class ImageData:
 
 def read_problems(folder: Path) -> list[Problem]:
     """The list in FOLDER/problems.json."""
-    return [Problem(found["path"], found["reason"]) for found in read_json(folder / "problems.json")["problems"]]
+    return [Problem(found["path"], found["reason"]) for found in read_json(folder / "problems.json", problems=list)["problems"]]
 
 
 def store_images(
@@ -122,9 +123,7 @@ def _table_sha256(table: "pd.DataFrame | None") -> str | None:
 
 def load_images(folder: Path) -> ImageData:
     """A folder that `store_images` wrote; altered content is refused."""
-    description = read_json(folder / "data.json")
-    if not isinstance(description, dict) or description.get("kind") != "images":
-        raise InputError(f"{folder} holds no images", "give a folder of `twinsplit data celeba`, `folder`, `arrays`, `digits` or `hub`")
+    description = of_images(folder)
     try:
         pixels = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:

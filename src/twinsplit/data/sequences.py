@@ -8,9 +8,11 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from twinsplit.data.folders import of_sequences
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.errors import InputError
 from twinsplit.store import fingerprint, read_json, write_bytes, write_json
+from twinsplit.workers import check_memory
 
 
 @final
@@ -25,6 +27,7 @@ class SequenceData:
     @classmethod
     def drawn(cls, grammar: TreeGrammar, samples: int, seed: int, factorised: int, origin: dict[str, Any]) -> "SequenceData":
         """`samples` sequences whose `factorised` top levels are independent transitions from the root; 0 is not written down."""
+        check_memory(samples * grammar.length, f"{samples:,} sequences of {grammar.length} tokens")
         level = {"factorised": factorised} if factorised else {}
         return cls(grammar, grammar.sample(samples, seed, factorised=factorised).numpy(), origin | {"sample_seed": seed} | level)
 
@@ -62,14 +65,14 @@ class SequenceData:
 
 def load_sequences(folder: Path) -> SequenceData:
     """A folder that `SequenceData.save` wrote; altered content is refused."""
-    description = read_json(folder / "data.json")
+    description = of_sequences(folder)
     rules = read_json(folder / "grammar.json")
     try:
         sequences = np.load(folder / "sequences.npy", allow_pickle=False)
         grammar = TreeGrammar(np.array(rules["rules"], dtype=np.float64), int(rules["depth"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder} is not a readable data folder: {error}", "make it again with `twinsplit data grammar`") from error
-    data = SequenceData(grammar, sequences, description.get("origin", {}))
+    data = SequenceData(grammar, sequences, description["origin"])
     if data.describe() != description:
         raise InputError(
             f"the data in {folder} changed since it was made (fingerprints differ)", "make it again with `twinsplit data grammar`"

@@ -135,12 +135,18 @@ def _readable(file: Path) -> Path:
 def _load_array(file: Path, key: str) -> NDArray[Any]:
     try:
         found = np.load(file, mmap_mode="r", allow_pickle=False)
-        array = found if isinstance(found, np.ndarray) else found[_member(file, found.files, key)]
+        array = _only(file, found, key) if isinstance(found, np.ndarray) else found[_member(file, found.files, key)]
     except InputError:
         raise
     except Exception as error:  # NumPy and zip fail in many ways on bytes that are no array
         raise InputError(f"{file} is not a readable array: {error}", "store it with numpy.save or numpy.savez, without objects") from error
     return _channels_last(file, array)
+
+
+def _only(file: Path, array: NDArray[Any], key: str) -> NDArray[Any]:
+    if key:
+        raise InputError(f"{file} holds one array, without a name", f"leave out --key {key}")
+    return array
 
 
 def _member(file: Path, names: list[str], key: str) -> str:

@@ -99,13 +99,16 @@ def check_place(path: Path, rule: Controlled) -> None:
 
 def _standing(path: Path) -> dict[str, Any]:
     """What is in a manifest's place; empty where that is no manifest."""
-    found = _read(path) if path.is_file() else None
-    return found if isinstance(found, dict) else {}
+    try:
+        found: dict[str, Any] = read_json(path)
+    except InputError:
+        return {}
+    return found
 
 
 def load_split(path: Path, data: ImageData) -> ControlledSplit:
     """The split of a manifest, made again from `data`; refused where the data, the rows or the file differ from what was written."""
-    values = _read(path)
+    values = read_json(path, object)
     if not isinstance(values, dict) or (values.get("kind"), values.get("version")) != ("split", VERSION):
         raise InputError(f"{path} is no split manifest of version {VERSION}", AGAIN)
     about = _of_these(values.get("data"), data, path)
@@ -139,13 +142,6 @@ def _preparing(about: Mapping[str, Any]) -> tuple[Any, Any]:
 def _remedy(said: Mapping[str, Any]) -> str:
     command = preparation(said.get("images", 0), said.get("source"), said.get("frame"))
     return f"prepare the raw images with `{command}`, or {AGAIN}" if command else AGAIN
-
-
-def _read(path: Path) -> Any:
-    try:
-        return read_json(path)
-    except RecursionError as error:
-        raise InputError(f"cannot read {path}: it is nested too deeply", AGAIN) from error
 
 
 def rule_from(values: Any, where: str) -> Controlled:

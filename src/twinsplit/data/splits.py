@@ -11,6 +11,7 @@ from twinsplit.data.duplicates import near_duplicates as near_duplicates  # noqa
 from twinsplit.errors import InputError
 
 Rows = NDArray[np.int64]
+SPLIT, HELD_OUT = "a split", "the held-out set (data.held_out)"
 
 
 def content_ids(samples: NDArray[Any]) -> Rows:
@@ -56,7 +57,7 @@ def _refuse_overlap(first: str, second: str, a: Rows, b: Rows, content: Rows) ->
 def consecutive_splits(samples: NDArray[Any], splits: int, size: int, held_out: int) -> Splits:
     """[BG]'s layout: split i is rows [i n, (i+1) n), the held-out set the rows after them; refused where contents overlap."""
     needed = splits * size + held_out
-    _refuse_shortage(needed, len(samples), len(samples))
+    _refuse_shortage(f"a layout of {splits} splits and a held-out set", needed, len(samples), len(samples))
     rows = np.arange(splits * size).reshape(splits, size)
     return Splits(rows, np.arange(splits * size, needed)).check(samples)
 
@@ -67,11 +68,11 @@ def published_splits(samples: NDArray[Any], numbers: Sequence[int], size: int, h
     They may share contents, as the published ones do (`shared_contents` counts them). The held-out rows are the last ones of
     the data whose content no split holds, in ascending order.
     """
-    _refuse_shortage((max(numbers) + 1) * size, len(samples), len(samples))
+    _refuse_shortage(f"split {max(numbers)}", (max(numbers) + 1) * size, len(samples), len(samples))
     rows = np.array(numbers, dtype=np.int64)[:, None] * size + np.arange(size)
     content = content_ids(samples)
     free = np.flatnonzero(~np.isin(content, content[rows]))
-    _refuse_shortage(held_out, len(free), len(samples))
+    _refuse_shortage(HELD_OUT, held_out, len(free), len(samples))
     return Splits(rows, free[-held_out:])
 
 
@@ -93,11 +94,11 @@ def disjoint_splits(samples: NDArray[Any], splits: int, size: int, held_out: int
     order = np.arange(len(samples))
     taken = np.zeros(len(samples), dtype=bool)
     sets: list[Rows] = []
-    for needed in [size] * splits + [held_out]:
+    for place, needed in enumerate([size] * splits + [held_out]):
         if apart and len(sets) == splits:
             order, taken[content[:apart]] = _rows_after(apart, sets, len(samples)), True
         free = order[~taken[content[order]]]
-        _refuse_shortage(needed, len(free), len(samples))
+        _refuse_shortage(SPLIT if place < splits else HELD_OUT, needed, len(free), len(samples))
         chosen = free[:needed]
         taken[content[chosen]] = True
         order = free[needed:]
@@ -112,6 +113,6 @@ def _rows_after(apart: int, splits: list[Rows], total: int) -> Rows:
     return np.arange(apart, total)
 
 
-def _refuse_shortage(needed: int, left: int, total: int) -> None:
+def _refuse_shortage(what: str, needed: int, left: int, total: int) -> None:
     if needed > left:
-        raise InputError(f"a split needs {needed} samples, {left} of {total} are left", "use smaller or fewer splits, or more data")
+        raise InputError(f"{what} needs {needed} samples, {left} of {total} are left", "use smaller or fewer splits, or more data")

@@ -13,6 +13,7 @@ from twinsplit.onset import Curves
 from twinsplit.store import Run
 
 Floats = NDArray[np.float64]
+DECIDING = ("sample_split_divergence", "test_loss")
 
 
 @final
@@ -52,7 +53,7 @@ def curves_of(run: Run[Any]) -> Curves:
     """The curves of a run at the steps where both are measured; pairs are of members on different splits."""
     table = PairTable.read(run)
     loss = run.table("test_loss")
-    steps = sorted(set(run.measured("sample_split_divergence")) & set(run.measured("test_loss")))
+    steps = sorted(_measured(run))
     kept = np.isin(loss.column("step").to_numpy(), steps)
     pairs = table.pairs(run, same_split=False)
     return Curves(
@@ -62,6 +63,15 @@ def curves_of(run: Run[Any]) -> Curves:
         test_loss=per_sequence(values(loss)[kept], table.draws).reshape(len(steps), len(run.recipe.members), -1),
         splits=np.array([split for split, _ in run.recipe.members]),
     )
+
+
+def _measured(run: Run[Any]) -> set[int]:
+    return set.intersection(*(set(run.measured(name)) for name in DECIDING))
+
+
+def unmeasured(run: Run[Any]) -> tuple[int, ...]:
+    """The checkpoints that there are and that `curves_of` would leave out."""
+    return tuple(step for step in run.steps() if step not in _measured(run))
 
 
 def data_shares(run: Run[Any]) -> list[dict[str, Any]]:

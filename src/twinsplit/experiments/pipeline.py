@@ -12,7 +12,7 @@ from typing_extensions import TypeVar
 
 from twinsplit import environment
 from twinsplit.errors import InputError
-from twinsplit.experiments.curves import curves_of, data_shares
+from twinsplit.experiments.curves import curves_of, data_shares, unmeasured
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.measuring import measure
 from twinsplit.experiments.world import World
@@ -130,12 +130,26 @@ def follow(session: Session[Any], label: str, events: Iterator[Any]) -> None:
 
 def decide(run: Run[Any]) -> Onset:
     """Find the onset from stored measurements and store it."""
+    _account(run, unmeasured(run))
     onset = find_onset(curves_of(run))
     shares = data_shares(run)
     if shares:
         run.write_json(DATA_SHARE, shares)
     run.write_json(ONSET, onset.to_json())
     return onset
+
+
+def _account(run: Run[Any], missing: tuple[int, ...]) -> None:
+    """A decision on fewer checkpoints than there are reads like one on all: refused, or said where measuring waits for another process."""
+    if not missing:
+        return
+    what = f"{len(missing)} of {len(run.steps())} checkpoints of {run.path} are not measured, the first at step {missing[0]:,}"
+    try:
+        run.hold().close()
+    except InputError:
+        print(f"twinsplit: {what}; decided without them, because another process works on the run", file=sys.stderr)
+        return
+    raise InputError(what, f"run: twinsplit measure {run.path}")
 
 
 def moments(run: Run[Any], onset: Onset) -> tuple[int, ...]:

@@ -40,7 +40,7 @@ def splits_of(run: Run[Any]) -> NDArray[np.int64]:
 
 def level_of(run: Run[Any]) -> int:
     """The k whose BP_k is the exact posterior of the run's data: 0, or the level of factorised data."""
-    return int(run.read_json("data.json").get("origin", {}).get("factorised", 0))
+    return int(run.read_json("data.json", origin=dict)["origin"].get("factorised", 0))
 
 
 def member_curve(run: Run[Any], name: str, measure: str, scale: Any = np.asarray, **where: object) -> LeftOut:
@@ -80,7 +80,7 @@ def neighbour_divergences(run: Run[Any]) -> tuple[Floats, Floats]:
 
 
 def _divergences(rows: list[dict[str, Any]], run: Run) -> list[float]:
-    length = int(run.read_json("data.json")["shape"][1])
+    length = int(run.read_json("data.json", shape=list)["shape"][1])
     held_out = {row["split"]: row["values"] for row in rows if row["source"] == "held_out"}
     made = sorted((row for row in rows if row["source"] == "generated"), key=lambda row: row["member"])
     return [nearest_neighbour_divergence(row["values"], held_out[row["split"]], length) for row in made]

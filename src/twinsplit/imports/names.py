@@ -77,7 +77,7 @@ class NameMap:
     @classmethod
     def read(cls, path: Path) -> "NameMap":
         """The usual one, overridden by a JSON file."""
-        usual, chosen = cls.usual(), read_json(path)
+        usual, chosen = cls.usual(), read_json(path, object)
         if not isinstance(chosen, dict):
             raise InputError(f"{path} is no table of names", 'write {"our name": "name in the file", "ignore": []}')
         ignored = chosen.pop("ignore", [])

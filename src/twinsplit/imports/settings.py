@@ -46,7 +46,7 @@ def settings_near(folder: Path) -> tuple[Path, Settings]:
     """The settings of the checkpoints in `folder`: its full_params.json, or that of the folder above."""
     for place in (folder, folder.parent):
         if (place / FILE).is_file():
-            return place / FILE, settings_of(read_json(place / FILE), place / FILE)
+            return place / FILE, settings_of(read_json(place / FILE, object), place / FILE)
     raise InputError(f"there is no {FILE} in {folder} or above it", "copy it beside the checkpoints: it says what they are")
 
 

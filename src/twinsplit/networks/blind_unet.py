@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from twinsplit.errors import InputError
+from twinsplit.errors import InputError, require_sizes
 from twinsplit.networks.network import Drop, Network, Parameters, keep
 from twinsplit.noise import Noise
 
@@ -45,8 +45,7 @@ class BlindUNet(Network):
     blocks: int = 3
 
     def __post_init__(self) -> None:
-        if min(self.image_channels, self.size, self.width, self.blocks) < 1:
-            raise InputError("a size of the blind U-Net is below 1", "correct the sizes of the network")
+        require_sizes("network", image_channels=self.image_channels, size=self.size, width=self.width, blocks=self.blocks)
         self._refuse_side(self.size, self.size)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from twinsplit.errors import InputError
+from twinsplit.errors import InputError, require_sizes
 from twinsplit.networks.attention import attention
 from twinsplit.networks.network import Drop, Network, Parameters, keep
 from twinsplit.noise import Noise
@@ -56,10 +56,10 @@ class Transformer(Network):
     time_features: int = 32
 
     def __post_init__(self) -> None:
+        sizes = ("vocab_size", "length", "width", "layers", "heads", "feedforward", "time_features")
+        require_sizes("network", **{name: getattr(self, name) for name in sizes})
         if self.width % self.heads:
             raise InputError(f"network.width {self.width} is not a multiple of network.heads {self.heads}", "make it one")
-        if min(self.vocab_size, self.length, self.width, self.layers, self.heads, self.feedforward) < 1 or self.time_features < 2:
-            raise InputError("a size of the network is below 1", "give positive sizes (time_features at least 2)")
         if self.time_features % 2:
             raise InputError(f"network.time_features {self.time_features} is odd", "half are cosines, half sines: make it even")
         if not 0 <= self.dropout < 1:

@@ -10,7 +10,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from twinsplit.errors import InputError
+from twinsplit.errors import InputError, require_sizes
 from twinsplit.networks.network import Drop, Network, Parameters, keep
 from twinsplit.noise import Noise
 
@@ -44,11 +44,11 @@ class UNet(Network):
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        whole = min((self.image_channels, self.layers_per_block, self.norm_groups, len(self.channels))) >= 1
-        _require(whole, "a size of the U-Net is below 1")
+        require_sizes("network", image_channels=self.image_channels, layers_per_block=self.layers_per_block, norm_groups=self.norm_groups)
+        require_sizes("network", levels=len(self.channels), **{f"channels[{i}]": size for i, size in enumerate(self.channels)})
         halvings = 1 << (len(self.channels) - 1)
         _require(self.size % halvings == 0, f"images of {self.size} pixels a side cannot be halved {len(self.channels) - 1} times")
-        odd = [c for c in self.channels if c < 1 or c % self.norm_groups]
+        odd = [c for c in self.channels if c % self.norm_groups]
         _require(not odd, f"network.channels {odd} are no multiples of network.norm_groups {self.norm_groups}")
         _require(
             set(self.attention) <= set(range(len(self.channels))),

@@ -5,7 +5,7 @@ machine have equal bits. Sizes that change only speed (workers, chunk sizes) are
 """
 
 from twinsplit.recipes.images import DIGITS, DIGITS_SMOKE, BlindSizes, ImageMeasuring, ImageRecipe, Images, UNetSizes
-from twinsplit.recipes.parts import Diffusion, RunRecipe, Training, require
+from twinsplit.recipes.parts import Diffusion, RunRecipe, Training, difference, require
 from twinsplit.recipes.reading import IMAGE_PRESETS, PRESETS, PUBLISHED, SHIPPED, WORLDS, preset, preset_of, read_recipe, recipe_from
 from twinsplit.recipes.sequences import QUICKSTART, SMOKE, Data, Measuring, Network, Recipe
 
@@ -30,6 +30,7 @@ __all__ = [
     "Recipe",
     "RunRecipe",
     "Training",
+    "difference",
     "UNetSizes",
     "preset",
     "preset_of",

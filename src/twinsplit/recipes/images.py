@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, final
 
+from twinsplit.errors import require_sizes
 from twinsplit.recipes.parts import Diffusion, RunRecipe, Training, require
 
 Normal = Literal["none", "channel", "image"]
@@ -42,12 +43,12 @@ class Images:
 
     def __post_init__(self) -> None:
         require(self.splits >= 2, f"data.splits = {self.splits}", "twins need at least 2 disjoint splits")
-        require(min(self.split_size, self.held_out) >= 1, "a data size is below 1", "give positive sizes")
+        require_sizes("data", split_size=self.split_size, held_out=self.held_out)
         require(self.split_size >= 2, "data.split_size = 1", "give 2 or more: samples are compared with the two nearest training images")
         grouped = not self.manifest or (self.splits, self.order) == (2, "listed")
         require(grouped, f"data.splits = {self.splits}, {self.order}, with a manifest", 'give splits = 2 and order = "listed"')
         require(not self.stride or self.stride >= self.split_size, f"data.stride = {self.stride}", "give at least split_size, or 0")
-        require(self.scale > 0, f"data.scale = {self.scale}", "give a positive one")
+        require(0 < self.scale < float("inf"), f"data.scale = {self.scale}", "give a positive one")
         require(len(self.gains) == 3, f"data.gains = {list(self.gains)}", "give three: coarse, medium, fine")
         chosen = (self.components > 0) == (self.filter == "pca")
         require(chosen, f"data.components = {self.components} with filter {self.filter!r}", 'give them with filter = "pca", and only then')
@@ -104,11 +105,8 @@ class ImageMeasuring:
         require(0 < self.time_fraction <= 1, f"measuring.time_fraction {self.time_fraction}", "choose one in (0, 1]")
         times = self.times == tuple(sorted(set(self.times))) and min(self.times, default=0) >= 1
         require(times, f"measuring.times = {list(self.times)}", "list times from 1 in ascending order")
-        require(
-            min(self.noise_draws, self.train_images, self.generated, self.sampling_steps) >= 1,
-            "a measuring size is below 1",
-            "give positive sizes",
-        )
+        require_sizes("measuring", noise_draws=self.noise_draws, train_images=self.train_images)
+        require_sizes("measuring", generated=self.generated, sampling_steps=self.sampling_steps)
 
 
 @final
@@ -139,12 +137,13 @@ class ImageRecipe(RunRecipe):
     world: Literal["images"] = "images"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         blind = (self.network.kind == "blind", self.diffusion.schedule.endswith("_sigma"), self.measuring.sampler == "ascent")
         remedy = 'with network.kind = "blind" choose diffusion.schedule = "sqrt_sigma" or "uniform_sigma" and measuring.sampler = "ascent"'
         require(len(set(blind)) == 1, f"network {self.network.kind}, {self.diffusion.schedule}, {self.measuring.sampler}", remedy)
         require(self.training.loss == "noise", f"training.loss = {self.training.loss!r} with images", 'choose "noise"')
         require(self.training.weighting == "uniform", f"training.weighting = {self.training.weighting!r} with images", 'choose "uniform"')
-        last = max(*self.measuring.times, self.training.fixed_time)
+        last = max(self.measuring.times)
         require(last <= self.diffusion.T, f"time {last} lies after T = {self.diffusion.T}", "choose times within 1..T")
 
     @property

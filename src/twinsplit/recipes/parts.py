@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, final
 
-from twinsplit.errors import InputError
+from twinsplit.errors import InputError, require_sizes
+
+LARGEST = 10**18  # beyond it integers leave 64 bits
 
 
 def require(condition: bool, what: str, remedy: str) -> None:
@@ -67,8 +69,8 @@ class Training:
     epoch_samples: int = 0
 
     def __post_init__(self) -> None:
-        sizes = (self.steps, self.batch, self.seeds_per_split, self.checkpoints, self.first_checkpoint, self.save_every)
-        require(min(sizes) >= 1, "a training size is below 1", "give positive steps, batch, seeds_per_split, checkpoints, save_every")
+        require_sizes("training", steps=self.steps, batch=self.batch, seeds_per_split=self.seeds_per_split)
+        require_sizes("training", checkpoints=self.checkpoints, first_checkpoint=self.first_checkpoint, save_every=self.save_every)
         require(
             self.first_checkpoint <= self.steps, f"training.first_checkpoint {self.first_checkpoint} lies after the last step", "lower it"
         )
@@ -83,7 +85,7 @@ class Training:
         require(
             self.epoch_samples >= 0, f"training.epoch_samples = {self.epoch_samples}", "give a positive number, or 0 for each sample once"
         )
-        require(self.learning_rate > 0, f"training.learning_rate {self.learning_rate}", "give a positive one")
+        require(0 < self.learning_rate < float("inf"), f"training.learning_rate {self.learning_rate}", "give a positive one")
 
 
 class Shares(Protocol):
@@ -150,6 +152,13 @@ class RunRecipe(ABC):
     diffusion: Diffusion = field(default_factory=Diffusion)
     training: Training = field(default_factory=Training)
 
+    def __post_init__(self) -> None:
+        require(abs(self.seed) < LARGEST, f"a seed of {len(str(abs(self.seed)))} digits", "choose one of at most 18")
+        last = self.training.fixed_time
+        require(
+            last <= self.diffusion.T, f"training.fixed_time: time {last} lies after T = {self.diffusion.T}", "choose a time within 1..T"
+        )
+
     @property
     @abstractmethod
     def shares(self) -> Shares:
@@ -191,3 +200,17 @@ class RunRecipe(ABC):
     def to_json(self) -> dict[str, Any]:
         """Plain nested data."""
         return dataclasses.asdict(self)
+
+
+def difference(old: RunRecipe, new: RunRecipe) -> str:
+    """The keys whose values differ, each with both."""
+
+    def flat(prefix: str, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            return {prefix: value}
+        return {k: v for key, inner in value.items() for k, v in flat(f"{prefix}.{key}" if prefix else key, inner).items()}
+
+    if type(old) is not type(new):
+        return "one is of sequences, the other of images"
+    before, after = flat("", old.to_json()), flat("", new.to_json())
+    return ", ".join(f"{key} {before[key]!r} there, {after[key]!r} asked" for key in before if before[key] != after[key])

@@ -3,14 +3,16 @@
 import dataclasses
 import difflib
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from twinsplit.errors import InputError
+from twinsplit.parsing import parse
 from twinsplit.recipes.images import DIGITS, DIGITS_SMOKE, ImageRecipe
-from twinsplit.recipes.parts import RunRecipe, require
+from twinsplit.recipes.parts import LARGEST, RunRecipe, require
 from twinsplit.recipes.sequences import QUICKSTART, SMOKE, Recipe
 
 SHIPPED = Path(__file__).parent / "published"
@@ -43,12 +45,12 @@ def read_recipe(path: Path) -> RunRecipe:
         path = SHIPPED / path.name
     try:
         text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        values = parse(text, tomllib.loads if path.suffix == ".toml" else json.loads)
     except OSError as error:
         raise InputError(
             f"cannot read the recipe {path}: {error.strerror}", f"check the path, or name one of {', '.join(PUBLISHED)}"
         ) from error
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is not valid {path.suffix or 'JSON'}: {error}", "correct the file") from error
     return recipe_from(values, str(path))
 
@@ -92,7 +94,7 @@ def _of_kind(kinds: tuple[Any, ...], before: Any, value: Any, where: str) -> obj
     """One of several tables, by its key `kind`; without it, the one that stands."""
     named = {kind().kind: kind for kind in kinds}
     asked = value.get("kind", before.kind) if isinstance(value, dict) else before.kind
-    require(asked in named, f"{where}: kind = {asked!r}", f"choose one of {', '.join(named)}")
+    require(isinstance(asked, str) and asked in named, f"{where}: kind = {asked!r}", f"choose one of {', '.join(named)}")
     return _changed(before if asked == before.kind else named[asked](), value, where)
 
 
@@ -101,11 +103,14 @@ def _numbers(kind: type, value: Any, where: str) -> tuple[Any, ...]:
     name = "integers" if kind is int else "numbers"
     listed = isinstance(value, list | tuple) and all(type(entry) in (int, kind) for entry in value)
     require(listed, f"{where} = {value!r} is no list of {name}", f"give a list of {name}")
-    return tuple(kind(entry) for entry in value)
+    return tuple(_plain(kind, entry, where) for entry in value)
 
 
 def _plain(kind: Any, value: Any, where: str) -> object:
-    if kind is float and type(value) is int:
-        return float(value)
-    require(type(value) is kind, f"{where} = {value!r} is no {kind.__name__}", f"give a value of type {kind.__name__}")
-    return value
+    """An integer may stand where a number is asked for; no number is beyond what arithmetic can do."""
+    fits = type(value) is kind or (kind is float and type(value) is int)
+    require(fits, f"{where} = {value!r} is no {kind.__name__}", f"give a value of type {kind.__name__}")
+    if kind in (int, float):
+        require(abs(value) < math.inf, f"{where} = {value}", "give a finite number")
+        require(type(value) is float or abs(value) < LARGEST, f"{where} has {len(str(abs(value)))} digits", "give at most 18")
+    return kind(value)

@@ -4,7 +4,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import final
 
+from twinsplit.errors import require_sizes
 from twinsplit.recipes.parts import Diffusion, RunRecipe, Training, require
+
+SIZES = ("noise_draws", "generated", "sampling_steps", "uturn_starts", "uturn_repetitions", "profile_times", "profile_sequences")
 
 
 @final
@@ -37,7 +40,7 @@ class Data:
 
     def __post_init__(self) -> None:
         require(self.splits >= 2, f"data.splits = {self.splits}", "twins need at least 2 disjoint splits")
-        require(min(self.split_size, self.held_out, self.samples) >= 1, "a data size is below 1", "give positive sizes")
+        require_sizes("data", split_size=self.split_size, held_out=self.held_out, samples=self.samples, depth=self.depth)
         numbers = self.published_splits
         distinct = len(set(numbers)) == self.splits and min(numbers, default=0) >= 0
         require(not numbers or distinct, f"data.published_splits = {list(numbers)}", f"name {self.splits} different splits from 0 on")
@@ -81,8 +84,7 @@ class Measuring:
     def __post_init__(self) -> None:
         for name in ("time_fraction", "decomposition_fraction"):
             require(0 < getattr(self, name) <= 1, f"measuring.{name} {getattr(self, name)}", "choose one in (0, 1]")
-        sizes = (self.noise_draws, self.generated, self.sampling_steps, self.uturn_starts, self.uturn_repetitions)
-        require(min(*sizes, self.profile_times, self.profile_sequences) >= 1, "a measuring size is below 1", "give positive sizes")
+        require_sizes("measuring", **{name: getattr(self, name) for name in SIZES})
 
 
 @final
@@ -95,6 +97,7 @@ class Recipe(RunRecipe):
     measuring: Measuring = field(default_factory=Measuring)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         preserving = not self.diffusion.schedule.endswith("_sigma")
         require(preserving, f"diffusion.schedule = {self.diffusion.schedule!r} with sequences", 'choose "diffusion_lm" or "one_minus_sqrt"')
         require(self.training.loss != "noise", 'training.loss = "noise" with sequences', 'choose "cross_entropy" or "squared_error"')

@@ -1,6 +1,5 @@
 """The main figure for documents: the twins' disagreement above the loss, with both turning points, as PNG and PDF."""
 
-import os
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +9,7 @@ from twinsplit.errors import InputError
 from twinsplit.report import axes, marks, words
 from twinsplit.report.colours import series_colours, solid
 from twinsplit.report.model import Panel, Report, Series
+from twinsplit.store import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,8 +46,10 @@ def main_figure(report: Report, width: float = 6.6) -> "Figure":
 def save_figure(report: Report, stem: Path) -> tuple[Path, ...]:
     """Write the main figure as STEM.png and STEM.pdf, each whole or not at all; the same report gives the same bytes."""
     figure = main_figure(report)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    return tuple(_written(_encoded(figure, kind), stem.with_name(f"{stem.name}.{kind}")) for kind in FORMATS)
+    paths = tuple(stem.with_name(f"{stem.name}.{kind}") for kind in FORMATS)
+    for path, kind in zip(paths, FORMATS, strict=True):
+        write_bytes(path, _encoded(figure, kind))
+    return paths
 
 
 def _matplotlib() -> Any:
@@ -130,13 +132,3 @@ def _encoded(figure: "Figure", kind: str) -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format=kind, metadata=metadata[kind])
     return buffer.getvalue()
-
-
-def _written(content: bytes, path: Path) -> Path:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from twinsplit.errors import InputError
 from twinsplit.recipes import ImageRecipe
 from twinsplit.report import from_images, from_sequences
 from twinsplit.report.definitions import DEFINITIONS, OF_IMAGES
@@ -13,6 +14,9 @@ CAVEATS = (
     "The decision holds for this data, network and training; another setting needs its own twins.",
     "Stopping early lowers how much the samples lean on single training examples. It is no privacy guarantee.",
 )
+DECIDED: dict[str, Any] = {"verdict": str, "reason": str, "level": float, "rise": float}
+DECIDED |= {f"{name}_interval": list for name in ("onset", "test_loss_minimum", "rise")}
+DECIDED |= {f"{name}_step": float | None for name in ("onset", "test_loss_minimum")}
 LEFT_OUT = ("rows", "normalisations")  # of data.json: too long to be read
 
 
@@ -31,7 +35,7 @@ def report_of(run: Run[Any]) -> Report:
         configuration=run.recipe.to_json(),
         environment=run.read_json("environment.json"),
         data={k: v for k, v in run.read_json("data.json").items() if k not in LEFT_OUT},
-        command=str(run.read_json("status.json")["command"]),
+        command=run.read_json("status.json", command=str)["command"],
         caveats=CAVEATS,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         galleries=tuple(from_images.galleries(run, decision)) if of_images else (),
@@ -40,7 +44,7 @@ def report_of(run: Run[Any]) -> Report:
 
 def decision_of(run: Run[Any]) -> Decision:
     """The stored decision, with the checkpoint to use: the last one at or before the onset."""
-    found = run.read_json("measurements/onset.json")
+    found = _stored(run)
     return Decision(
         verdict=found["verdict"],
         onset_step=found["onset_step"],
@@ -54,6 +58,15 @@ def decision_of(run: Run[Any]) -> Decision:
         rise_unit="% of its value at the onset",
         checkpoint=_checkpoint_before(run, found["onset_step"]),
     )
+
+
+def _stored(run: Run[Any]) -> dict[str, Any]:
+    """onset.json; `twinsplit onset` writes it anew, so that is the remedy for whatever is wrong with it."""
+    try:
+        found: dict[str, Any] = run.read_json("measurements/onset.json", **DECIDED)
+    except InputError as error:
+        raise InputError(error.what, f"run: twinsplit onset {run.path}") from error
+    return found
 
 
 def _checkpoint_before(run: Run[Any], step: float | None) -> str | None:

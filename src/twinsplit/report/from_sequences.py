@@ -44,7 +44,7 @@ def panels(run: Run, settled: float) -> Iterable[Panel]:
 
 def _oracle_panel(run: Run, settled: float) -> Panel:
     table = Table.read(run, "oracle_divergence")
-    level = int(run.read_json("data.json").get("origin", {}).get("factorised", 0))
+    level = int(run.read_json("data.json", origin=dict)["origin"].get("factorised", 0))
     series = [member_series(table.where(truncation=k), _oracle_label(int(k), level)) for k in np.unique(table.columns["truncation"])]
     note = "Coarse structure (large k) is learned first: its curve turns first."
     title = "Distance to the exact posterior and to its coarser versions"

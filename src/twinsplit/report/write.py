@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from twinsplit.places import check_place
 from twinsplit.report.figures import save_figure
 from twinsplit.report.from_run import report_of
 from twinsplit.report.page import render
@@ -10,6 +11,7 @@ from twinsplit.store import Run, write_bytes
 
 def write_report(run: Run) -> Path:
     """RUN/report.html and RUN/figures/onset.{png,pdf}; the path of the page."""
+    check_place(run.path / "figures")
     report = report_of(run)
     page = render(report)
     save_figure(report, run.path / "figures" / "onset")

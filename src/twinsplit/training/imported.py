@@ -16,7 +16,7 @@ def refuse_imported(path: Path) -> None:
     """
     note = path / IMPORT
     if note.is_file():
-        networks = len(read_json(note)["sources"])
+        networks = len(read_json(note, sources=list)["sources"])
         raise InputError(
             f"{path} holds {networks} imported networks, which cannot be trained on (no optimizer state came with them)",
             "measure them, or train twins of your own in another --out",

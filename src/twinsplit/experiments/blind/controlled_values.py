@@ -80,7 +80,7 @@ def _drawn(run: Run[Any]) -> tuple[int, int | None]:
 
 
 def _held_out(run: Run[Any]) -> NDArray[np.int64]:
-    return np.array(run.read_json("data.json")["rows"]["held_out"], dtype=np.int64)
+    return np.array(run.read_json("data.json", rows=dict)["rows"]["held_out"], dtype=np.int64)
 
 
 def _psnr(run: Run[Any], common: NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -1,0 +1,58 @@
+"""A folder of another kind is named for what it is."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from prepared import drawn, stored
+from twinsplit.cli import Train
+from twinsplit.data.grammar import TreeGrammar
+from twinsplit.data.images import load_images
+from twinsplit.data.sequences import SequenceData, load_sequences
+from twinsplit.data_cli import DataCheck
+from twinsplit.errors import InputError
+from twinsplit.recipes import SMOKE
+from twinsplit.store import Run
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return stored(tmp_path / "images", drawn()[0]).folder
+
+
+@pytest.fixture
+def sequences(tmp_path: Path) -> Path:
+    SequenceData.drawn(TreeGrammar.random(4, 2, 2, 1.0, 0), 20, 0, 0, {}).save(tmp_path / "sequences")
+    return tmp_path / "sequences"
+
+
+def test_images_where_sequences_are_wanted(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"images holds images; learn from it with --world digits, or with a recipe"):
+        Train(scale="smoke", data=images, out=tmp_path / "run", workers=1).run()
+    assert not (tmp_path / "run").exists()
+
+
+def test_sequences_where_images_are_wanted(sequences: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="sequences holds no images; give a folder of"):
+        Train(scale="smoke", world="digits", data=sequences, out=tmp_path / "run", workers=1).run()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("asked", [load_images, load_sequences, lambda folder: DataCheck(folder).run()])
+def test_a_run_is_no_data_folder(sequences: Path, tmp_path: Path, asked: Callable[[Path], object]) -> None:
+    run = Run.create(tmp_path / "run", SMOKE)
+    (run.path / "data.json").write_bytes((sequences / "data.json").read_bytes())
+    with pytest.raises(InputError, match="run is a run folder; give the folder of data"):
+        asked(run.path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("data.json", "[]"), ("data.json", "{}"), ("data.json", '{"origin": 5}'), ("grammar.json", "[]"), ("grammar.json", "{}")],
+)
+def test_damaged_descriptions_are_refused(sequences: Path, name: str, text: str) -> None:
+    (sequences / name).write_text(text)
+    for asked in (load_sequences, lambda folder: DataCheck(folder).run()):
+        with pytest.raises(InputError):
+            asked(sequences)
