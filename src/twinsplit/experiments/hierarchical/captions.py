@@ -69,7 +69,7 @@ def uturns(runs: Runs) -> str:
 
 def _dropped(run: Run) -> str:
     """Splits of imported networks may share contents."""
-    own = run.read_json(DROPPED) if (run.path / DROPPED).is_file() else []
+    own = run.read_json(DROPPED, list) if (run.path / DROPPED).is_file() else []
     shared = sum(one["shared"] for one in own)
     return f" Left out: {shared} sequences that splits share." if shared else ""
 
