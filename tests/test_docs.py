@@ -13,6 +13,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"```(?:sh|bash|console)\n(.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SCALED = ("quickstart", "train", "figure")
+SMOKE = {"--scale": "smoke", "--make": "120"}  # as many images as a smoke run needs
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -21,7 +22,7 @@ def commands(page: Path) -> list[list[str]]:
 
 
 def at_smoke_scale(words: list[str]) -> list[str]:
-    words = ["smoke" if before == "--scale" else word for before, word in zip(["", *words[:-1]], words, strict=True)]
+    words = [SMOKE.get(before, word) for before, word in zip(["", *words[:-1]], words, strict=True)]
     scaled = words[1] in SCALED and "--scale" not in words and not any(word.endswith((".toml", ".json")) for word in words)
     return [*words, "--scale", "smoke"] if scaled else words
 

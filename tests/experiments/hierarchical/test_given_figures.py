@@ -140,7 +140,7 @@ def test_claims_find_the_run_behind_a_figure_that_was_drawn_from_it(
     capsys.readouterr()
     assert command("claims", tmp_path / "deep" / "figures" / "fig4b.png", "--json") == 0
     (one,) = json.loads(capsys.readouterr().out)
-    assert one == {"run": str(theirs.resolve()), "trained": "64 steps", "claims": read_json(theirs / "measurements" / "claims.json")}
+    assert one == {"run": str(theirs.resolve()), "trained": "64 steps", "claims": read_json(theirs / "measurements" / "claims.json", list)}
 
 
 def test_captions_say_what_a_run_lacks_and_what_was_left_out(theirs: Path, paired: Path, tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_no_start_is_held_by_another_split(theirs: Path) -> None:
     assert [one.starts.ids.tolist() for one in found] == [[1, 2, 3, 4, 5], [7, 8, 9, 10, 11], [12, 13, 14, 15, 16, 17]]
     assert [one.dropped for one in found] == [1, 1, 0]
     assert command("figure", "fig5", "--run", theirs, "--out", theirs.parent / "figures") == 0
-    stored = read_json(theirs / "measurements" / "uturn_starts.json")
+    stored = read_json(theirs / "measurements" / "uturn_starts.json", list)
     assert stored == [{"split": i, "starts": 5 + (i == 2), "shared": i != 2} for i in range(3)]
     counts = {row["starts"]: len(row["values"]) for row in Run.open(theirs).table("uturns").to_pylist()}
     assert counts == {0: 5, 1: 5, 2: 6}

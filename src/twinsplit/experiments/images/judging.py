@@ -23,6 +23,7 @@ from twinsplit.workers import Crew
 
 SAMPLES, TWO_SAMPLE, FID = "samples", "two_sample", "fid"
 DRAWS = 499
+STATISTICS = ("closer", "coincidence")  # of the two-sample test
 
 
 def levels(images: Tensor) -> Tensor:
@@ -73,10 +74,7 @@ def _rows(name: dict[str, int], found: TwoSample) -> Rows:
         | {"statistic": statistic, "expected": one.expected, "p_value": one.p_value, "low": low, "high": high}
         | sizes
         | {"values": np.array([one.value], np.float32)}
-        for statistic, one, (low, high) in (
-            ("closer", found.closer, found.closer_interval),
-            ("coincidence", found.coincidence, nothing),
-        )
+        for statistic, one, (low, high) in zip(STATISTICS, (found.closer, found.coincidence), (found.closer_interval, nothing), strict=True)
     ]
 
 

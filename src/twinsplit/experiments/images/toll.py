@@ -2,6 +2,7 @@
 
 from math import prod
 
+from twinsplit.experiments.images.judging import STATISTICS, can_be_told_apart
 from twinsplit.experiments.images.world import ImageWorld
 from twinsplit.experiments.world import Toll
 
@@ -14,4 +15,6 @@ def toll_of(world: ImageWorld) -> Toll:
     answers = networks * (held_out * (len({world.recipe.measured_time, *asked.times}) + 1) + own)
     values = pairs * held_out * (1 + times) + networks * (held_out * (1 + times) + own)
     near = pairs * asked.generated + 3 * (networks * asked.generated + data.splits * data.held_out)
-    return Toll(answers, 4 * (values + near) + 2 * networks * asked.generated * prod(world.sample_shape))
+    told = len(STATISTICS) * networks if can_be_told_apart(world) else 0
+    samples = networks * asked.generated * (2 * prod(world.sample_shape) + 1)  # each with its nearest training image, and whether it ended
+    return Toll(answers, 4 * (values + near + told) + samples)
