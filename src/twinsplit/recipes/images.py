@@ -163,7 +163,7 @@ DIGITS = ImageRecipe(
     data=Images(splits=5, split_size=256, held_out=500, order="shuffled"),
     network=UNetSizes(channels=(16, 32), layers_per_block=1, attention=(1,), dropout=0.0),
     training=Training(
-        steps=1_700, batch=64, learning_rate=1e-3, schedule="constant", loss="noise", ema_decay=0.995, precision="float32",
+        steps=1_300, batch=64, learning_rate=1e-3, schedule="constant", loss="noise", ema_decay=0.995, precision="float32",
         checkpoints=28, first_checkpoint=40, save_every=500,
     ),
     measuring=ImageMeasuring(generated=64, sampling_steps=100, train_images=256),
