@@ -13,6 +13,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"```(?:sh|bash|console)\n(.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SCALED = ("quickstart", "train", "figure")
+CREWED = (*SCALED, "measure", "claims")  # one worker gives the same bits, and starts no processes that cost more than smoke runs do
 SMOKE = {"--scale": "smoke", "--make": "120"}  # as many images as a smoke run needs
 
 
@@ -24,7 +25,8 @@ def commands(page: Path) -> list[list[str]]:
 def at_smoke_scale(words: list[str]) -> list[str]:
     words = [SMOKE.get(before, word) for before, word in zip(["", *words[:-1]], words, strict=True)]
     scaled = words[1] in SCALED and "--scale" not in words and not any(word.endswith((".toml", ".json")) for word in words)
-    return [*words, "--scale", "smoke"] if scaled else words
+    crewed = words[1] in CREWED and "--workers" not in words
+    return [*words, *(["--scale", "smoke"] if scaled else []), *(["--workers", "1"] if crewed else [])]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
