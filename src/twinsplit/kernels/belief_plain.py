@@ -4,7 +4,9 @@ What can happen to a message is bounded beforehand (`margin`): it is a sum of pr
 largest symbol counts as 1, and of rule probabilities. Where that bound keeps every positive number above 1e-290, additions and
 multiplications are all there is to do, and the error is that of some tens of roundings, as in `belief_wide`, which serves the rest.
 
-A message is an array (q, lanes): the innermost loop runs over sequences side by side, in consecutive memory.
+Messages of all nodes of the heap lie in one array (nodes, q, lanes): the innermost loop runs over sequences side by side, in consecutive
+memory. Functions take the array and a node's number, never a view on the node: a view holds a reference, counted by atomic instructions
+that cost as much as the arithmetic on a row, and that threads contend for where they share an array.
 """
 
 from typing import TypeAlias
@@ -14,7 +16,7 @@ import numpy.typing as npt
 from numba import njit
 
 from twinsplit.data.grammar import RuleTable
-from twinsplit.kernels.belief_wide import INVERSE_LN2, LN2_HIGH, LN2_LOW, ROUND, _exp_fraction, _power_of_two, copy, fill
+from twinsplit.kernels.belief_wide import INVERSE_LN2, LN2_HIGH, LN2_LOW, ROUND, _exp_fraction, _power_of_two
 from twinsplit.kernels.philox import log
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -53,45 +55,51 @@ def spans(h, out, begin, end):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _accumulate(total, weight, first, second):  # type: ignore[no-untyped-def]
-    """total += weight * first * second."""
-    for lane in range(len(total)):
-        total[lane] += weight * (first[lane] * second[lane])
+def _fill(out, o, value):  # type: ignore[no-untyped-def]
+    """out[o] = value."""
+    for a in range(out.shape[1]):
+        for lane in range(out.shape[2]):
+            out[o, a, lane] = value
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _contract(table, first, second, out):  # type: ignore[no-untyped-def]
-    """out[target] = sum over the table's entries (i, j) for target of weight * first[i] * second[j]."""
+def _copy(source, s, out, o):  # type: ignore[no-untyped-def]
+    """out[o] = source[s]."""
+    for a in range(out.shape[1]):
+        for lane in range(out.shape[2]):
+            out[o, a, lane] = source[s, a, lane]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _multiply(out, o, factor, f):  # type: ignore[no-untyped-def]
+    """out[o] *= factor[f], entry by entry."""
+    for a in range(out.shape[1]):
+        for lane in range(out.shape[2]):
+            out[o, a, lane] *= factor[f, a, lane]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _contract(table, first, f, second, s, out, o):  # type: ignore[no-untyped-def]
+    """out[o, target] = sum over the table's entries (i, j) for target of weight * first[f, i] * second[s, j]."""
     firsts, seconds, weights, count = table
-    fill(out, 0.0)
+    _fill(out, o, 0.0)
     for target in range(len(count)):
         for entry in range(count[target]):
-            _accumulate(out[target], weights[target, entry], first[firsts[target, entry]], second[seconds[target, entry]])
+            i, j, weight = firsts[target, entry], seconds[target, entry], weights[target, entry]
+            for lane in range(out.shape[2]):
+                out[o, target, lane] += weight * (first[f, i, lane] * second[s, j, lane])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _scale(total, weight, source):  # type: ignore[no-untyped-def]
-    """total += weight * source."""
-    for lane in range(len(total)):
-        total[lane] += weight * source[lane]
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _transfer(weights, source, out):  # type: ignore[no-untyped-def]
-    """out[a] = sum_b weights[a, b] source[b]."""
-    fill(out, 0.0)
-    for a in range(len(weights)):
-        for b in range(weights.shape[1]):
-            if weights[a, b] > 0.0:
-                _scale(out[a], weights[a, b], source[b])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _multiply(target, factor):  # type: ignore[no-untyped-def]
-    """target *= factor, entry by entry."""
-    for a in range(len(target)):
-        for lane in range(target.shape[1]):
-            target[a, lane] *= factor[a, lane]
+def _transfer(weights, w, source, s, out, o):  # type: ignore[no-untyped-def]
+    """out[o, a] = sum_b weights[w, a, b] source[s, b]."""
+    _fill(out, o, 0.0)
+    for a in range(out.shape[1]):
+        for b in range(out.shape[1]):
+            weight = weights[w, a, b]
+            if weight > 0.0:
+                for lane in range(out.shape[2]):
+                    out[o, a, lane] += weight * source[s, b, lane]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -99,63 +107,68 @@ def _meet(transitions, up, down):  # type: ignore[no-untyped-def]
     """Messages down to the nodes of level k: through the root from all the others, as products from the left and from the right."""
     from_root, to_root = transitions
     nodes = len(from_root)
-    at_root = np.empty((nodes, up.shape[1], up.shape[2]))
-    running = np.empty((up.shape[1], up.shape[2]))
-    fill(running, 1.0)
+    # The nodes above level k carry no message of their own, which leaves room: in `up` for the product from the left, in `down` for what
+    # the root hears.
+    running = np.empty((1, up.shape[1], up.shape[2]))
+    _fill(running, 0, 1.0)
     for j in range(nodes):
-        _transfer(from_root[j], up[nodes + j], at_root[j])
-        copy(up[j], running)  # the nodes above level k carry no message of their own: room for the product from the left
-        _multiply(running, at_root[j])
-    fill(running, 1.0)
+        _transfer(from_root, j, up, nodes + j, down, j)
+        _copy(running, 0, up, j)
+        _multiply(running, 0, down, j)
+    _fill(running, 0, 1.0)
     for j in range(nodes - 1, -1, -1):
-        _multiply(up[j], running)
-        _multiply(running, at_root[j])
-        _transfer(to_root[j], up[j], down[nodes + j])
+        _multiply(up, j, running, 0)
+        _multiply(running, 0, down, j)
+        _transfer(to_root, j, up, j, down, nodes + j)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _exponentiate(row):  # type: ignore[no-untyped-def]
-    """Replace x in -DEEPEST..0 by exp(x)."""
-    for lane in range(len(row)):
-        x = row[lane]
-        k = (x * INVERSE_LN2 + ROUND) - ROUND
-        row[lane] = _exp_fraction((x - k * LN2_HIGH) - k * LN2_LOW) * _power_of_two(k)
+def _exponentiate(up, node, top):  # type: ignore[no-untyped-def]
+    """Replace x in up[node] by exp(x - top), where x - top lies in -DEEPEST..0; top (lanes,)."""
+    for symbol in range(up.shape[1]):
+        for lane in range(up.shape[2]):
+            x = up[node, symbol, lane] - top[lane]
+            k = (x * INVERSE_LN2 + ROUND) - ROUND
+            up[node, symbol, lane] = _exp_fraction((x - k * LN2_HIGH) - k * LN2_LOW) * _power_of_two(k)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _logarithm(row, total):  # type: ignore[no-untyped-def]
-    """Replace p by log(p / total); -inf for nothing."""
-    for lane in range(len(row)):
-        p = row[lane]
-        row[lane] = log(p / total[lane]) if p > 0.0 else -np.inf
+def _largest(up, node, top):  # type: ignore[no-untyped-def]
+    """top (lanes,) = the maximum of up[node] over symbols."""
+    for lane in range(len(top)):
+        top[lane] = up[node, 0, lane]
+    for symbol in range(1, up.shape[1]):
+        for lane in range(len(top)):
+            top[lane] = up[node, symbol, lane] if up[node, symbol, lane] > top[lane] else top[lane]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _normalise(message, evidence, total):  # type: ignore[no-untyped-def]
-    """message = log of the normalised product of `message` and `evidence`."""
-    _multiply(message, evidence)
-    total[:] = 0.0
-    for a in range(len(message)):
-        _scale(total, 1.0, message[a])
-    for a in range(len(message)):
-        _logarithm(message[a], total)
+def _normalise(down, up, leaf, total):  # type: ignore[no-untyped-def]
+    """down[leaf] = log of the normalised product of down[leaf] and up[leaf]; -inf for nothing. total (lanes,) is scratch."""
+    _multiply(down, leaf, up, leaf)
+    for lane in range(len(total)):
+        total[lane] = 0.0
+    for a in range(down.shape[1]):
+        for lane in range(len(total)):
+            total[lane] += down[leaf, a, lane]
+    for a in range(down.shape[1]):
+        for lane in range(len(total)):
+            p = down[leaf, a, lane]
+            down[leaf, a, lane] = log(p / total[lane]) if p > 0.0 else -np.inf
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _load(h, begin, up):  # type: ignore[no-untyped-def]
+def _load(h, begin, up, top):  # type: ignore[no-untyped-def]
     """Fill the leaves with exp(h - max h) of the sequences from `begin` on; past the end the last one is repeated."""
     length, q = h.shape[1:]
     for lane in range(up.shape[2]):
-        row = h[min(begin + lane, len(h) - 1)]
+        row = min(begin + lane, len(h) - 1)
         for leaf in range(length):
-            top = row[leaf, 0]
-            for symbol in range(1, q):
-                top = row[leaf, symbol] if row[leaf, symbol] > top else top
             for symbol in range(q):
-                up[length + leaf, symbol, lane] = row[leaf, symbol] - top
-    for leaf in range(length):
-        for symbol in range(q):
-            _exponentiate(up[length + leaf, symbol])
+                up[length + leaf, symbol, lane] = h[row, leaf, symbol]
+    for leaf in range(length, 2 * length):
+        _largest(up, leaf, top)
+        _exponentiate(up, leaf, top)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -174,13 +187,13 @@ def _propagate(tables, transitions, up, down, total):  # type: ignore[no-untyped
     by_parent, by_left, by_right = tables
     top, length = len(transitions[0]), len(up) // 2
     for node in range(length - 1, top - 1, -1):
-        _contract(by_parent, up[2 * node], up[2 * node + 1], up[node])
+        _contract(by_parent, up, 2 * node, up, 2 * node + 1, up, node)
     _meet(transitions, up, down)
     for node in range(top, length):
-        _contract(by_left, down[node], up[2 * node + 1], down[2 * node])
-        _contract(by_right, down[node], up[2 * node], down[2 * node + 1])
+        _contract(by_left, down, node, up, 2 * node + 1, down, 2 * node)
+        _contract(by_right, down, node, up, 2 * node, down, 2 * node + 1)
     for leaf in range(length, 2 * length):
-        _normalise(down[leaf], up[leaf], total)
+        _normalise(down, up, leaf, total)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -189,6 +202,6 @@ def plain_marginals(h, out, tables, transitions, lanes, begin, end):  # type: ig
     shape = (2 * h.shape[1], h.shape[2], lanes)
     up, down, total = np.empty(shape), np.empty(shape), np.empty(lanes)
     for row in range(begin, end, lanes):
-        _load(h, row, up)
+        _load(h, row, up, total)
         _propagate(tables, transitions, up, down, total)
         _unload(down, out, row, min(end, row + lanes))
