@@ -6,7 +6,8 @@ exponentials and the final logarithms, and unlike plain linear space nothing und
 of some tens of roundings. Zero is a number with exponent NOTHING, far below all others, and needs no special case.
 
 Many sequences share every instruction: the innermost loop runs over them, in consecutive memory, so that the compiler uses vector
-registers. A message is an array (2, q, lanes): mantissas, then exponents; messages of all nodes of the heap lie one after the other.
+registers. Messages of all nodes of the heap lie in one array (nodes, 2, q, lanes): mantissas, then exponents. Functions take the array and
+a node's number, never a view on the node (`belief_plain` says why).
 """
 
 from typing import TypeAlias
@@ -55,31 +56,34 @@ def _exp_fraction(r):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _exponentiate(mantissa, exponent):  # type: ignore[no-untyped-def]
-    """Replace the logarithms x in `mantissa` by exp(x) = mantissa * 2^exponent; -inf gives nothing."""
-    for lane in range(len(mantissa)):
-        x = mantissa[lane]
-        possible = x > LEAST
-        x = x if possible else 0.0
-        k = (x * INVERSE_LN2 + ROUND) - ROUND
-        mantissa[lane] = _exp_fraction((x - k * LN2_HIGH) - k * LN2_LOW)
-        exponent[lane] = k if possible else NOTHING
+def _exponentiate(up, node):  # type: ignore[no-untyped-def]
+    """Replace the logarithms x among the mantissas by exp(x) = mantissa * 2^exponent; -inf gives nothing."""
+    for a in range(up.shape[2]):
+        for lane in range(up.shape[3]):
+            x = up[node, 0, a, lane]
+            possible = x > LEAST
+            x = x if possible else 0.0
+            k = (x * INVERSE_LN2 + ROUND) - ROUND
+            up[node, 0, a, lane] = _exp_fraction((x - k * LN2_HIGH) - k * LN2_LOW)
+            up[node, 1, a, lane] = k if possible else NOTHING
 
 
 @njit(nogil=True, cache=True)
-def fill(array, value):  # type: ignore[no-untyped-def]
-    """array (m, lanes) = value; a loop, because numba takes seconds to compile the assignment of a slice, with all its errors."""
-    for a in range(array.shape[0]):
-        for lane in range(array.shape[1]):
-            array[a, lane] = value
+def _copy(source, s, out, o):  # type: ignore[no-untyped-def]
+    """out[o] = source[s]; a loop, because numba takes seconds to compile the assignment of a slice, with all its errors."""
+    for part in range(2):
+        for a in range(out.shape[2]):
+            for lane in range(out.shape[3]):
+                out[o, part, a, lane] = source[s, part, a, lane]
 
 
 @njit(nogil=True, cache=True)
-def copy(target, source):  # type: ignore[no-untyped-def]
-    """target (m, lanes) = source."""
-    for a in range(target.shape[0]):
-        for lane in range(target.shape[1]):
-            target[a, lane] = source[a, lane]
+def _one(out, o):  # type: ignore[no-untyped-def]
+    """out[o] = the empty product."""
+    for a in range(out.shape[2]):
+        for lane in range(out.shape[3]):
+            out[o, 0, a, lane] = 1.0
+            out[o, 1, a, lane] = 0.0
 
 
 @njit(nogil=True, cache=True)
@@ -91,93 +95,108 @@ def _clear(top, total):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _raise(top, first, second):  # type: ignore[no-untyped-def]
-    """top = max(top, first + second), all exponents."""
+def _raise(top, first, f, i, second, s, j):  # type: ignore[no-untyped-def]
+    """top = max(top, the exponent of first[f, i] second[s, j])."""
     for lane in range(len(top)):
-        top[lane] = _larger(top[lane], first[lane] + second[lane])
+        top[lane] = _larger(top[lane], first[f, 1, i, lane] + second[s, 1, j, lane])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _add(total, top, weight, m1, e1, m2, e2):  # type: ignore[no-untyped-def]
-    """total += weight * m1 m2 2^(e1 + e2 - top)."""
+def _add(total, top, weight, first, f, i, second, s, j):  # type: ignore[no-untyped-def]
+    """total += weight * first[f, i] second[s, j] 2^-top."""
     for lane in range(len(total)):
-        total[lane] += weight * (m1[lane] * m2[lane]) * _power_of_two(e1[lane] + e2[lane] - top[lane])
+        mantissa = weight * (first[f, 0, i, lane] * second[s, 0, j, lane])
+        total[lane] += mantissa * _power_of_two(first[f, 1, i, lane] + second[s, 1, j, lane] - top[lane])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _store(mantissa, exponent, total, top):  # type: ignore[no-untyped-def]
-    """mantissa * 2^exponent = total * 2^top with the mantissa in [1, 2)."""
-    for lane in range(len(mantissa)):
+def _store(out, o, a, total, top):  # type: ignore[no-untyped-def]
+    """out[o, a] = total * 2^top with the mantissa in [1, 2)."""
+    for lane in range(len(total)):
         bits = float_bits(total[lane])
-        exponent[lane] = _larger(top[lane] + (bits_float((bits >> 52) | WHOLE) - (2.0**52 + 1023.0)), NOTHING)
-        mantissa[lane] = bits_float((bits & FRACTION) | ONE)
+        out[o, 1, a, lane] = _larger(top[lane] + (bits_float((bits >> 52) | WHOLE) - (2.0**52 + 1023.0)), NOTHING)
+        out[o, 0, a, lane] = bits_float((bits & FRACTION) | ONE)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _logarithm(mantissa, exponent, total, top):  # type: ignore[no-untyped-def]
-    """Replace `mantissa` by log(mantissa 2^exponent / (total 2^top)); -inf for nothing, NaN for nothing out of nothing."""
-    for lane in range(len(mantissa)):
-        value = (exponent[lane] - top[lane]) * LN2 + log(mantissa[lane] / total[lane])
-        value = value if exponent[lane] > NOTHING / 2 else -np.inf
-        mantissa[lane] = value if top[lane] > NOTHING / 2 else np.nan
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _contract(table, first, second, out, scratch):  # type: ignore[no-untyped-def]
-    """out[target] = sum over the table's entries (i, j) for target of weight * first[i] * second[j]."""
+def _contract(table, first, f, second, s, out, o, scratch):  # type: ignore[no-untyped-def]
+    """out[o, target] = sum over the table's entries (i, j) for target of weight * first[f, i] * second[s, j]."""
     firsts, seconds, weights, count = table
     top, total, _ = scratch
     for target in range(len(count)):
         _clear(top, total)
         for entry in range(count[target]):
-            _raise(top, first[1, firsts[target, entry]], second[1, seconds[target, entry]])
+            _raise(top, first, f, firsts[target, entry], second, s, seconds[target, entry])
         for entry in range(count[target]):
-            i, j = firsts[target, entry], seconds[target, entry]
-            _add(total, top, weights[target, entry], first[0, i], first[1, i], second[0, j], second[1, j])
-        _store(out[0, target], out[1, target], total, top)
+            _add(total, top, weights[target, entry], first, f, firsts[target, entry], second, s, seconds[target, entry])
+        _store(out, o, target, total, top)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _sum(weights, message, scratch):  # type: ignore[no-untyped-def]
-    """total * 2^top = sum_b weights[b] message[b]; entries of weight 0 do not take part."""
+def _sum(weights, w, a, source, s, scratch):  # type: ignore[no-untyped-def]
+    """total * 2^top = sum_b weights[w, a, b] source[s, b]; entries of weight 0 do not take part."""
     top, total, unit = scratch
     _clear(top, total)
-    for b in range(len(weights)):
-        if weights[b] > 0.0:
-            _raise(top, message[1, b], unit[1])
-    for b in range(len(weights)):
-        if weights[b] > 0.0:
-            _add(total, top, weights[b], message[0, b], message[1, b], unit[0], unit[1])
+    for b in range(source.shape[2]):
+        if weights[w, a, b] > 0.0:
+            _raise(top, source, s, b, unit, 0, 0)
+    for b in range(source.shape[2]):
+        if weights[w, a, b] > 0.0:
+            _add(total, top, weights[w, a, b], source, s, b, unit, 0, 0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _transfer(weights, source, out, scratch):  # type: ignore[no-untyped-def]
-    """out[a] = sum_b weights[a, b] source[b]."""
+def _transfer(weights, w, source, s, out, o, scratch):  # type: ignore[no-untyped-def]
+    """out[o, a] = sum_b weights[w, a, b] source[s, b]."""
     top, total, _ = scratch
-    for a in range(len(weights)):
-        _sum(weights[a], source, scratch)
-        _store(out[0, a], out[1, a], total, top)
+    for a in range(out.shape[2]):
+        _sum(weights, w, a, source, s, scratch)
+        _store(out, o, a, total, top)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _multiply(target, factor, scratch):  # type: ignore[no-untyped-def]
-    """target *= factor, entry by entry."""
+def _multiply(out, o, factor, f, scratch):  # type: ignore[no-untyped-def]
+    """out[o] *= factor[f], entry by entry."""
     top, total, _ = scratch
-    for a in range(target.shape[1]):
+    for a in range(out.shape[2]):
         _clear(top, total)
-        _raise(top, target[1, a], factor[1, a])
-        _add(total, top, 1.0, target[0, a], target[1, a], factor[0, a], factor[1, a])
-        _store(target[0, a], target[1, a], total, top)
+        _raise(top, out, o, a, factor, f, a)
+        _add(total, top, 1.0, out, o, a, factor, f, a)
+        _store(out, o, a, total, top)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _normalise(message, evidence, ones, scratch):  # type: ignore[no-untyped-def]
-    """message[0] = log of the normalised product of `message` and `evidence`; NaN where nothing is possible."""
+def _meet(transitions, up, down, scratch):  # type: ignore[no-untyped-def]
+    """Messages down to the nodes of level k: through the root from all the others, as products from the left and from the right."""
+    from_root, to_root = transitions
+    nodes = len(from_root)
+    # The nodes above level k carry no message of their own, which leaves room: in `up` for the product from the left, in `down` for what
+    # the root hears.
+    running = np.empty((1, 2, up.shape[2], up.shape[3]))
+    _one(running, 0)
+    for j in range(nodes):
+        _transfer(from_root, j, up, nodes + j, down, j, scratch)
+        _copy(running, 0, up, j)
+        _multiply(running, 0, down, j, scratch)
+    _one(running, 0)
+    for j in range(nodes - 1, -1, -1):
+        _multiply(up, j, running, 0, scratch)
+        _multiply(running, 0, down, j, scratch)
+        _transfer(to_root, j, up, j, down, nodes + j, scratch)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _normalise(down, up, leaf, ones, scratch):  # type: ignore[no-untyped-def]
+    """down[leaf, 0] = log of the normalised product of down[leaf] and up[leaf]; -inf for nothing, NaN for nothing out of nothing."""
     top, total, _ = scratch
-    _multiply(message, evidence, scratch)
-    _sum(ones, message, scratch)
-    for a in range(len(ones)):
-        _logarithm(message[0, a], message[1, a], total, top)
+    _multiply(down, leaf, up, leaf, scratch)
+    _sum(ones, 0, 0, down, leaf, scratch)
+    for a in range(down.shape[2]):
+        for lane in range(len(total)):
+            exponent = down[leaf, 1, a, lane]
+            value = (exponent - top[lane]) * LN2 + log(down[leaf, 0, a, lane] / total[lane])
+            value = value if exponent > NOTHING / 2 else -np.inf
+            down[leaf, 0, a, lane] = value if top[lane] > NOTHING / 2 else np.nan
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -185,13 +204,12 @@ def _load(h, begin, up):  # type: ignore[no-untyped-def]
     """Fill the leaves with exp(h) of the sequences from `begin` on; past the end the last one is repeated."""
     length, q = h.shape[1:]
     for lane in range(up.shape[3]):
-        row = h[min(begin + lane, len(h) - 1)]
+        row = min(begin + lane, len(h) - 1)
         for leaf in range(length):
             for symbol in range(q):
-                up[length + leaf, 0, symbol, lane] = row[leaf, symbol]
-    for leaf in range(length):
-        for symbol in range(q):
-            _exponentiate(up[length + leaf, 0, symbol], up[length + leaf, 1, symbol])
+                up[length + leaf, 0, symbol, lane] = h[row, leaf, symbol]
+    for leaf in range(length, 2 * length):
+        _exponentiate(up, leaf)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -204,47 +222,20 @@ def _unload(down, out, begin, end):  # type: ignore[no-untyped-def]
                 out[row, leaf, symbol] = down[length + leaf, 0, symbol, row - begin]
 
 
-@njit(nogil=True, cache=True)
-def _one(message):  # type: ignore[no-untyped-def]
-    """The empty product."""
-    fill(message[0], 1.0)
-    fill(message[1], 0.0)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _meet(transitions, up, down, scratch):  # type: ignore[no-untyped-def]
-    """Messages down to the nodes of level k: through the root from all the others, as products from the left and from the right."""
-    from_root, to_root = transitions
-    nodes = len(from_root)
-    at_root = np.empty((nodes, 2, up.shape[2], up.shape[3]))
-    running = np.empty((2, up.shape[2], up.shape[3]))
-    _one(running)
-    for j in range(nodes):
-        _transfer(from_root[j], up[nodes + j], at_root[j], scratch)
-        copy(up[j, 0], running[0])  # the nodes above level k carry no message of their own: room for the product from the left
-        copy(up[j, 1], running[1])
-        _multiply(running, at_root[j], scratch)
-    _one(running)
-    for j in range(nodes - 1, -1, -1):
-        _multiply(up[j], running, scratch)
-        _multiply(running, at_root[j], scratch)
-        _transfer(to_root[j], up[j], down[nodes + j], scratch)
-
-
 @njit(nogil=True, cache=True, error_model="numpy")
 def _propagate(tables, transitions, up, down, scratch):  # type: ignore[no-untyped-def]
     """From the leaves' evidence in `up` to the leaves' log marginals in `down`: climb, meet at the root, descend, normalise."""
     by_parent, by_left, by_right = tables
     top, length = len(transitions[0]), len(up) // 2
-    ones = np.ones(up.shape[2])
+    ones = np.ones((1, 1, up.shape[2]))
     for node in range(length - 1, top - 1, -1):
-        _contract(by_parent, up[2 * node], up[2 * node + 1], up[node], scratch)
+        _contract(by_parent, up, 2 * node, up, 2 * node + 1, up, node, scratch)
     _meet(transitions, up, down, scratch)
     for node in range(top, length):
-        _contract(by_left, down[node], up[2 * node + 1], down[2 * node], scratch)
-        _contract(by_right, down[node], up[2 * node], down[2 * node + 1], scratch)
+        _contract(by_left, down, node, up, 2 * node + 1, down, 2 * node, scratch)
+        _contract(by_right, down, node, up, 2 * node, down, 2 * node + 1, scratch)
     for leaf in range(length, 2 * length):
-        _normalise(down[leaf], up[leaf], ones, scratch)
+        _normalise(down, up, leaf, ones, scratch)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -252,8 +243,9 @@ def wide_marginals(h, out, tables, transitions, lanes, begin, end):  # type: ign
     """Rows begin..end of out (n, L, q), `lanes` at a time."""
     shape = (2 * h.shape[1], 2, h.shape[2], lanes)
     up, down = np.empty(shape), np.empty(shape)
-    unit = np.ones((2, lanes))
-    unit[1] = 0.0
+    unit = np.ones((1, 2, 1, lanes))
+    for lane in range(lanes):
+        unit[0, 1, 0, lane] = 0.0
     scratch = np.empty(lanes), np.empty(lanes), unit
     for row in range(begin, end, lanes):
         _load(h, row, up)
