@@ -1,9 +1,8 @@
 """Runs are written whole or not at all, and damaged ones are refused."""
 
-import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ import pyarrow as pa
 import pytest
 import torch
 
-from twinsplit import store
 from twinsplit.errors import InputError
+from twinsplit.files import encode_table
 from twinsplit.recipes import SMOKE
-from twinsplit.store import Run, encode_table, encode_tensors, write_blocks, write_bytes, write_many
+from twinsplit.store import Run
 
 TENSORS = {"weights.a": torch.arange(6.0).view(2, 3), "weights.b": torch.ones(2)}
 
@@ -54,10 +53,6 @@ def test_checkpoints_come_back_to_the_bit(run: Run) -> None:
     assert run.steps() == (step,)
 
 
-def test_equal_tensors_have_equal_bytes() -> None:
-    assert encode_tensors(TENSORS, {"step": 1, "a": 2}) == encode_tensors(dict(reversed(TENSORS.items())), {"a": 2, "step": 1})
-
-
 @pytest.mark.parametrize("damage", [lambda b: b[:-7], lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b""])
 def test_a_damaged_checkpoint_is_refused(run: Run, damage: Any) -> None:
     first, second = SMOKE.checkpoint_steps()[:2]
@@ -93,52 +88,6 @@ def test_a_deleted_checkpoint_is_made_again(run: Run) -> None:
     assert run.resume_step() == kept[1]
     run.checkpoint(kept[0]).unlink()
     assert run.resume_step() == 0
-
-
-@pytest.mark.parametrize(
-    ("code", "remedy"),
-    [(errno.ENOSPC, "free"), (errno.EROFS, "writable"), (errno.EACCES, "writable"), (errno.EDQUOT, "free")],
-)
-def test_a_disk_that_refuses_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, remedy: str) -> None:
-    path = tmp_path / "file"
-    write_bytes(path, b"old")
-
-    def refuse(*_: object) -> None:
-        raise OSError(code, "refused")
-
-    monkeypatch.setattr(store.os, "fsync", refuse)
-    with pytest.raises(InputError, match=rf"cannot write .*{remedy}.*intact"):
-        write_bytes(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-
-
-def test_blocks_that_stop_coming_leave_the_old_file(tmp_path: Path) -> None:
-    def blocks() -> Iterator[bytes]:
-        yield b"half"
-        raise KeyboardInterrupt
-
-    write_blocks(tmp_path / "file", [b"o", b"ld"])
-    with pytest.raises(KeyboardInterrupt):
-        write_blocks(tmp_path / "file", blocks())
-    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"file": b"old"}
-
-
-def test_many_files_are_each_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {tmp_path / "in" / f"{i}.jpg": bytes([i]) for i in range(4)}
-
-    def stop() -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(store.os, "sync", stop)
-        with pytest.raises(KeyboardInterrupt):
-            write_many(files)
-    assert not list(tmp_path.rglob("*.jpg"))
-    write_many(files)
-    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == files
-    with pytest.raises(InputError, match="cannot write"):
-        write_many({tmp_path / "in" / "0.jpg" / "below": b""})
 
 
 def test_tables_are_one_parquet_data_set(run: Run) -> None:
@@ -219,15 +168,6 @@ def test_a_damaged_manifest_never_means_that_nothing_is_trained(run: Run, manife
             asked()
 
 
-@pytest.mark.parametrize(
-    "text", ["[]", "[1]", "5", "null", '"a"', "{", "[" * 100_000, '{"a": ' + "9" * 5_000 + "}", '{"a": "\\ud800"}', ""]
-)
-def test_stored_json_is_an_object(run: Run, text: str) -> None:
-    (run.path / "data.json").write_text(text)
-    with pytest.raises(InputError, match=r"data\.json.*restore the file"):
-        run.read_json("data.json")
-
-
 @pytest.mark.parametrize("text", ["null", "[]", "[" * 100_000, "{"])
 def test_a_run_without_its_configuration_is_no_run(run: Run, text: str) -> None:
     (run.path / "config.json").write_text(text)
@@ -235,28 +175,9 @@ def test_a_run_without_its_configuration_is_no_run(run: Run, text: str) -> None:
         Run.open(run.path)
 
 
-def test_what_an_object_must_hold_is_checked(run: Run) -> None:
-    run.write_json("status.json", {"command": "twinsplit", "step": None, "level": 1.5})
-    assert run.read_json("status.json", command=str, step=int | None, level=float)["step"] is None
-    for entries in ({"command": int}, {"stage": str}, {"stage": object}):
-        with pytest.raises(InputError, match=f"status.json holds no {next(iter(entries))!r}"):
-            run.read_json("status.json", **entries)
-    run.write_json("list.json", [1])
-    assert run.read_json("list.json", list) == run.read_json("list.json", object) == [1]
-
-
 def test_what_is_not_measured_is_said(run: Run) -> None:
     with pytest.raises(InputError, match="twinsplit measure"):
         run.table("nothing")
-
-
-def test_json_is_strict(run: Run) -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        run.write_json("x.json", {"a": float("nan")})
-    assert not (run.path / "x.json").exists()
-    (run.path / "x.json").write_text("{")
-    with pytest.raises(InputError, match="restore"):
-        run.read_json("x.json")
 
 
 def test_one_process_at_a_time(run: Run) -> None:

@@ -11,7 +11,7 @@ from twinsplit.data.preparing import Treatment, leave_out, prepare, refuse
 from twinsplit.data.sources import ArraySource, FolderSource, HubSource, Source
 from twinsplit.data.worlds import DIGITS, DigitsSource, SyntheticSource
 from twinsplit.errors import InputError
-from twinsplit.store import read_json
+from twinsplit.files import read_json
 from twinsplit.workers import available_cores, crew, plain_crew
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from twinsplit.data.listing import Entry, Listing
 from twinsplit.data.preparing import leave_out, prepare, refuse
 from twinsplit.data.sources import FolderSource, Source
 from twinsplit.errors import InputError
-from twinsplit.store import hold
+from twinsplit.files import hold
 from twinsplit.workers import Plain, plain_crew
 
 FRAME = Frame(16)

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from twinsplit.experiments.measuring import as_table
+from twinsplit.files import write_bytes, write_json
 from twinsplit.recipes import SMOKE, Recipe
-from twinsplit.store import Run, write_bytes, write_json
+from twinsplit.store import Run
 
 SPLITS, LENGTH, T = 6, 4, 50
 KEPT = (0.8, 0.7)  # of even and of odd splits, by the oracle

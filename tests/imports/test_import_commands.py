@@ -15,7 +15,7 @@ import pytest
 from authors import GRAMMAR_WORDS, write_data, write_member
 from twinsplit.cli import main
 from twinsplit.data.grammar import TreeGrammar
-from twinsplit.store import fingerprint
+from twinsplit.files import fingerprint
 
 PAGE = Path(__file__).parents[2] / "docs" / "import.md"
 

@@ -12,7 +12,7 @@ from twinsplit.data.frame import Frame
 from twinsplit.data.listing import Entry, Listing, scan
 from twinsplit.data.sources import Source
 from twinsplit.errors import InputError
-from twinsplit.store import fingerprint
+from twinsplit.files import fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from twinsplit.data.duplicates import THRESHOLD, block_on, near_duplicates, products, published_pool
 from twinsplit.data.images import ImageData
 from twinsplit.errors import InputError
+from twinsplit.files import read_json, write_json
 from twinsplit.progress import progress
-from twinsplit.store import read_json, write_json
 
 Rows: TypeAlias = NDArray[np.int64]
 AGAIN = "make it again with `twinsplit data duplicates`"

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from twinsplit.errors import InputError
-from twinsplit.store import read_json
+from twinsplit.files import read_json
 
 IMAGES, SEQUENCES = "images", "tree grammar sequences"
 

@@ -14,7 +14,7 @@ from twinsplit.data.decoding import Problem
 from twinsplit.data.folders import of_images
 from twinsplit.data.frame import Bytes
 from twinsplit.errors import InputError
-from twinsplit.store import encode_table, read_json, write_blocks, write_bytes, write_json
+from twinsplit.files import encode_table, read_json, write_blocks, write_bytes, write_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,8 +24,8 @@ from twinsplit.data.sources import Source
 from twinsplit.data.standing import NAME as MODIFIED
 from twinsplit.data.standing import note_times, rewritten
 from twinsplit.errors import InputError
+from twinsplit.files import fingerprint, hold, read_json, write_bytes, write_json
 from twinsplit.progress import progress
-from twinsplit.store import fingerprint, hold, read_json, write_bytes, write_json
 from twinsplit.workers import Crew
 
 if TYPE_CHECKING:

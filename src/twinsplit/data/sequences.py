@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from twinsplit.data.folders import of_sequences
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.errors import InputError
-from twinsplit.store import fingerprint, read_json, write_bytes, write_json
+from twinsplit.files import fingerprint, read_json, write_bytes, write_json
 from twinsplit.workers import check_memory
 
 

@@ -20,7 +20,7 @@ from twinsplit.data.images import ImageData
 from twinsplit.data.preparation import preparation
 from twinsplit.data.splits import Splits, content_ids
 from twinsplit.errors import InputError
-from twinsplit.store import fingerprint, read_json, write_json
+from twinsplit.files import fingerprint, read_json, write_json
 
 Rows: TypeAlias = NDArray[np.int64]
 HASHES = ("sha256", "files_sha256", "labels_sha256")

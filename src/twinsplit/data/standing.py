@@ -11,7 +11,7 @@ from twinsplit.data.frame import Frame, UnusableError
 from twinsplit.data.images import read_table
 from twinsplit.data.listing import Entry
 from twinsplit.data.sources import Source
-from twinsplit.store import fingerprint, read_json, write_json
+from twinsplit.files import fingerprint, read_json, write_json
 
 NAME = "modified.json"
 

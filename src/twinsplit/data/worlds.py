@@ -15,8 +15,8 @@ from twinsplit.data.frame import Bytes, Frame
 from twinsplit.data.listing import Entry, Listing
 from twinsplit.data.sources import Source
 from twinsplit.errors import InputError
+from twinsplit.files import read_json, write_bytes, write_json, write_many
 from twinsplit.progress import progress
-from twinsplit.store import read_json, write_bytes, write_json, write_many
 from twinsplit.workers import Crew
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from twinsplit.experiments.claims import claims_of, to_json
 from twinsplit.experiments.closer import CLAIMS, closer
 from twinsplit.experiments.given import given_run
 from twinsplit.experiments.hierarchical.settings import run_name, setting_of
+from twinsplit.files import read_json, write_bytes
 from twinsplit.measures.verdicts import Claim, Part
 from twinsplit.recipes import Recipe
-from twinsplit.store import read_json, write_bytes
 from twinsplit.workers import Crew
 
 PUBLISHED = (5_000, 12_000, 70_000)  # split sizes, ascending

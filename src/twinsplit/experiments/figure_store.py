@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from twinsplit.store import encode_table, read_json, write_bytes
+from twinsplit.files import encode_table, read_json, write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,10 +13,11 @@ from twinsplit.data.splits import shared_contents
 from twinsplit.errors import InputError
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.pipeline import disk_needed, set_status
+from twinsplit.files import write_json
 from twinsplit.imports.checkpoints import Series, recipe_of, stacked
 from twinsplit.imports.names import NameMap
 from twinsplit.progress import progress
-from twinsplit.store import Run, write_json
+from twinsplit.store import Run
 from twinsplit.training.imported import IMPORT
 
 

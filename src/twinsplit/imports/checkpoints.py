@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from twinsplit.errors import InputError
+from twinsplit.files import fingerprint
 from twinsplit.imports.names import NameMap, feedforward_of, parameters_of
 from twinsplit.imports.reader import read_weights
 from twinsplit.imports.settings import Settings, settings_near
 from twinsplit.recipes import Data, Diffusion, Network, Recipe, Training
-from twinsplit.store import fingerprint
 from twinsplit.training.batches import steps_per_epoch
 
 if TYPE_CHECKING:

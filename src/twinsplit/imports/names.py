@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from twinsplit.errors import InputError
-from twinsplit.store import read_json
+from twinsplit.files import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.data.sequences import SequenceData
 from twinsplit.errors import InputError
+from twinsplit.files import fingerprint
 from twinsplit.imports.reader import read_array
-from twinsplit.store import fingerprint
 
 
 def import_sequences(source: Path, grammar: TreeGrammar, law: dict[str, float], impossible: float) -> tuple[SequenceData, float]:

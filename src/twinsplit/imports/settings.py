@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, final
 
 from twinsplit.errors import InputError
-from twinsplit.store import read_json
+from twinsplit.files import read_json
 
 FILE = "full_params.json"
 NAMES = {

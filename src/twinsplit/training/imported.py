@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from twinsplit.errors import InputError
-from twinsplit.store import read_json
+from twinsplit.files import read_json
 
 IMPORT = "import.json"  # what `twinsplit import checkpoints` notes of a run's sources marks the run
 

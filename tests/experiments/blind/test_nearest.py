@@ -22,11 +22,12 @@ from twinsplit.experiments.blind.nearest import Eye, Near, measure_closest, meas
 from twinsplit.experiments.blind.nearest_panels import Counts
 from twinsplit.experiments.images.generation import drawing_of
 from twinsplit.experiments.images.world import ImageWorld
+from twinsplit.files import fingerprint
 from twinsplit.measures.bounded import fraction_interval
 from twinsplit.measures.perceptual import spearman, ssim_distance
 from twinsplit.measures.similarity import correlation
 from twinsplit.report.pictures import Samples
-from twinsplit.store import Run, fingerprint
+from twinsplit.store import Run
 from twinsplit.workers import Inline
 
 RECIPES = figures.recipes_of("smoke", 0, None, None)

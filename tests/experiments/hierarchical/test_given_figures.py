@@ -22,8 +22,9 @@ from twinsplit.experiments import pipeline
 from twinsplit.experiments.hierarchical.figures import FIGURES
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.uturns import own_starts
+from twinsplit.files import fingerprint, read_json
 from twinsplit.recipes import SMOKE
-from twinsplit.store import Run, fingerprint, read_json
+from twinsplit.store import Run
 from twinsplit.training.loop import train
 from twinsplit.workers import Inline
 

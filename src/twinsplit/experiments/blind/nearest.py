@@ -17,6 +17,7 @@ from twinsplit.errors import InputError
 from twinsplit.experiments.images.world import ImageWorld
 from twinsplit.experiments.measuring import as_table
 from twinsplit.experiments.world import Measured, Rows
+from twinsplit.files import fingerprint
 from twinsplit.measures.perceptual import (
     COUNT,
     SAVED,
@@ -31,7 +32,7 @@ from twinsplit.measures.perceptual import (
     ssim_distance,
 )
 from twinsplit.report.pictures import Samples
-from twinsplit.store import Run, fingerprint
+from twinsplit.store import Run
 from twinsplit.workers import Crew
 
 CLOSEST = "closest"

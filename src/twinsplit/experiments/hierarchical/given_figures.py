@@ -12,7 +12,8 @@ from twinsplit.experiments.closer import Stage, closer
 from twinsplit.experiments.figure_store import standing
 from twinsplit.experiments.given import given_run
 from twinsplit.experiments.hierarchical.figures import FIGURES, sheet_of, store_sheet
-from twinsplit.store import Run, fingerprint
+from twinsplit.files import fingerprint
+from twinsplit.store import Run
 from twinsplit.workers import Crew
 
 

@@ -19,9 +19,10 @@ from twinsplit.errors import InputError
 from twinsplit.exact.belief import TreeOracle
 from twinsplit.experiments.hierarchical.examination import MEASURES, STANDARD, SequenceExaminer
 from twinsplit.experiments.world import Examiner, Measured, Toll, World, schedule_of
+from twinsplit.files import fingerprint
 from twinsplit.networks.transformer import Transformer
 from twinsplit.recipes import Data, Recipe
-from twinsplit.store import Run, fingerprint
+from twinsplit.store import Run
 from twinsplit.training.goals import Tokens
 from twinsplit.workers import Crew
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from twinsplit.errors import InputError
 from twinsplit.experiments.images.world import ImageWorld
+from twinsplit.files import write_json
 from twinsplit.recipes import ImageRecipe
-from twinsplit.store import Run, write_json
+from twinsplit.store import Run
 from twinsplit.training.unet_denoiser import UNetDenoiser
 
 

@@ -16,9 +16,10 @@ from twinsplit.errors import InputError
 from twinsplit.experiments.images.world import ImageWorld
 from twinsplit.experiments.measuring import as_table
 from twinsplit.experiments.world import Measured, Rows
+from twinsplit.files import fingerprint
 from twinsplit.measures.features import LocalFeatures, fid, load_features
 from twinsplit.measures.two_sample import FEWEST, TwoSample, nearest_neighbour_two_sample
-from twinsplit.store import Run, fingerprint
+from twinsplit.store import Run
 from twinsplit.workers import Crew
 
 SAMPLES, TWO_SAMPLE, FID = "samples", "two_sample", "fid"

@@ -24,11 +24,12 @@ from twinsplit.errors import InputError
 from twinsplit.experiments.images.asking import Asking, NotTold, Told
 from twinsplit.experiments.images.examination import MEASURES, STANDARD, ImageExaminer, ImageQuestions, Pictures
 from twinsplit.experiments.world import Examiner, Measured, Toll, World, noising_of
+from twinsplit.files import fingerprint
 from twinsplit.networks.blind_unet import BlindUNet
 from twinsplit.networks.unet import UNet
 from twinsplit.noise import Noise
 from twinsplit.recipes import BlindSizes, ImageRecipe, Images, UNetSizes
-from twinsplit.store import Run, fingerprint
+from twinsplit.store import Run
 from twinsplit.training.blind_denoiser import BlindDenoiser
 from twinsplit.training.ensemble import Reading
 from twinsplit.training.goals import Goal, NoisePrediction, ResidualPrediction
