@@ -49,3 +49,9 @@ def checkpoint_at(run: Run[Any], name: str) -> int:
 def nearest_checkpoint(run: Run[Any], log_step: float) -> int:
     """The kept checkpoint nearest in log step."""
     return min(run.steps(), key=lambda step: abs(float(np.log(step)) - log_step))
+
+
+def lowest(run: Run[Any], name: str) -> str:
+    """In words, the checkpoint nearest to the minimum of one of the three curves, and whether that minimum may lie beyond the last one."""
+    reached = minima_of(run, name).turn(name).step is not None
+    return f"step {checkpoint_at(run, name):,}" + ("" if reached else ", minimum not reached")

@@ -20,7 +20,7 @@ from twinsplit.experiments.closer import (
 from twinsplit.experiments.figure_store import standing, store_figure
 from twinsplit.experiments.hierarchical import captions, panels
 from twinsplit.experiments.hierarchical.settings import Setting, Size, run_name, setting_of
-from twinsplit.experiments.landmarks import LOSS, checkpoint_at, landmarks_of
+from twinsplit.experiments.landmarks import LOSS, NEAREST
 from twinsplit.recipes import Recipe
 from twinsplit.report.sheet_page import interactive
 from twinsplit.report.sheet_print import printed
@@ -67,11 +67,7 @@ def _neighbours(run: Run) -> list[Axes]:
 
 
 def _uturns(run: Run) -> list[Axes]:
-    marks = landmarks_of(run)
-    return [
-        panels.uturns(run, marks.nearest, "at the nearest-neighbour minimum"),
-        panels.uturns(run, marks.loss, "at the test-loss minimum"),
-    ]
+    return [panels.uturns(run, NEAREST, "at the nearest-neighbour minimum"), panels.uturns(run, LOSS, "at the test-loss minimum")]
 
 
 def _both(run: Run) -> list[Axes]:
@@ -83,11 +79,11 @@ def _terms(run: Run) -> list[Axes]:
 
 
 def _profiles(run: Run) -> list[Axes]:
-    return [panels.profiles(run, checkpoint_at(run, LOSS))]
+    return [panels.profiles(run)]
 
 
 def _random(run: Run) -> list[Axes]:
-    return [panels.random_uturns(run, checkpoint_at(run, LOSS))]
+    return [panels.random_uturns(run)]
 
 
 _SEQUENTIAL = "Sequential learning: coarse structure first, then fine structure, then the samples"

@@ -4,7 +4,7 @@ import numpy as np
 
 from twinsplit.experiments.claims import peak_of, profile
 from twinsplit.experiments.hierarchical.lines import SEQUENCE, TOKEN, neighbour_line, profile_line, uturn_line
-from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT
+from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT, checkpoint_at, lowest
 from twinsplit.experiments.lines import EPOCH, landmarks, late_range, member_line, over_members, pair_line, spot
 from twinsplit.experiments.replicates import level_of, member_curve, pair_curve, splits_of
 from twinsplit.experiments.uturns import EXACT_RANDOM, RANDOM
@@ -54,12 +54,13 @@ def _between(run: Run, measure: str) -> list[tuple[Line, LeftOut]]:
     return found
 
 
-def profiles(run: Run, step: int) -> Axes:
+def profiles(run: Run) -> Axes:
     """KL(BP_k || model) against diffusion time at the test-loss minimum ([BG] fig. 3b)."""
+    step = checkpoint_at(run, LOSS)
     truncations = sorted(set(Table.read(run, "time_profile").columns["truncation"].tolist()))
     lines = tuple(profile_line(run, step, k) for k in truncations)
     peak = (_peak(run, step, level_of(run)),)
-    return Axes(f"{size(run)}, step {step:,}", TIME, f"KL(BP_k, model) ({SEQUENCE})", lines, peak, x_scale="linear")
+    return Axes(f"{size(run)}, {lowest(run, LOSS)}", TIME, f"KL(BP_k, model) ({SEQUENCE})", lines, peak, x_scale="linear")
 
 
 def _peak(run: Run, step: int, k: int) -> Mark:
@@ -98,14 +99,16 @@ def terms(run: Run, times: str, term: str) -> Axes:
     )
 
 
-def uturns(run: Run, step: int, text: str) -> Axes:
-    """Overlap after a U-turn relative to the oracle's, train against test starts ([BG] fig. 5)."""
+def uturns(run: Run, minimum: str, text: str) -> Axes:
+    """Overlap after a U-turn relative to the oracle's at one of the minima, train against test starts ([BG] fig. 5)."""
+    step = checkpoint_at(run, minimum)
     lines = tuple(uturn_line(run, step, data, colour) for data, colour in (("train", "red"), ("test", "blue")))
-    return Axes(f"{size(run)}, {text} (step {step:,})", TIME, RELATIVE, lines, rules=(Rule("the oracle", 1.0),), x_scale="linear")
+    return Axes(f"{size(run)}, {text} ({lowest(run, minimum)})", TIME, RELATIVE, lines, rules=(Rule("the oracle", 1.0),), x_scale="linear")
 
 
-def random_uturns(run: Run, step: int) -> Axes:
-    """U-turns from uniformly random sequences: networks, the empirical denoiser, and BP_k ([BG] fig. 11)."""
+def random_uturns(run: Run) -> Axes:
+    """U-turns from uniformly random sequences at the test-loss minimum: networks, the empirical denoiser, and BP_k ([BG] fig. 11)."""
+    step = checkpoint_at(run, LOSS)
     exact, networks = Table.read(run, EXACT_RANDOM), Table.read(run, RANDOM).where(step=step)
     T = run.recipe.diffusion.T
     times = sorted(set(networks.columns["t"].tolist()))
@@ -116,4 +119,4 @@ def random_uturns(run: Run, step: int) -> Axes:
         nothing = as_floats([float("nan")] * len(rows.means))
         colour = "green" if dashed else f"k{name[3:]}"
         lines.append(Line(name, as_floats(rows.columns["t"]) / T, rows.means, nothing, nothing, colour, "dash" if dashed else "solid"))
-    return Axes(f"{size(run)}, step {step:,}", TIME, "overlap with the random start", tuple(lines), x_scale="linear")
+    return Axes(f"{size(run)}, {lowest(run, LOSS)}", TIME, "overlap with the random start", tuple(lines), x_scale="linear")
