@@ -12,44 +12,14 @@ import twinsplit
 
 SOURCE = Path(twinsplit.__file__).parent
 BASE = {"errors", "parsing"}
-ALLOWED = {
-    "errors": set(),
-    "noise": {"kernels"},
-    "kernels": {"noise", "data"},
-    "recipes": set(),
-    "parsing": set(),
-    "places": set(),
-    "measurements": set(),
-    "store": {"recipes", "measurements"},
-    "workers": set(),
-    "progress": set(),
-    "environment": {"kernels"},
-    "data": {"noise", "kernels", "store", "workers", "progress"},
-    "diffusion": {"noise"},
-    "networks": {"noise", "kernels"},
-    "exact": {"data", "diffusion", "noise", "kernels"},
-    "training": {"diffusion", "noise", "store", "recipes", "networks", "workers", "kernels", "environment"},
-    "imports": {"data", "networks", "recipes", "store", "training"},
-    "measures": {"diffusion", "kernels", "noise"},
-    "onset": {"measures"},
-    "report": {"store", "recipes", "measures", "places"},
-    "experiments": {
-        "data", "diffusion", "exact", "networks", "training", "measures", "onset",
-        "noise", "store", "recipes", "workers", "progress", "environment", "report", "imports",
-    },
-    "doctor": {"environment", "kernels", "training", "workers"},
-    "verbs": {
-        "data", "experiments", "imports", "report", "recipes", "store", "training", "workers", "cli", "data_cli", "figure_verbs",
-        "measure_verbs", "places",
-    },
-    "measure_verbs": {"experiments", "recipes", "store", "cli"},
-    "figure_verbs": {"experiments", "workers", "cli", "places"},
-    "data_verbs": {"data", "data_cli", "store", "workers"},
-    "split_verbs": {"data", "data_cli", "workers"},
-    "data_cli": {"verbs", "data_verbs", "split_verbs"},
-    "cli": {"verbs", "doctor", "data_cli", "entry"},
-    "entry": {"cli"},
-}  # fmt: skip
+PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
+ROW = re.compile(r"^\| (`[^|]*) \| [^|]* \| (`[^|]*|-) \|$", re.MULTILINE)
+
+
+def rooms() -> dict[str, set[str]]:
+    """Room -> what it imports, from the table of docs/architecture.md."""
+    rows = [[set(re.findall(r"`(\w+)`", cell)) for cell in row] for row in ROW.findall(PAGE.read_text())]
+    return {room: imported for names, imported in rows for room in names}
 
 
 def modules() -> list[Path]:
@@ -73,8 +43,15 @@ def imported_rooms(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
-def test_rooms_import_only_what_lies_below_them(path: Path) -> None:
-    assert imported_rooms(path) - BASE <= ALLOWED[room(path)]
+def test_rooms_import_what_the_page_says(path: Path) -> None:
+    assert imported_rooms(path) - BASE <= rooms()[room(path)]
+
+
+def test_the_page_says_no_more_than_is_imported() -> None:
+    found: dict[str, set[str]] = {}
+    for path in modules():
+        found[room(path)] = found.get(room(path), set()) | (imported_rooms(path) - BASE)
+    assert found == rooms()
 
 
 def test_every_public_name_is_there() -> None:

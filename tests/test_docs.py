@@ -4,9 +4,13 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
+from twinsplit.experiments.worlds import world_of
+from twinsplit.recipes import preset_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -35,6 +39,17 @@ def test_commands_run(page: Path, tmp_path: Path) -> None:
         command = [sys.executable, "-m", "twinsplit.cli", *at_smoke_scale(words)[1:]]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
+
+
+def test_drawn_data_suffice_for_the_training_that_is_printed(tmp_path: Path) -> None:
+    """The test above trains at smoke scale, which needs few samples."""
+    readme = commands(ROOT / "README.md")
+    (drawn,) = (words for words in readme if words[1:3] == ["data", "grammar"])
+    (trained,) = (words for words in readme if words[1] == "train" and "--data" in words)
+    subprocess.run([sys.executable, "-m", "twinsplit.cli", *drawn[1:]], cwd=tmp_path, capture_output=True, check=True)
+    printed = dict(pairwise(trained))
+    recipe = preset_of("hierarchical", printed["--scale"]).on_folder(tmp_path / printed["--data"])
+    assert world_of(recipe).split_samples().shape[:2] == (recipe.shares.splits, recipe.shares.split_size)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if PYTHON.search(page.read_text())], ids=lambda page: page.name)

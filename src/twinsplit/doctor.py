@@ -9,7 +9,7 @@ from typing import final
 from twinsplit import environment
 from twinsplit.workers import available_cores
 
-MODULES = {"pillow": "PIL", "PyWavelets": "pywt", "scikit-learn": "sklearn"}
+MODULES = {"pillow": "PIL", "PyWavelets": "pywt", "scikit-learn": "sklearn", "scikit-image": "skimage"}
 
 
 @final
@@ -40,6 +40,8 @@ def examine() -> list[Finding]:
         _package("datasets", "no `twinsplit data hub`: pip install 'twinsplit[hub]'"),
         _package("diffusers", "no U-Net for images: pip install 'twinsplit[images]'"),
         _package("torchmetrics", "no FID: pip install 'twinsplit[fid]'"),
+        _package("scikit-image", "no SSIM in rp-lpips: pip install 'twinsplit[perceptual]'"),
+        _package("lpips", "no LPIPS in rp-lpips: pip install 'twinsplit[lpips]', with a torchvision that fits your torch"),
         _disk(),
     ]
 
