@@ -92,16 +92,6 @@ def test_intervals_over_pairs_cover():
     assert 0.93 <= np.mean(hits) <= 1.0
 
 
-def test_weights_resample_members_and_their_pairs():
-    w = st.bootstrap_weights(4, 500, np.random.default_rng(0))
-    np.testing.assert_allclose(w.sum(1), 1)
-    assert w.mean(0) == pytest.approx(np.full(4, 0.25), abs=0.02)
-    p = st.pair_weights(w, all_pairs(4))
-    assert set(np.round(p.sum(1), 12)) <= {0.0, 1.0}
-    np.testing.assert_array_equal(st.pair_weights(np.array([[1.0, 0, 0]]), all_pairs(3)), np.zeros((1, 3)))
-    np.testing.assert_allclose(st.pair_weights(np.full((1, 3), 1 / 3), all_pairs(3)), np.full((1, 3), 1 / 3))
-
-
 def test_the_symmetric_root_squares_to_the_covariance():
     a = np.random.default_rng(0).normal(size=(3, 6))
     covariance = a.T @ a  # rank 3

@@ -6,7 +6,7 @@ from typing import Any
 from twinsplit.errors import InputError
 from twinsplit.files import read_json
 
-IMAGES, SEQUENCES = "images", "tree grammar sequences"
+IMAGES = "images"
 
 
 def description_of(folder: Path) -> dict[str, Any]:

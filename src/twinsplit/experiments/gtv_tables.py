@@ -12,7 +12,6 @@ from twinsplit.diffusion.continuous import VarianceClock
 from twinsplit.exact.point_masses import PointMasses
 from twinsplit.exact.population import Population
 from twinsplit.experiments.gtv_sampling import (
-    PREDICTORS,
     Prediction,
     coarser,
     densities,
@@ -33,7 +32,6 @@ from twinsplit.experiments.gtv_settings import (
     points,
     preset,
 )
-from twinsplit.measures.histograms import Grid
 from twinsplit.noise import Noise
 
 Tables = dict[str, pa.Table]
@@ -131,13 +129,3 @@ def with_names(rows: pa.Table, names: Sequence[tuple[str, str | float]]) -> pa.T
     for name, value in reversed(names):
         rows = rows.add_column(0, name, pa.array([value] * len(rows)))
     return rows
-
-
-def line_grid(line: Line) -> Grid:
-    """The cells of gtv2's densities."""
-    return line.setting(line.eps[0], line.sizes[0]).grid
-
-
-def columns_of(rows: pa.Table) -> list[str]:
-    """Which predictors a table holds."""
-    return [name for name in PREDICTORS if name in rows.column_names]

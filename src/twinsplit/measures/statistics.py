@@ -206,19 +206,6 @@ def jackknife_covariance(left_out: Array) -> Array:
     return np.asarray(centred.T @ centred * ((len(left_out) - 1) / len(left_out)))
 
 
-def bootstrap_weights(count: int, draws: int, rng: np.random.Generator) -> Array:
-    """Resampling with replacement as weights (draws, count) that sum to 1 in each draw."""
-    return np.asarray(rng.multinomial(count, np.full(count, 1.0 / count), size=draws) / count)
-
-
-def pair_weights(weights: Array, pairs: Index) -> Array:
-    """Weights w_i w_j (draws, P) of pairs when members are resampled with weights (draws, K); rows sum to 1, or are 0 with no pair left."""
-    product = weights[:, pairs[:, 0]] * weights[:, pairs[:, 1]]
-    total = product.sum(1, keepdims=True)
-    shares: Array = np.divide(product, total, out=np.zeros_like(product), where=total > 0)
-    return shares
-
-
 def symmetric_root(covariance: Array) -> Array:
     """The symmetric R (d, d) with R R = covariance: unlike a factor of the data, it does not depend on the order of replicates."""
     value, vector = np.linalg.eigh(covariance)

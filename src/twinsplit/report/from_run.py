@@ -7,7 +7,7 @@ from twinsplit.errors import InputError
 from twinsplit.recipes import ImageRecipe
 from twinsplit.report import from_images, from_sequences
 from twinsplit.report.definitions import DEFINITIONS, OF_IMAGES
-from twinsplit.report.model import Decision, Report, Series
+from twinsplit.report.model import Decision, Report
 from twinsplit.store import Run
 
 CAVEATS = (
@@ -72,8 +72,3 @@ def _stored(run: Run[Any]) -> dict[str, Any]:
 def _checkpoint_before(run: Run[Any], step: float | None) -> str | None:
     earlier = [s for s in run.steps() if step is not None and s <= step]
     return str(run.checkpoint(earlier[-1]).relative_to(run.path)) if earlier else None
-
-
-def main_series(report: Report) -> tuple[Series, ...]:
-    """The curves of the chart at the top."""
-    return tuple(series for panel in report.main for series in panel.series)

@@ -18,6 +18,7 @@ from twinsplit.errors import InputError
 from twinsplit.experiments.images import panels
 from twinsplit.experiments.images.figures import FIGURES, make_figure, recipe_of, sheet_of
 from twinsplit.experiments.images.settings import FULL, SETTINGS, run_name, setting_of
+from twinsplit.experiments.images.turns import ALIKE, LOWEST, minima_at
 from twinsplit.experiments.images.world import ImageWorld
 from twinsplit.experiments.landmarks import SPLIT, checkpoint_at
 from twinsplit.experiments.lines import epochs
@@ -27,6 +28,7 @@ from twinsplit.report.from_images import typical
 from twinsplit.store import Run
 from twinsplit.workers import Inline
 
+TURNS = ("-turns.parquet", "-turns.json")
 KINDS = (".png", ".pdf", ".html", "-curves.parquet", "-curves.json", "-marks.parquet", "-marks.json", "-config.json")
 PANELS = {"fig1a": 2, "fig2": 8, "fig7": 1, "fig8": 0}
 LEVELS = ["4 components", "16 components", FULL]
@@ -54,7 +56,8 @@ def test_a_figure_is_stored_whole(image_figures: Path, name: str) -> None:
 def test_the_same_command_touches_nothing(image_figures: Path, image_recipe: ImageRecipe) -> None:
     before = stamps(image_figures)
     for name in FIGURES:
-        assert make_figure(name, "smoke", image_figures, image_recipe, Inline()) == [image_figures / f"{name}{kind}" for kind in KINDS]
+        kinds = [*KINDS[:-1], *(TURNS if name == "fig2" else ()), KINDS[-1]]
+        assert make_figure(name, "smoke", image_figures, image_recipe, Inline()) == [image_figures / f"{name}{kind}" for kind in kinds]
     assert stamps(image_figures) == before
     assert len(list((image_figures / "runs").iterdir())) == 3  # one run serves all four
 
@@ -111,6 +114,17 @@ def test_lines_of_pairs_leave_out_one_split_at_a_time(
         assert (found["y"][i], found["low"][i], found["high"][i]) == pytest.approx((expected.value, *expected.interval()), rel=1e-6)
     assert found["x"].tolist() == [step / 2 for step in steps]  # two batches of 8 are a pass over 16 images
     assert found["x"].tolist() == epochs(image_run, np.array(steps, float)).tolist()
+
+
+def test_what_lies_between_the_minima_is_stored(image_figures: Path, image_run: Run[Any]) -> None:
+    rows = pq.read_table(image_figures / "fig2-turns.parquet").to_pylist()
+    assert [row["t"] for row in rows] == list(image_run.recipe.measuring.times)
+    for row in rows:
+        minima = minima_at(image_run, row["t"])
+        for name, turn in (("alike", minima.turn(ALIKE)), ("lowest", minima.turn(LOWEST))):
+            assert (row[name], row[f"{name}_low"], row[f"{name}_high"]) == (turn.step, *turn.interval)
+        between = minima.gap(ALIKE, LOWEST)
+        assert (row["gap"], row["gap_low"], row["gap_high"]) == (between.steps, *between.steps_interval)
 
 
 def test_the_median_is_over_pairs(image_figures: Path, image_run: Run[Any]) -> None:

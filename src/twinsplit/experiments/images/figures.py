@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from twinsplit.experiments import pipeline
 from twinsplit.experiments.figure_store import standing, store_figure
 from twinsplit.experiments.images import panels
 from twinsplit.experiments.images.levels import measure_levels
 from twinsplit.experiments.images.settings import ImageSetting, run_name, setting_of
+from twinsplit.experiments.images.turns import turns_table
 from twinsplit.experiments.images.world import ImageWorld
 from twinsplit.experiments.lines import MINIMA, OVER_NETWORKS, OVER_PAIRS
 from twinsplit.experiments.pipeline import Session
@@ -20,6 +21,9 @@ from twinsplit.report.sheet_print import printed
 from twinsplit.report.sheets import Axes, Plate, Sheet
 from twinsplit.store import Run
 from twinsplit.workers import Crew
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Level = tuple[Run[Any], ImageWorld]
 Stage = Callable[[Session[ImageWorld], Mapping[str, Level]], None]
@@ -48,7 +52,7 @@ def levels_stage(session: Session[ImageWorld], levels: Mapping[str, Level]) -> N
 @final
 @dataclass(frozen=True)
 class Figure:
-    """A figure of one run. stages: finer measurements; coarser: whether runs on filtered images are needed."""
+    """A figure of one run. stages: finer measurements; tables: what is stored beside the drawn numbers, by name."""
 
     title: str
     stages: tuple[Stage, ...]
@@ -56,6 +60,7 @@ class Figure:
     plates: Callable[[Run[Any]], list[Plate]]
     caption: str
     columns: int = 2
+    tables: Mapping[str, Callable[[Run[Any]], "pa.Table"]] = field(default_factory=dict)
 
     @property
     def coarser(self) -> bool:
@@ -89,6 +94,7 @@ FIGURES: dict[str, Figure] = {
         _times,
         lambda run: [],
         f"{OVER_PAIRS} {OVER_NETWORKS} {MINIMA} {IMAGES}",
+        tables={"turns": turns_table},
     ),
     "fig7": Figure(
         "From coarse to fine: which level of detail the networks resemble",
@@ -115,7 +121,8 @@ def make_figure(name: str, scale: str, out: Path, recipe: ImageRecipe, crew: Cre
     run, _ = made_ready(out, recipe, crew, figure.stages, levels)
     sheet = sheet_of(name, run)
     pages = {f"{name}.html": interactive(sheet, configuration).encode()}
-    return store_figure(out, name, printed(sheet), sheet.tables(), configuration, pages)
+    tables = sheet.tables() | {also: table(run) for also, table in figure.tables.items()}
+    return store_figure(out, name, printed(sheet), tables, configuration, pages)
 
 
 def made_ready(

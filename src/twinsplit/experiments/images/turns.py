@@ -1,17 +1,17 @@
 """Where the twins of an image run are most alike, time by time, and where the test loss at that time is lowest; jointly, over splits."""
 
-from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from twinsplit.experiments.replicates import member_curve, member_means, pair_means, splits_of
-from twinsplit.measures.gaps import Gap
 from twinsplit.measures.minima import LeftOut, Minima, find_minima
-from twinsplit.measures.turning import Turn
 from twinsplit.onset import usable_from
 from twinsplit.report.stored import Table
 from twinsplit.store import Run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ALIKE, SAMPLES, LOWEST = "noise predictions", "samples", "test loss"
 
@@ -43,18 +43,22 @@ def minima_at(run: Run[Any], t: int) -> Minima:
     return find_minima([predictions_curve(run, t), loss_curve_at(run, t)])
 
 
-@final
-@dataclass(frozen=True)
-class Turns:
-    """At time t: where twins are most alike, where the test loss is lowest, and what lies between."""
+def turns_table(run: Run[Any]) -> "pa.Table":
+    """A row per measured time: the step where twins are most alike, that of the lowest test loss, and the steps between, each with its
+    95% interval; null where a minimum is not reached, and on a side that is open.
+    """
+    import pyarrow as pa
 
-    t: int
-    alike: Turn
-    lowest: Turn
-    gap: Gap
+    rows = [_row(t, minima_at(run, t)) for t in run.recipe.measuring.times]
+    whole, numbers = pa.field("t", pa.int64()), [pa.field(name, pa.float64()) for name in list(rows[0])[1:]]
+    return pa.Table.from_pylist(rows, schema=pa.schema([whole, *numbers]))
 
 
-def turns_of(run: Run[Any]) -> tuple[Turns, ...]:
-    """At every measured time."""
-    found = ((t, minima_at(run, t)) for t in run.recipe.measuring.times)
-    return tuple(Turns(t, m.turn(ALIKE), m.turn(LOWEST), m.gap(ALIKE, LOWEST)) for t, m in found)
+def _row(t: int, minima: Minima) -> dict[str, float | None]:
+    between = minima.gap(ALIKE, LOWEST)
+    found = {name: (turn.step, turn.interval) for name, turn in (("alike", minima.turn(ALIKE)), ("lowest", minima.turn(LOWEST)))}
+    found["gap"] = between.steps, between.steps_interval
+    row: dict[str, float | None] = {"t": t}
+    for name, (value, (low, high)) in found.items():
+        row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    return row
