@@ -18,7 +18,8 @@ BLOCK = re.compile(r"```(?:sh|bash|console)\n(.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SCALED = ("quickstart", "train", "figure")
 CREWED = (*SCALED, "measure", "claims")  # one worker gives the same bits, and starts no processes that cost more than smoke runs do
-SMOKE = {"--scale": "smoke", "--make": "120"}  # as many images as a smoke run needs
+MOST = 120  # images that a smoke run needs
+SMALLER = {"--scale": lambda scale: "smoke", "--make": lambda count: str(min(int(count), MOST))}
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -27,7 +28,7 @@ def commands(page: Path) -> list[list[str]]:
 
 
 def at_smoke_scale(words: list[str]) -> list[str]:
-    words = [SMOKE.get(before, word) for before, word in zip(["", *words[:-1]], words, strict=True)]
+    words = [SMALLER[before](word) if before in SMALLER else word for before, word in zip(["", *words[:-1]], words, strict=True)]
     scaled = words[1] in SCALED and "--scale" not in words and not any(word.endswith((".toml", ".json")) for word in words)
     crewed = words[1] in CREWED and "--workers" not in words
     return [*words, *(["--scale", "smoke"] if scaled else []), *(["--workers", "1"] if crewed else [])]
