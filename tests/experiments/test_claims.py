@@ -112,7 +112,7 @@ def test_a_test_loss_that_still_falls_comes_after_the_twins(tmp_path: Path) -> N
     assert claims["C2"].verdict == YES
     run = Run.open(tmp_path / "run")
     assert landmarks_of(run).loss == 5_000
-    assert lowest(run, LOSS) == "step 5,000, minimum not reached"
+    assert lowest(run, LOSS) == "step 5,000, not reached"
     assert lowest(run, SPLIT) == f"step {landmarks_of(run).onset:,}"
 
 

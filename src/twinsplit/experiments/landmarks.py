@@ -51,7 +51,11 @@ def nearest_checkpoint(run: Run[Any], log_step: float) -> int:
     return min(run.steps(), key=lambda step: abs(float(np.log(step)) - log_step))
 
 
+def reached(run: Run[Any], name: str) -> bool:
+    """Whether one of the three curves has its minimum within the checkpoints."""
+    return minima_of(run, name).turn(name).step is not None
+
+
 def lowest(run: Run[Any], name: str) -> str:
-    """In words, the checkpoint nearest to the minimum of one of the three curves, and whether that minimum may lie beyond the last one."""
-    reached = minima_of(run, name).turn(name).step is not None
-    return f"step {checkpoint_at(run, name):,}" + ("" if reached else ", minimum not reached")
+    """In words, the checkpoint nearest to that minimum; where it is not reached, the one where the curve is lowest."""
+    return f"step {checkpoint_at(run, name):,}" + ("" if reached(run, name) else ", not reached")
