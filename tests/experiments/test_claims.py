@@ -13,7 +13,7 @@ from twinsplit import cli
 from twinsplit.errors import InputError
 from twinsplit.experiments.claims import claims_of, profile, to_json
 from twinsplit.experiments.claims_report import ABOUT, as_text, planned, runs_of
-from twinsplit.experiments.landmarks import LOSS, SPLIT, all_minima, landmarks_of, lowest
+from twinsplit.experiments.landmarks import LOSS, SPLIT, all_minima, landmark_of, landmarks_of
 from twinsplit.experiments.replicates import level_of, neighbour_divergences
 from twinsplit.measures.minima import LeftOut, find_minima
 from twinsplit.measures.verdicts import Claim
@@ -112,8 +112,8 @@ def test_a_test_loss_that_still_falls_comes_after_the_twins(tmp_path: Path) -> N
     assert claims["C2"].verdict == YES
     run = Run.open(tmp_path / "run")
     assert landmarks_of(run).loss == 5_000
-    assert lowest(run, LOSS) == "step 5,000, not reached"
-    assert lowest(run, SPLIT) == f"step {landmarks_of(run).onset:,}"
+    assert str(landmark_of(run, LOSS)) == "step 5,000, not reached"
+    assert str(landmark_of(run, SPLIT)) == f"step {landmarks_of(run).onset:,}"
 
 
 def test_landmarks_are_the_nearest_checkpoints(tmp_path: Path) -> None:

@@ -36,26 +36,34 @@ def all_minima(run: Run[Any]) -> Minima:
     return find_minima([*(curve(run) for curve in CURVES.values()), *(oracle_curve(run, k) for k in coarsest)])
 
 
+@final
+@dataclass(frozen=True)
+class Landmark:
+    """The kept checkpoint nearest to the minimum of one curve. reached: whether that minimum lies within the checkpoints."""
+
+    step: int
+    reached: bool
+
+    def __str__(self) -> str:
+        return f"step {self.step:,}" + ("" if self.reached else ", not reached")
+
+
 def landmarks_of(run: Run[Any]) -> Landmarks:
     """Where to look closer."""
     return Landmarks(*(checkpoint_at(run, name) for name in (SPLIT, NEAREST, LOSS)))
 
 
+def landmark_of(run: Run[Any], name: str) -> Landmark:
+    """Of one of the three curves."""
+    minima = minima_of(run, name)
+    return Landmark(nearest_checkpoint(run, minima.places[name].at), minima.turn(name).step is not None)
+
+
 def checkpoint_at(run: Run[Any], name: str) -> int:
-    """The kept checkpoint nearest to the minimum of one of the three curves."""
-    return nearest_checkpoint(run, minima_of(run, name).places[name].at)
+    """The step of that landmark."""
+    return landmark_of(run, name).step
 
 
 def nearest_checkpoint(run: Run[Any], log_step: float) -> int:
     """The kept checkpoint nearest in log step."""
     return min(run.steps(), key=lambda step: abs(float(np.log(step)) - log_step))
-
-
-def reached(run: Run[Any], name: str) -> bool:
-    """Whether one of the three curves has its minimum within the checkpoints."""
-    return minima_of(run, name).turn(name).step is not None
-
-
-def lowest(run: Run[Any], name: str) -> str:
-    """In words, the checkpoint nearest to that minimum; where it is not reached, the one where the curve is lowest."""
-    return f"step {checkpoint_at(run, name):,}" + ("" if reached(run, name) else ", not reached")

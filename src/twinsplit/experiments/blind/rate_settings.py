@@ -13,7 +13,7 @@ from twinsplit.experiments.gtv_settings import Scale, preset
 from twinsplit.recipes import BlindSizes, ImageRecipe
 
 FEWEST_NETWORKS = 2
-SPARE = 50  # of so many discs one is spare: one in 256 has two greys of one level, and is one of 256 constant images
+SPARE = 50  # of so many images one is drawn to spare: contents may coincide, as of discs, where one in 256 is a constant image
 FITTED = (10 / 255, 100 / 255)  # noise levels of the slope, where the smooth regions alone have it on the grid (docs/rates.md)
 
 
@@ -44,9 +44,9 @@ class Rates:
         return classes | {"discs": DiscImages(self.size, seed)}
 
     def source(self, kind: ImageClass, splits: int) -> SyntheticSource:
-        """All that the networks of a class are trained on, and what the run holds out; of discs more, to replace those that coincide."""
+        """All that the networks of a class are trained on, and what the run holds out, and some to replace those that coincide."""
         needed = splits * self.base.data.split_size + self.base.data.held_out
-        return SyntheticSource(kind, needed + (needed // SPARE if isinstance(kind, DiscImages) else 0))
+        return SyntheticSource(kind, needed + needed // SPARE)
 
     def recipe(self, seed: int, splits: int, folder: Path) -> ImageRecipe:
         """The run on a prepared folder."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from twinsplit.experiments.landmarks import LOSS, NEAREST, checkpoint_at, reached
+from twinsplit.experiments.landmarks import LOSS, NEAREST, checkpoint_at, landmark_of
 from twinsplit.experiments.lines import DOTS, MINIMA, OVER_NETWORKS, OVER_PAIRS, OVER_SPLITS
 from twinsplit.experiments.replicates import level_of
 from twinsplit.experiments.uturns import DROPPED, MEMORIZED
@@ -23,7 +23,7 @@ def held_out(runs: Runs) -> str:
 
 def open_ended(runs: Runs, *names: str) -> str:
     """What a title means by "not reached"."""
-    missing = not all(reached(run, name) for run in runs for name in names)
+    missing = not all(landmark_of(run, name).reached for run in runs for name in names)
     return " Not reached: the curve is lowest at the first or last checkpoint, and is shown there." if missing else ""
 
 

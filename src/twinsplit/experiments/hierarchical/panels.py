@@ -4,7 +4,7 @@ import numpy as np
 
 from twinsplit.experiments.claims import peak_of, profile
 from twinsplit.experiments.hierarchical.lines import SEQUENCE, TOKEN, neighbour_line, profile_line, uturn_line
-from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT, checkpoint_at, lowest
+from twinsplit.experiments.landmarks import LOSS, NEAREST, SPLIT, landmark_of
 from twinsplit.experiments.lines import EPOCH, landmarks, late_range, member_line, over_members, pair_line, spot
 from twinsplit.experiments.replicates import level_of, member_curve, pair_curve, splits_of
 from twinsplit.experiments.uturns import EXACT_RANDOM, RANDOM
@@ -56,11 +56,11 @@ def _between(run: Run, measure: str) -> list[tuple[Line, LeftOut]]:
 
 def profiles(run: Run) -> Axes:
     """KL(BP_k || model) against diffusion time at the test-loss minimum ([BG] fig. 3b)."""
-    step = checkpoint_at(run, LOSS)
+    at = landmark_of(run, LOSS)
     truncations = sorted(set(Table.read(run, "time_profile").columns["truncation"].tolist()))
-    lines = tuple(profile_line(run, step, k) for k in truncations)
-    peak = (_peak(run, step, level_of(run)),)
-    return Axes(f"{size(run)}, {lowest(run, LOSS)}", TIME, f"KL(BP_k, model) ({SEQUENCE})", lines, peak, x_scale="linear")
+    lines = tuple(profile_line(run, at.step, k) for k in truncations)
+    peak = (_peak(run, at.step, level_of(run)),)
+    return Axes(f"{size(run)}, {at}", TIME, f"KL(BP_k, model) ({SEQUENCE})", lines, peak, x_scale="linear")
 
 
 def _peak(run: Run, step: int, k: int) -> Mark:
@@ -101,15 +101,15 @@ def terms(run: Run, times: str, term: str) -> Axes:
 
 def uturns(run: Run, minimum: str, text: str) -> Axes:
     """Overlap after a U-turn relative to the oracle's at one of the minima, train against test starts ([BG] fig. 5)."""
-    step = checkpoint_at(run, minimum)
-    lines = tuple(uturn_line(run, step, data, colour) for data, colour in (("train", "red"), ("test", "blue")))
-    return Axes(f"{size(run)}, {text} ({lowest(run, minimum)})", TIME, RELATIVE, lines, rules=(Rule("the oracle", 1.0),), x_scale="linear")
+    at = landmark_of(run, minimum)
+    lines = tuple(uturn_line(run, at.step, data, colour) for data, colour in (("train", "red"), ("test", "blue")))
+    return Axes(f"{size(run)}, {text} ({at})", TIME, RELATIVE, lines, rules=(Rule("the oracle", 1.0),), x_scale="linear")
 
 
 def random_uturns(run: Run) -> Axes:
     """U-turns from uniformly random sequences at the test-loss minimum: networks, the empirical denoiser, and BP_k ([BG] fig. 11)."""
-    step = checkpoint_at(run, LOSS)
-    exact, networks = Table.read(run, EXACT_RANDOM), Table.read(run, RANDOM).where(step=step)
+    at = landmark_of(run, LOSS)
+    exact, networks = Table.read(run, EXACT_RANDOM), Table.read(run, RANDOM).where(step=at.step)
     T = run.recipe.diffusion.T
     times = sorted(set(networks.columns["t"].tolist()))
     values = as_floats([networks.where(t=t).means for t in times]).reshape(len(times), -1)
@@ -119,4 +119,4 @@ def random_uturns(run: Run) -> Axes:
         nothing = as_floats([float("nan")] * len(rows.means))
         colour = "green" if dashed else f"k{name[3:]}"
         lines.append(Line(name, as_floats(rows.columns["t"]) / T, rows.means, nothing, nothing, colour, "dash" if dashed else "solid"))
-    return Axes(f"{size(run)}, {lowest(run, LOSS)}", TIME, "overlap with the random start", tuple(lines), x_scale="linear")
+    return Axes(f"{size(run)}, {at}", TIME, "overlap with the random start", tuple(lines), x_scale="linear")
