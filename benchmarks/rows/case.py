@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Literal, final
 
 import torch
@@ -58,8 +58,12 @@ def products() -> Precision:
     return "bfloat16" if fast_bfloat16() else "float32"
 
 
+SETTLE_S = 0.01  # torch's threads wait in a loop for some milliseconds after a call, on the cores of whatever is timed next
+
+
 def timed(work: Callable[[], object]) -> float:
     """Seconds."""
+    sleep(SETTLE_S)
     start = perf_counter()
     work()
     return perf_counter() - start

@@ -31,6 +31,10 @@ def evidence(seed: int, share: float, k: int, n: int = 5) -> np.ndarray:
     return h * (share * margin(RULES, transition(k), 16) / span)[:, None, None]
 
 
+def served(h: np.ndarray) -> np.ndarray:
+    return belief.marginals(h, RULES, transition(0), belief.even_rows(h, RULES, transition(0)))
+
+
 def both(h: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return belief._run(plain_marginals, h, TABLES, transition(k)), belief._run(wide_marginals, h, TABLES, transition(k))
 
@@ -66,8 +70,8 @@ def test_each_sequence_is_served_by_itself() -> None:
     """Mixed batches give, to the bit, what each sequence gives alone; beyond the margin, and with -inf, the wide kernel serves."""
     h = np.concatenate([evidence(0, share, 0, 3) for share in (0.5, 40.0, 0.9)])
     h[1, 3, 2] = -np.inf
-    whole = belief.marginals(h, RULES, transition(0))
-    alone = np.concatenate([belief.marginals(row[None], RULES, transition(0)) for row in h])
+    whole = served(h)
+    alone = np.concatenate([served(row[None]) for row in h])
     np.testing.assert_array_equal(whole, alone)
     wide = belief._run(wide_marginals, h, TABLES, transition(0))
     served_wide = [1, 3, 4, 5]
@@ -75,9 +79,16 @@ def test_each_sequence_is_served_by_itself() -> None:
     np.testing.assert_allclose(whole, wide, rtol=1e-12, atol=1e-12)
 
 
+@given(bad=st.sampled_from([np.nan, np.inf, -np.inf]), leaf=st.integers(0, 15), symbol=st.integers(0, 5))
+def test_no_infinite_or_broken_evidence_passes_for_even(bad: float, leaf: int, symbol: int) -> None:
+    h = evidence(1, 0.5, 0)
+    h[2, leaf, symbol] = bad
+    np.testing.assert_array_equal(belief.even_rows(h, RULES, transition(0)), [True, True, False, True, True])
+
+
 def test_impossible_evidence_is_still_nan() -> None:
     h = np.zeros((2, 16, 6))
     h[1, 4] = -np.inf
-    found = belief.marginals(h, RULES, transition(0))
+    found = served(h)
     assert np.isfinite(found[0]).all()
     assert np.isnan(found[1]).all()

@@ -43,6 +43,15 @@ def _centred(message: Tensor) -> Tensor:
     return message - top.where(top > -torch.inf, torch.zeros_like(top))
 
 
+def _sound(h: Tensor, result: Tensor) -> Tensor:
+    """The result, unless the evidence h that it comes from is broken or impossible."""
+    if not bool(h.max() < torch.inf):  # a maximum with NaN in it is NaN
+        raise InputError("a leaf log-likelihood holds NaN or +inf", "check the x_t that it comes from")
+    if bool(result.max().isnan()):
+        raise InputError("no sequence of the grammar explains the evidence", "hide more leaves, or check the tokens")
+    return result
+
+
 def _interleaved(left: Tensor, right: Tensor) -> Tensor:
     return torch.stack([left, right], dim=2).flatten(1, 2)
 
@@ -82,12 +91,7 @@ class TreeOracle(Denoiser[Categorical]):
         self._check_shape(h)
         if not len(h):
             return h
-        if not bool(h.max() < torch.inf):  # a maximum with NaN in it is NaN
-            raise InputError("a leaf log-likelihood holds NaN or +inf", "check the x_t that it comes from")
-        result = self._compiled(h) if kernels.serves(h) and not h.requires_grad else self._reference(h)
-        if bool(result.max().isnan()):
-            raise InputError("no sequence of the grammar explains the evidence", "hide more leaves, or check the tokens")
-        return result
+        return self._compiled(h) if kernels.serves(h) and not h.requires_grad else _sound(h, self._reference(h))
 
     def masked_marginals(self, sequences: Sequences, mask: Tensor) -> Tensor:
         """(n, L, q) float64 marginals of the leaves when those where mask (n, L) is True are hidden and the others are seen."""
@@ -108,10 +112,16 @@ class TreeOracle(Denoiser[Categorical]):
             raise InputError(f"states of shape {tuple(x.shape)}", f"give (n, {expected[0]}, {expected[1]})")
 
     def _compiled(self, h: Tensor) -> Tensor:
-        from twinsplit.kernels.belief import marginals
+        from twinsplit.kernels.belief import even_rows, marginals
 
-        g = self.grammar
-        return torch.from_numpy(marginals(h.contiguous().numpy(), (g.by_parent, g.by_left, g.by_right), self.transition.numpy()))
+        values, transition = h.contiguous().numpy(), self.transition.numpy()
+        rules = self.grammar.by_parent, self.grammar.by_left, self.grammar.by_right
+        even = even_rows(values, rules, transition)
+        result = torch.from_numpy(marginals(values, rules, transition, even))
+        # Even rows are sound. Torch's own threads stay out: after each call they wait in a loop, on the cores that the next kernel wants.
+        if not even.all():
+            _sound(h[~even], result[~even])
+        return result
 
     def _reference(self, h: Tensor) -> Tensor:
         widest = max(table.weight.size for table in (self.grammar.by_parent, self.grammar.by_left, self.grammar.by_right))

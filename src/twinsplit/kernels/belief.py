@@ -4,9 +4,10 @@ Which of the two serves a sequence depends on that sequence alone, so a result d
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from twinsplit.data.grammar import RuleTable
 from twinsplit.kernels import over_rows
@@ -16,13 +17,23 @@ from twinsplit.kernels.belief_wide import wide_marginals
 LANES = 96
 
 
-def marginals(h: Floats, rules: tuple[RuleTable, RuleTable, RuleTable], transition: Floats) -> Floats:
+Rules: TypeAlias = tuple[RuleTable, RuleTable, RuleTable]
+
+
+def even_rows(h: Floats, rules: Rules, transition: Floats) -> npt.NDArray[np.bool_]:
+    """(n,): the rows of h (n, L, q) that plain float64 may serve. They are finite, and there is no sequence that they rule out."""
+    span = np.empty(len(h))
+    over_rows(lambda begin, end: spans(h, span, begin, end), len(h), LANES)
+    return span <= margin(rules, transition, h.shape[1])  # False for NaN
+
+
+def marginals(h: Floats, rules: Rules, transition: Floats, even: npt.NDArray[np.bool_]) -> Floats:
     """(n, L, q) log marginals from leaf log-likelihoods h (n, L, q) below +inf; NaN where the evidence is impossible.
 
-    rules: grouped by parent, by left child, by right child. transition: (2^k, q, q) from the root to each node of level k.
+    rules: grouped by parent, by left child, by right child. transition: (2^k, q, q) from the root to each node of level k. even: as by
+    `even_rows`.
     """
     tables = tuple((table.first, table.second, table.weight, table.count) for table in rules)
-    even = _spans(h) <= margin(rules, transition, h.shape[1])
     if even.all():
         return _run(plain_marginals, h, tables, transition)
     if not even.any():
@@ -30,12 +41,6 @@ def marginals(h: Floats, rules: tuple[RuleTable, RuleTable, RuleTable], transiti
     out = np.empty_like(h)
     for kernel, rows in ((plain_marginals, even), (wide_marginals, ~even)):
         out[rows] = _run(kernel, h[rows], tables, transition)
-    return out
-
-
-def _spans(h: Floats) -> Floats:
-    out = np.empty(len(h))
-    over_rows(lambda begin, end: spans(h, out, begin, end), len(h), LANES)
     return out
 
 
