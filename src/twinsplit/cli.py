@@ -210,8 +210,8 @@ class Figure:
         arg(
             name="run",
             metavar="RUN",
-            help="for fig1b to fig11 of sequences: draw from this run, imported or your own, instead of training (repeat it for fig3b and "
-            "fig6); it is measured, and never trained; --scale and --seed then decide nothing",
+            help="for fig1b to fig11 of sequences, and fig1a, fig2 and fig8: draw from this run, imported or your own, instead of training "
+            "(repeat it for fig3b and fig6); it is measured, and never trained; --scale and --seed then decide nothing",
         ),
         tyro.conf.UseAppendAction,
     ] = ()

@@ -36,7 +36,7 @@ def families() -> tuple[Family, ...]:
     from twinsplit.experiments.images import figures as images
 
     return (
-        Family(tuple(images.FIGURES), ("data", "seeds", "device"), _of_images),
+        Family(tuple(images.FIGURES), ("data", "seeds", "runs", "device"), _of_images),
         Family(tuple(hierarchical.FIGURES), ("seeds", "runs", "device"), _hierarchical),
         Family(tuple(blind.LADDER_FIGURES), ("data", "seeds", "device"), _on_a_ladder),
         Family((blind.RERANKED,), ("data", "seeds", "lpips_weights", "device"), _reranked),
@@ -63,7 +63,13 @@ def make(asked: "Figure", hands: Crew) -> list[Path]:
 
 def _of_images(asked: "Figure", hands: Crew) -> list[Path]:
     from twinsplit.experiments.images.figures import make_figure, recipe_of
+    from twinsplit.experiments.images.given_figures import draw_figure
 
+    _check_given(asked)
+    if len(asked.runs) > 1:
+        raise InputError(f"{asked.name} shows 1 run, {len(asked.runs)} were given", "give one as --run RUN")
+    if asked.runs:
+        return draw_figure(asked.name, asked.runs[0], asked.out, hands)
     return make_figure(asked.name, asked.scale, asked.out, recipe_of(asked.scale, asked.seed, asked.seeds, asked.data), hands)
 
 
@@ -71,11 +77,18 @@ def _hierarchical(asked: "Figure", hands: Crew) -> list[Path]:
     from twinsplit.experiments.hierarchical.figures import make_figure
     from twinsplit.experiments.hierarchical.given_figures import draw_figure
 
-    if asked.runs and asked.seeds is not None:
-        raise InputError("--seeds with --run", "leave one out: the runs that are given have their networks")
+    _check_given(asked)
     if asked.runs:
         return draw_figure(asked.name, asked.runs, asked.out, hands)
     return make_figure(asked.name, asked.scale, asked.out, asked.seed, asked.seeds, hands)
+
+
+def _check_given(asked: "Figure") -> None:
+    """What decides a run that would be trained decides nothing about runs that are given."""
+    if asked.runs and asked.seeds is not None:
+        raise InputError("--seeds with --run", "leave one out: the runs that are given have their networks")
+    if asked.runs and asked.data is not None:
+        raise InputError("--data with --run", "leave one out: a run that is given has its data")
 
 
 def _on_a_ladder(asked: "Figure", hands: Crew) -> list[Path]:

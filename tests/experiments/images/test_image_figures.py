@@ -252,6 +252,6 @@ def test_levels_of_two_filters_are_drawn_apart(image_run: Run[Any], tmp_path: Pa
 def test_captions_say_what_is_drawn(image_figures: Path, image_run: Run[Any]) -> None:
     for name in ("fig1a", "fig8"):
         assert "the first network of the first split (A) and that of the second (B)" in sheet_of(name, image_run).caption
-    caption = sheet_of("fig7", image_run).caption
-    assert "half as long" in caption
-    assert "fitted on all training splits" in caption
+    sheet = sheet_of("fig7", image_run)
+    assert "half as long" in sheet.caption
+    assert "(principal components of all training splits)" in sheet.axes[0].title

@@ -1,18 +1,15 @@
 """The hierarchical figures drawn from runs that are given, imported or our own: measured where something is missing, never trained."""
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from twinsplit.errors import InputError
 from twinsplit.experiments import pipeline
 from twinsplit.experiments.closer import Stage, closer
 from twinsplit.experiments.figure_store import standing
-from twinsplit.experiments.given import given_run
+from twinsplit.experiments.given import configuration_of, given_run
 from twinsplit.experiments.hierarchical.figures import FIGURES, sheet_of, store_sheet
-from twinsplit.files import fingerprint
 from twinsplit.store import Run
 from twinsplit.workers import Crew
 
@@ -20,11 +17,7 @@ from twinsplit.workers import Crew
 def draw_figure(name: str, paths: Sequence[Path], out: Path, crew: Crew) -> list[Path]:
     """Measure what is missing, draw and store; the paths. What stands is not made again, unless the checkpoints changed."""
     _check_number(name, paths)
-    runs = {_from(out, path): given_run(path) for path in paths}
-    configuration: dict[str, Any] = {
-        "runs": {place: run.recipe.to_json() for place, run in runs.items()},
-        "checkpoints": [{"run": place, "sha256": _checkpoints(run)} for place, run in runs.items()],
-    }
+    configuration = configuration_of(out, paths, [given_run(path) for path in paths])
     if found := standing(out, name, configuration):
         return found
     measured = [_measured(path, FIGURES[name].stages, crew) for path in paths]
@@ -38,16 +31,6 @@ def _check_number(name: str, paths: Sequence[Path]) -> None:
         raise InputError(f"{name} shows {wanted}, {count} were given", "give each of them as --run RUN")
     if len({path.resolve() for path in paths}) < count:
         raise InputError("a run is given twice", "name each run once")
-
-
-def _from(out: Path, run: Path) -> str:
-    """The run as seen from the figure's folder, so that both can be moved together."""
-    return os.path.relpath(run.resolve(), out.resolve())
-
-
-def _checkpoints(run: Run) -> str:
-    """Which weights are there: the manifest holds the hash of every checkpoint."""
-    return fingerprint((run.path / "checkpoints" / "manifest.json").read_bytes())
 
 
 def _measured(path: Path, stages: tuple[Stage, ...], crew: Crew) -> Run:

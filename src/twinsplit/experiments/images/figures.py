@@ -102,7 +102,7 @@ FIGURES: dict[str, Figure] = {
         panels.levels,
         lambda run: [],
         f"Every level's networks learned from copies with less detail, half as long as those at full resolution, and are frozen where "
-        f"they agree best; principal components are fitted on all training splits. {OVER_PAIRS} {IMAGES}",
+        f"they agree best. {OVER_PAIRS} {IMAGES}",
         columns=1,
     ),
     "fig8": Figure("What twins draw from the same noise", (samples_stage,), lambda run: [], _moments, f"{TYPICAL} {IMAGES}", columns=1),
@@ -119,9 +119,14 @@ def make_figure(name: str, scale: str, out: Path, recipe: ImageRecipe, crew: Cre
         return found
     levels = {level: made_ready(out, one, crew) for level, one in coarser.items()}
     run, _ = made_ready(out, recipe, crew, figure.stages, levels)
+    return store_sheet(out, name, run, configuration)
+
+
+def store_sheet(out: Path, name: str, run: Run[Any], configuration: dict[str, Any]) -> list[Path]:
+    """Drawn for print and for a browser, and stored with its tables; the paths."""
     sheet = sheet_of(name, run)
     pages = {f"{name}.html": interactive(sheet, configuration).encode()}
-    tables = sheet.tables() | {also: table(run) for also, table in figure.tables.items()}
+    tables = sheet.tables() | {also: table(run) for also, table in FIGURES[name].tables.items()}
     return store_figure(out, name, printed(sheet), tables, configuration, pages)
 
 
@@ -132,10 +137,15 @@ def made_ready(
     session = pipeline.begin(out / "runs" / run_name(recipe), recipe, crew)
     with closing(session.lock):
         pipeline.train_stage(session)
-        pipeline.measure_stage(session)
-        for stage in stages:
-            stage(session, levels or {})
+        measured(session, stages, levels or {})
     return session.run, session.world
+
+
+def measured(session: Session[ImageWorld], stages: tuple[Stage, ...], levels: Mapping[str, Level]) -> None:
+    """What every figure starts from, and what these stages add."""
+    pipeline.measure_stage(session)
+    for stage in stages:
+        stage(session, levels)
 
 
 def sheet_of(name: str, run: Run[Any]) -> Sheet:

@@ -86,7 +86,7 @@ def _levels(run: Run[Any], table: Table, names: list[str]) -> Axes:
     """The levels of one filter, coarse to fine, and full resolution."""
     colours = [f"k{min(4, len(names) - 1 - i)}" for i in range(len(names))]
     lines = tuple(pair_line(run, table.where(level=name), _level_text(name), colour) for name, colour in zip(names, colours, strict=True))
-    kind = "principal components" if names[0].endswith("components") else "Haar wavelets"
+    kind = "principal components of all training splits" if names[0].endswith("components") else "Haar wavelets"
     return Axes(f"{size(run)}: likeness to networks of coarser images ({kind})", EPOCH, COSINE, lines, landmarks(run, SPLIT, LOSS))
 
 
