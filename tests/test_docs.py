@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from twinsplit.experiments.worlds import world_of
-from twinsplit.recipes import preset_of
+from twinsplit.recipes import preset_of, read_recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"```(?:sh|bash|console)\n(.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+TOML = re.compile(r"```toml\n(.*?)```", re.DOTALL)
 SCALED = ("quickstart", "train", "figure")
 CREWED = (*SCALED, "measure", "claims")  # one worker gives the same bits, and starts no processes that cost more than smoke runs do
 MOST = 120  # images that a smoke run needs
@@ -58,6 +59,13 @@ def test_examples_run(page: Path, tmp_path: Path) -> None:
     for example in PYTHON.findall(page.read_text()):
         done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, f"{example}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if TOML.search(page.read_text())], ids=lambda page: page.name)
+def test_recipes_that_are_printed_are_recipes(page: Path, tmp_path: Path) -> None:
+    for text in TOML.findall(page.read_text()):
+        (tmp_path / "recipe.toml").write_text(text)
+        assert read_recipe(tmp_path / "recipe.toml").checkpoint_steps()
 
 
 def paths_in_the_tree(readme: str) -> set[str]:
