@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from commands import run_in
 from twinsplit.experiments.worlds import world_of
 from twinsplit.recipes import preset_of, read_recipe
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"```(?:sh|bash|console)\n(.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 TOML = re.compile(r"```toml\n(.*?)```", re.DOTALL)
@@ -35,17 +37,25 @@ def at_smoke_scale(words: list[str]) -> list[str]:
     return [*words, *(["--scale", "smoke"] if scaled else []), *(["--workers", "1"] if crewed else [])]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
-def test_commands_run(page: Path, tmp_path: Path) -> None:
-    for words in commands(page):
+def test_commands_of_the_readme_run(tmp_path: Path) -> None:
+    """Each in a process of its own, as its readers run them."""
+    for words in commands(README):
         command = [sys.executable, "-m", "twinsplit.cli", *at_smoke_scale(words)[1:]]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES[1:] if commands(page)], ids=lambda page: page.name)
+def test_commands_of_the_docs_run(page: Path, tmp_path: Path) -> None:
+    """In this process: two thirds of a smoke command are imports."""
+    for words in commands(page):
+        done = run_in(tmp_path, *at_smoke_scale(words)[1:])
+        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
+
+
 def test_drawn_data_suffice_for_the_training_that_is_printed(tmp_path: Path) -> None:
     """The test above trains at smoke scale, which needs few samples."""
-    readme = commands(ROOT / "README.md")
+    readme = commands(README)
     (drawn,) = (words for words in readme if words[1:3] == ["data", "grammar"])
     (trained,) = (words for words in readme if words[1] == "train" and "--data" in words)
     subprocess.run([sys.executable, "-m", "twinsplit.cli", *drawn[1:]], cwd=tmp_path, capture_output=True, check=True)
@@ -83,13 +93,13 @@ def test_the_readme_prints_the_tree() -> None:
     """Every file in its folder, and none that is not there; an `__init__.py` only where it holds something."""
     source = ROOT / "src" / "twinsplit"
     files = {str(path.relative_to(source)) for path in source.rglob("*.py")}
-    printed = paths_in_the_tree((ROOT / "README.md").read_text())
+    printed = paths_in_the_tree(README.read_text())
     assert printed <= files
     assert {path for path in files - printed if not path.endswith("__init__.py")} == set()
 
 
 def test_the_readme_names_the_two_commands() -> None:
-    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    readme, makefile = README.read_text(), (ROOT / "Makefile").read_text()
     for target in ("demo", "test"):
         assert f"make {target}" in readme
         assert f"\n{target}: " in makefile

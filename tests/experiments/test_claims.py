@@ -1,7 +1,6 @@
 """Claims: on planted truths each holds, fails or lacks power as it should; on a real run they are told whole; what is no run is refused."""
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from planted import LENGTH, RECIPE, SPLITS, T, Truth, planted
 
-from twinsplit import cli
+from commands import command
 from twinsplit.errors import InputError
 from twinsplit.experiments.claims import claims_of, profile, to_json
 from twinsplit.experiments.claims_report import ABOUT, as_text, planned, runs_of
@@ -160,25 +159,13 @@ def test_what_is_not_measured_is_said(tmp_path: Path) -> None:
         claims_of(run)
 
 
-def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    """The exit status of `twinsplit ...` in this process."""
-    monkeypatch.setattr(sys, "argv", ["twinsplit", *map(str, words)])
-    try:
-        cli.main()
-    except SystemExit as left:
-        return int(left.code or 0)
-    return 0
-
-
-def test_a_real_run_is_judged_from_the_command_line(
-    middle: Run, figures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_real_run_is_judged_from_the_command_line(middle: Run, figures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "claims.md"
-    assert command(monkeypatch, "claims", middle.path, "--workers", 1, "--document", page) == 0
+    assert command("claims", middle.path, "--workers", 1, "--document", page) == 0
     told = capsys.readouterr().out
     stored = middle.read_json("measurements/claims.json", list)
     stamps = {p: p.stat().st_mtime_ns for p in (middle.path / "measurements").rglob("*.parquet") if p.is_file()}
-    assert command(monkeypatch, "claims", figures / "fig4a.png", "--json", "--workers", 1) == 0
+    assert command("claims", figures / "fig4a.png", "--json", "--workers", 1) == 0
     (one,) = json.loads(capsys.readouterr().out)
     assert one == {"run": str(middle.path), "trained": "60 steps", "claims": stored}
     assert stamps == {p: p.stat().st_mtime_ns for p in (middle.path / "measurements").rglob("*.parquet") if p.is_file()}
@@ -229,7 +216,7 @@ def test_refusals_write_nothing(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "gtv1-config.json").write_text(json.dumps({"figure": "gtv1", "scale": "smoke"}))
     before = sorted(tmp_path.rglob("*"))
-    assert command(monkeypatch, *words) == 2
+    assert command(*words) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert len(said.err.strip().splitlines()) == 1

@@ -1,43 +1,17 @@
 """`twinsplit import` from the command line: the commands of docs/import.md, and every refusal in one line that writes nothing."""
 
-import contextlib
-import io
 import json
 import shlex
-import sys
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
 from authors import GRAMMAR_WORDS, write_data, write_member
-from twinsplit.cli import main
+from commands import run_in
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.files import fingerprint
 
 PAGE = Path(__file__).parents[2] / "docs" / "import.md"
-
-
-@dataclass
-class Done:
-    """What a command left: its exit status and its words."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def run(folder: Path, *words: str) -> Done:
-    """A command in this process, as the console entry point runs it: starting another for each would take most of the time."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with contextlib.chdir(folder), mock.patch.object(sys, "argv", ["twinsplit", *words]), redirect_stdout(out), redirect_stderr(err):
-        try:
-            main()
-        except SystemExit as leaving:
-            code = int(leaving.code or 0)
-    return Done(code, out.getvalue(), err.getvalue())
 
 
 def hashes(folder: Path) -> dict[Path, str]:
@@ -48,7 +22,7 @@ def hashes(folder: Path) -> dict[Path, str]:
 def refusal(folder: Path, *words: str) -> str:
     """The one line of a refused command, after which the folder is as it was."""
     before = sorted(path.relative_to(folder) for path in folder.rglob("*"))
-    done = run(folder, *words)
+    done = run_in(folder, *words)
     assert done.returncode == 2, done.stdout + done.stderr
     assert sorted(path.relative_to(folder) for path in folder.rglob("*")) == before
     lines = [line for line in done.stderr.splitlines() if not line.startswith("import:")]
@@ -67,7 +41,7 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     said = []
     for command in commands:
         here = ["--workers", "1"] if command[1] in ("measure", "claims", "figure") else []
-        done = run(tmp_path, *command[1:], *here)
+        done = run_in(tmp_path, *command[1:], *here)
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
         said.append(done.stdout)
         if command[:3] == ["twinsplit", "import", "checkpoints"]:
@@ -91,7 +65,7 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
         "[data]\nsplit_size = 6\nheld_out = 20\n[training]\nsteps = 2\nfirst_checkpoint = 1\nbatch = 3\n[network]\nwidth = 8\nlayers = 1\n"
     )
     (tmp_path / "recipe.toml").write_text(recipe)
-    done = run(tmp_path, "train", "recipe.toml", "--data", "imported/data", "--out", "twins", "--workers", "1")
+    done = run_in(tmp_path, "train", "recipe.toml", "--data", "imported/data", "--out", "twins", "--workers", "1")
     assert done.returncode == 0, done.stderr
 
 

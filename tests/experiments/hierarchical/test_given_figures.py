@@ -1,7 +1,6 @@
 """Figures and claims from runs that are given: imported networks keep their checkpoints to the byte, and everything is drawn from them."""
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +8,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import commands
 from authors import object_array, write_member
 
 pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'twinsplit[report]'")
 pytest.importorskip("plotly", reason="needs plotly: pip install 'twinsplit[report]'")
 
-from twinsplit import cli
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.data.splits import Splits
 from twinsplit.errors import InputError
@@ -33,14 +32,8 @@ SMALL = {"generated": 12, "sampling_steps": 4, "uturn_repetitions": 2, "profile_
 
 
 def command(*words: object) -> int:
-    """The exit status of `twinsplit ...` in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["twinsplit", *map(str, words), *(["--workers", "1"] if words[0] in ("figure", "claims") else [])])
-        try:
-            cli.main()
-        except SystemExit as left:
-            return int(left.code or 0)
-    return 0
+    """The exit status, with one worker where there is a choice."""
+    return commands.command(*words, *(["--workers", "1"] if words[0] in ("figure", "claims") else []))
 
 
 def refusal(capsys: pytest.CaptureFixture[str], folder: Path, *words: object) -> str:

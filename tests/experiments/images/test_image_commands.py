@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 import torch
 
+from commands import command
 from test_cli import files
-from twinsplit import cli
 from twinsplit.data.images import store_images
 from twinsplit.errors import InputError
 from twinsplit.experiments.images.world import ImageWorld
@@ -27,14 +27,7 @@ from twinsplit.store import Run
 
 def called(*words: str | Path, status: int = 0) -> None:
     """The command line, in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["twinsplit", *map(str, words)])
-        if status:
-            with pytest.raises(SystemExit) as ended:
-                cli.main()
-            assert ended.value.code == status
-        else:
-            cli.main()
+    assert command(*words) == status
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
@@ -50,8 +43,8 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
 
 def quickstart(out: Path) -> "subprocess.Popen[bytes]":
     words = ["quickstart", "--world", "digits", "--scale", "smoke", "--workers", "2", "--out", str(out)]
-    command = [sys.executable, "-m", "twinsplit.cli", *words]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    line = [sys.executable, "-m", "twinsplit.cli", *words]
+    return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
 @pytest.fixture(scope="module")
