@@ -15,8 +15,6 @@ from twinsplit.kernels.belief_plain import Floats, margin, plain_marginals, span
 from twinsplit.kernels.belief_wide import wide_marginals
 
 LANES = 96
-
-
 Rules: TypeAlias = tuple[RuleTable, RuleTable, RuleTable]
 
 

@@ -166,7 +166,7 @@ def _normalise(down, up, leaf, total):  # type: ignore[no-untyped-def]
     for a in range(down.shape[1]):
         for lane in range(len(total)):
             total[lane] += down[leaf, a, lane]
-    for lane in range(len(total)):
+    for lane in range(len(total)):  # p <= total, so that p times the rounded reciprocal still rounds to at most 1
         total[lane] = 1.0 / total[lane]
     for a in range(down.shape[1]):
         for lane in range(len(total)):
