@@ -30,9 +30,18 @@ class Dropout(Drop):
         return cls(rate, tuple(generators))
 
     def __call__(self, x: Tensor) -> Tensor:
-        rows = [self._kept(x.numel() // len(self.generators), generator) for generator in self.generators]
+        rows = [self._kept(x.numel() // len(self.generators), k, x.device) for k in range(len(self.generators))]
         mask = torch.stack(rows).to(x.dtype).div_(1 - self.dropped / RANGE)
         return x * mask.view_as(x)
+
+    @staticmethod
+    def room(count: int, device: torch.device | str = "cpu") -> Tensor:
+        """int64 words for `count` entries: one 64-bit draw serves four, for drawing is otherwise a seventh of a step on a processor."""
+        return torch.empty(-(-count // 4), dtype=torch.int64, device=device)
+
+    def draw(self, k: int, words: Tensor) -> None:
+        """Member k's next words, for as many entries as there is room; seen as int16, an entry's word decides about it."""
+        words.random_(-(2**63), None, generator=self.generators[k])
 
     def member(self, k: int) -> "Dropout":
         """The same masks, of member k alone."""
@@ -43,8 +52,18 @@ class Dropout(Drop):
         """How many of the 2^16 equally likely words drop an entry: the rate is rounded to a multiple of 2^-16."""
         return round(self.rate * RANGE)
 
-    def _kept(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count,) bool. One 64-bit draw serves four entries: drawing is otherwise a seventh of a step on a processor."""
-        words = torch.empty(-(-count // 4), dtype=torch.int64, device=generator.device)
-        words.random_(-(2**63), None, generator=generator)
-        return words.view(torch.int16)[:count] >= self.dropped - RANGE // 2
+    @property
+    def least(self) -> int:
+        """The smallest word, as int16, that keeps its entry."""
+        return self.dropped - RANGE // 2
+
+    @property
+    def gain(self) -> float:
+        """What a kept entry is multiplied by."""
+        return 1 / (1 - self.dropped / RANGE)
+
+    def _kept(self, count: int, k: int, device: torch.device) -> Tensor:
+        """(count,) bool."""
+        words = self.room(count, device)
+        self.draw(k, words)
+        return words.view(torch.int16)[:count] >= self.least

@@ -95,7 +95,8 @@ class Stepper:
         self.state: dict[str, Tensor] = {}
         gradients = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
         written_out = fused.serves(shard.network, len(shard.members), grad, shard.task.training)
-        self.backward = self._fused(fused.FusedLoss.of(shard.network, leaves, gradients)) if written_out else self.autograd
+        dtype = product_dtype(shard.task.training.precision, grad.device)
+        self.backward = self._fused(fused.FusedLoss.of(shard.network, leaves, gradients, dtype)) if written_out else self.autograd
 
     @classmethod
     def on(cls, shard: Shard, done: int) -> "Stepper":
@@ -133,11 +134,11 @@ class Stepper:
         return losses.detach()
 
     def _fused(self, loss: fused.FusedLoss) -> Callable[[int], Tensor]:
-        """The same for a shard of one small member."""
+        """The same for a shard that `fused.serves`."""
 
         def backward(step: int) -> Tensor:
             target, x_t, t = self._batch(step)
-            return loss(target[0], x_t[0], t[0])[None]
+            return loss(target[0], x_t[0], t[0], self._drop(step))[None]
 
         return backward
 
