@@ -1,4 +1,6 @@
-"""Reverse diffusion with the full network, against the plain loop over steps with an eager float32 network."""
+"""Reverse diffusion with the full network, its samples dealt to one-thread workers, against the plain loop over steps with an eager float32
+network on all threads.
+"""
 
 from itertools import pairwise
 
@@ -10,10 +12,11 @@ from rows.plain_network import PlainTransformer
 from rows.training import TINY, flops
 from twinsplit.diffusion.sampler import Ancestral, strided_times
 from twinsplit.diffusion.schedule import Schedule
-from twinsplit.experiments.hierarchical.generation import Generation, generate
+from twinsplit.experiments.hierarchical.generation import Generation, generate, generate_all
 from twinsplit.networks.transformer import Transformer
 from twinsplit.noise import Noise
 from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser
+from twinsplit.workers import available_cores, crew
 
 SIZES = {"full": (256, 500, 10, 4), "tiny": (4, 20, 4, 2)}  # sequences, steps, steps of ours, steps of the reference
 
@@ -41,20 +44,21 @@ def row(size: Size, rounds: int) -> Row:
     def plan(steps: int) -> Generation:
         return Generation(Ancestral(schedule, strided_times(schedule.T, steps)), count, shape, Noise(0, "sampling"), "bfloat16")
 
-    case = Case(
-        "sampling_full",
-        5,
-        f"{count} sequences x {steps} steps, {spec.layers} layers, width {spec.width}; ours: {ours} steps, reference: {few}, by proportion",
-        lambda: generate(plan(ours), denoiser),
-        lambda: plain_sample(network, x_T, schedule, strided_times(schedule.T, few), z),
-        lambda: check(plan(few), denoiser, network),
-        steps,
-        ours,
-        few,
-        steps * flops(spec, count * spec.length) / 3,
-        products(),
-    )
-    return compare(case, rounds)
+    with crew(min(2, available_cores())) as workers:
+        case = Case(
+            "sampling_full",
+            5,
+            f"{count} sequences x {steps} steps, {spec.layers} layers, width {spec.width}; ours: {ours}, reference: {few}, by proportion",
+            lambda: generate_all(plan(ours), [denoiser], workers),
+            lambda: plain_sample(network, x_T, schedule, strided_times(schedule.T, few), z),
+            lambda: check(plan(few), denoiser, network),
+            steps,
+            ours,
+            few,
+            steps * flops(spec, count * spec.length) / 3,
+            products(),
+        )
+        return compare(case, rounds)
 
 
 def check(plan: Generation, denoiser: NetworkDenoiser, network: PlainTransformer) -> str:

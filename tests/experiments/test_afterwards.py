@@ -123,6 +123,23 @@ def test_hours_are_rounds_of_measured_times(size: int, monkeypatch: pytest.Monke
     assert found.hours_answering == pytest.approx(world.toll().answers * 0.5 / 3600)
 
 
+def test_more_workers_than_networks_share_their_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """3 networks, 3 samples of each, 2 at once: 6 tasks of 1.5 samples on average, which 4 workers do in two rounds."""
+    world, hands = world_of(RECIPES["sequences"]), Inline()
+    hands.size = 4
+    monkeypatch.setattr(type(world), "drawn_at_once", lambda self, device: 2)
+    seen: list[int] = []
+
+    def measured(crew: Inline, ladder: dict[int, Any], networks: list[Denoiser[Any]]) -> tuple[int, float]:
+        seen.append(len(networks))
+        return max(ladder), 8.0
+
+    monkeypatch.setattr(afterwards, "_slowest", measured)
+    found = afterwards_of(world, hands)
+    assert seen == [4, 4]
+    assert found.hours_drawing == pytest.approx(2 * 1.5 * 4 * 2.0 / 3600)
+
+
 def test_measured_times_are_positive() -> None:
     found = afterwards_of(world_of(RECIPES["sequences"]), Inline())
     assert min(found.drawing, found.answering, found.hours_drawing) > 0

@@ -163,7 +163,7 @@ def test_samples_do_not_depend_on_their_batch_and_distances_are_exact(
 ) -> None:
     generation, denoiser = Generation.of(world), load_ensemble(run, world.network, run.steps()[-1]).member(0)
     whole = generate(generation, denoiser)
-    monkeypatch.setattr("twinsplit.experiments.hierarchical.generation.CHUNK", 5)
+    monkeypatch.setattr("twinsplit.experiments.hierarchical.generation.TOKENS_AT_ONCE", 5 * generation.shape[0])
     assert torch.equal(generate(generation, denoiser), whole)
     step = run.steps()[-1]
     list(measure_neighbours(run, world, (step,), Inline()))

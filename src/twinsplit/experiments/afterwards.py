@@ -51,27 +51,30 @@ def sampling_steps(world: World) -> int:
 
 def afterwards_of(world: World, crew: Crew) -> Afterwards:
     """Measure on as many networks side by side as the crew has workers; the slowest counts."""
-    members, checkpoints, generated = len(world.members), len(world.recipe.checkpoint_steps()), world.recipe.repeats.generated
-    networks = _networks(world, min(crew.size, members), crew.device)
+    checkpoints, generated = len(world.recipe.checkpoint_steps()), world.recipe.repeats.generated
+    parts = math.ceil(generated / world.drawn_at_once(crew.device))
+    tasks = len(world.members) * parts
+    networks = _networks(world, min(crew.size, tasks), crew.device)
     rows, drawing = _slowest(crew, {rows: world.drawing(rows, STEPS) for rows in _ladder(generated)}, networks)
     _, answering = _slowest(crew, {rows: partial(_answer, *_question(world, rows)) for rows in _ladder(MOST_ROWS)}, networks)
-    per_member = checkpoints * generated * sampling_steps(world) * drawing / STEPS
+    per_task = checkpoints * (generated / parts) * sampling_steps(world) * drawing / STEPS
     per_checkpoint = world.toll().answers * answering
     return Afterwards(
         rows=rows,
         drawing=drawing / STEPS,
         answering=answering,
-        hours_drawing=math.ceil(members / crew.size) * per_member / 3600,  # workers take a network each,
+        hours_drawing=math.ceil(tasks / crew.size) * per_task / 3600,  # workers take some samples of a network each,
         hours_answering=math.ceil(checkpoints / crew.size) * per_checkpoint / 3600,  # and a checkpoint each
         at_once=len(networks),
     )
 
 
 def _networks(world: World, count: int, device: str) -> list[Denoiser[Any]]:
-    """Untrained, on the device."""
+    """Untrained, on the device; where there are fewer members, some more than once."""
     first = Ensemble.initial(world.network, world.members[:count], world.root, world.reading)
     there = {name: value.to(device) for name, value in first.parameters.items()}
-    return list(Ensemble(first.network, first.members, there, first.reading).denoisers())
+    networks = Ensemble(first.network, first.members, there, first.reading).denoisers()
+    return [networks[i % len(networks)] for i in range(count)]
 
 
 def _ladder(most: int) -> list[int]:

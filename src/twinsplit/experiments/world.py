@@ -141,6 +141,10 @@ class World(ABC):
         """From a network to `count` samples of it in `steps` steps. It travels to worker processes."""
 
     @abstractmethod
+    def drawn_at_once(self, device: str) -> int:
+        """Samples of one network that a worker draws together."""
+
+    @abstractmethod
     def toll(self) -> Toll:
         """What a checkpoint takes besides training, when samples are drawn from it."""
 

@@ -4,17 +4,18 @@ All members and checkpoints start from the same x_T and meet the same step noise
 distances that fresh data have.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.sampler import Ancestral, strided_times
 from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.experiments.measuring import as_table
+from twinsplit.experiments.parts import draw_parts, names_in_parts
 from twinsplit.experiments.world import Measured, Rows
 from twinsplit.measures.neighbours import nearest_hamming
 from twinsplit.noise import Noise
@@ -23,7 +24,8 @@ from twinsplit.training.ensemble import NetworkDenoiser
 from twinsplit.workers import Crew
 
 NAME = "nearest_neighbours"
-CHUNK = 512
+TOKENS_AT_ONCE = 2048  # by a worker on the CPU: few, so that no worker waits long for the last one
+TOKENS_ON_DEVICE = 16_384  # many, or an accelerator would wait for the program
 
 
 @final
@@ -46,15 +48,27 @@ class Generation:
         precision = world.recipe.training.precision
         return cls(Ancestral(world.schedule, times), measuring.generated, shape, world.root.child("generation"), precision)
 
+    def at_once(self, device: torch.device) -> int:
+        """Samples that are drawn together; the same samples, however many."""
+        return max(1, (TOKENS_AT_ONCE if device.type == "cpu" else TOKENS_ON_DEVICE) // self.shape[0])
+
+    def part(self, denoiser: NetworkDenoiser, ids: Tensor) -> Tensor:
+        """(n, L) int8 tokens of the samples with these names (n,), on the CPU whatever the member's device."""
+        x_T = self.noise.child("x_T").normal(0, ids, self.shape, torch.float32)
+        x_0 = self.sampler(denoiser.computing(self.precision), x_T, self.noise.child("steps"), sample_ids=ids)
+        return x_0.argmax(-1).to(torch.int8).cpu()
+
 
 def generate(generation: Generation, denoiser: NetworkDenoiser) -> Tensor:
-    """(count, L) int8 tokens of one member, on the CPU whatever the member's device, the same whatever the chunk."""
-    parts, denoiser = [], denoiser.computing(generation.precision)
-    for ids in torch.split(torch.arange(generation.count, device=denoiser.device), CHUNK):
-        x_T = generation.noise.child("x_T").normal(0, ids, generation.shape, torch.float32)
-        x_0 = generation.sampler(denoiser, x_T, generation.noise.child("steps"), sample_ids=ids)
-        parts.append(x_0.argmax(-1).to(torch.int8).cpu())
-    return torch.cat(parts)
+    """(count, L) int8 tokens of one member."""
+    names = names_in_parts(generation.count, generation.at_once(denoiser.device), denoiser.device)
+    return torch.cat([generation.part(denoiser, ids) for ids in names])
+
+
+def generate_all(generation: Generation, denoisers: Sequence[Denoiser[Any]], crew: Crew) -> list[Tensor]:
+    """The same of each member, drawn side by side."""
+    at_once = generation.at_once(torch.device(crew.device))
+    return [torch.cat(parts) for parts in draw_parts(generation.part, denoisers, generation.count, at_once, crew)]
 
 
 def measure_neighbours(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
@@ -63,8 +77,8 @@ def measure_neighbours(run: Run, world: HierarchicalWorld, steps: tuple[int, ...
     fresh = held_out_rows(world, splits)
     for step in (s for s in steps if s not in run.measured(NAME)):
         ensemble = world.load(run, step, crew.device)
-        tasks = [(ensemble.member(k), splits[member.split]) for k, member in enumerate(ensemble.members)]
-        distances = crew.map(partial(_distances, Generation.of(world)), tasks)
+        samples = generate_all(Generation.of(world), ensemble.denoisers(), crew)
+        distances = crew.map(_distances, [(drawn, splits[member.split]) for drawn, member in zip(samples, ensemble.members, strict=True)])
         rows = [
             {"member": k, "split": member.split, "seed": member.seed, "source": "generated", "values": found}
             for k, (member, found) in enumerate(zip(ensemble.members, distances, strict=True))
@@ -82,6 +96,6 @@ def held_out_rows(world: HierarchicalWorld, splits: Tensor) -> Rows:
     ]
 
 
-def _distances(generation: Generation, task: tuple[NetworkDenoiser, Tensor]) -> object:
-    denoiser, training = task
-    return nearest_hamming(generate(generation, denoiser), training)[0].float().numpy()
+def _distances(task: tuple[Tensor, Tensor]) -> object:
+    generated, training = task
+    return nearest_hamming(generated, training)[0].float().numpy()

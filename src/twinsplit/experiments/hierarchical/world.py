@@ -87,6 +87,11 @@ class HierarchicalWorld(World):
         measuring = replace(self.recipe.measuring, generated=count, sampling_steps=steps)
         return partial(generate, Generation.of(replace(self, recipe=replace(self.recipe, measuring=measuring))))
 
+    def drawn_at_once(self, device: str) -> int:
+        from twinsplit.experiments.hierarchical.generation import Generation
+
+        return Generation.of(self).at_once(torch.device(device))
+
     def toll(self) -> Toll:
         from twinsplit.experiments.hierarchical.toll import toll_of
 

@@ -7,7 +7,6 @@ sample to its nearest training image and the gap ratio, and the same of the held
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, final
 
 import torch
@@ -21,6 +20,7 @@ from twinsplit.diffusion.schedule import Schedule
 from twinsplit.experiments.images.judging import SAMPLES, levels
 from twinsplit.experiments.images.world import ImageWorld
 from twinsplit.experiments.measuring import as_table
+from twinsplit.experiments.parts import draw_parts, names_in_parts
 from twinsplit.experiments.world import Measured, Rows
 from twinsplit.measures.divergence import ordered_pairs
 from twinsplit.measures.memorization import gap_ratio_of
@@ -58,9 +58,17 @@ class Drawing(ABC):
 
     def __call__(self, denoiser: Denoiser[Any]) -> Drawn:
         """All `count` of them, on the CPU whatever the member's device, the same whatever the chunk."""
-        names = torch.arange(self.count, device=denoiser.device)
-        parts = [self.part(denoiser, ids) for ids in torch.split(names, CHUNK)]
-        return Drawn(torch.cat([part.images.cpu() for part in parts]), torch.cat([part.finished.cpu() for part in parts]))
+        return joined([self.on_cpu(denoiser, ids) for ids in names_in_parts(self.count, CHUNK, denoiser.device)])
+
+    def on_cpu(self, denoiser: Denoiser[Any], ids: Tensor) -> Drawn:
+        """`part`, brought to the CPU."""
+        drawn = self.part(denoiser, ids)
+        return Drawn(drawn.images.cpu(), drawn.finished.cpu())
+
+
+def joined(parts: list[Drawn]) -> Drawn:
+    """Parts of one member's samples as one."""
+    return Drawn(torch.cat([part.images for part in parts]), torch.cat([part.finished for part in parts]))
 
 
 @final
@@ -114,8 +122,7 @@ def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], cr
     fresh = _held_out_rows(world, training)
     for step in todo:
         ensemble = world.load(run, step, crew.device)
-        tasks = [(ensemble.member(k), training[member.split]) for k, member in enumerate(ensemble.members)]
-        drawn = list(crew.map(partial(_drawn, drawing_of(world)), tasks))
+        drawn = _drawn(drawing_of(world), ensemble, training, crew)
         _store(run, step, world, ensemble, drawn)
         near = [row for k, (_, nearest) in enumerate(drawn) for row in _near_rows(_name(ensemble, k), "generated", nearest)]
         run.write_table(MEMORIZATION, step, as_table(step, near + fresh))
@@ -126,11 +133,15 @@ def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], cr
 Nearest = tuple[Tensor, Tensor]
 
 
-def _drawn(drawing: Drawing, task: tuple[Denoiser[Any], Tensor]) -> tuple[Drawn, Nearest]:
-    """The g samples of a member; distances (g, 2) and rows (g, 2) of their nearest two images among its own."""
-    denoiser, training = task
-    samples = drawing(denoiser)
-    return samples, _nearest(samples.images, training)
+def _drawn(drawing: Drawing, ensemble: Ensemble, training: list[Tensor], crew: Crew) -> list[tuple[Drawn, Nearest]]:
+    """Each member's g samples; distances (g, 2) and rows (g, 2) of their nearest two images among its own."""
+    samples = [joined(parts) for parts in draw_parts(drawing.on_cpu, ensemble.denoisers(), drawing.count, CHUNK, crew)]
+    near = crew.map(_nearest_of, [(own.images, training[member.split]) for own, member in zip(samples, ensemble.members, strict=True)])
+    return list(zip(samples, near, strict=True))
+
+
+def _nearest_of(task: tuple[Tensor, Tensor]) -> Nearest:
+    return _nearest(*task)
 
 
 def _nearest(images: Tensor, training: Tensor) -> Nearest:

@@ -161,6 +161,11 @@ class ImageWorld(World):
         measuring = replace(self.recipe.measuring, generated=count, sampling_steps=steps, sigma_end=torch.finfo(torch.float32).tiny)
         return drawing_of(replace(self, recipe=replace(self.recipe, measuring=measuring)))
 
+    def drawn_at_once(self, device: str) -> int:
+        from twinsplit.experiments.images.generation import CHUNK
+
+        return CHUNK
+
     def toll(self) -> Toll:
         from twinsplit.experiments.images.toll import toll_of
 
