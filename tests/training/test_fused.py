@@ -122,6 +122,19 @@ def test_a_batch_of_another_size_and_a_second_call_give_the_same_bits() -> None:
     assert torch.equal(own.flat, gradient)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("drop", "n"), [("whole", 20), ("dropped", 20), ("dropped", 150)])
+def test_kept_bytes_are_known_beforehand(dtype: torch.dtype, drop: str, n: int) -> None:
+    """A batch of one piece, and one of two whose arrays both stay."""
+    spec = replace(SPECS[0], dropout=0.3 if drop == "dropped" else 0.0)
+    loss = fused.FusedLoss(spec, weights(spec, 1.0).views, Stack.zeros(spec, 1).views, dtype)
+    loss(*batch(spec, n), DROPS[drop]())
+    assert loss.kept_bytes() == fused.kept_bytes(spec, n, dtype)
+    activations = 4 * n * spec.length * spec.layers * spec.width
+    assert fused.kept_bytes(spec, n, dtype) > 5 * activations
+    assert fused.kept_bytes(spec, n, torch.bfloat16) != fused.kept_bytes(spec, n, torch.float32)
+
+
 @pytest.mark.parametrize("n", [1, 127, 128, 300])
 def test_evaluation_is_the_networks_own(n: int) -> None:
     spec = SPECS[0]

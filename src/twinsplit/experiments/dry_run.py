@@ -14,7 +14,10 @@ from twinsplit.experiments.afterwards import Afterwards, sampling_steps
 from twinsplit.experiments.pipeline import disk_needed
 from twinsplit.experiments.world import World
 from twinsplit.networks.flops import forward_flops, training_flops
+from twinsplit.networks.transformer import Transformer
 from twinsplit.recipes import RunRecipe
+from twinsplit.training import fused
+from twinsplit.training.arithmetic import product_dtype
 from twinsplit.training.batches import epoch_size, steps_per_epoch
 from twinsplit.training.ensemble import Ensemble
 from twinsplit.training.loop import deal
@@ -170,13 +173,19 @@ def _seconds(shard: Shard, steps: int) -> float:
 
 
 def kept_bytes(shard: Shard) -> int:
-    """Bytes that a full step keeps for its backward pass, extrapolated from steps of one and of two sequences a member."""
+    """Bytes that a full step keeps for its backward pass: where it is written out, those of its arrays; else extrapolated from steps of one
+    and of two sequences a member.
+    """
+    training, weights = shard.task.training, shard.buffers["weights"]
+    if fused.serves(shard.network, len(shard.members), weights, training):
+        assert isinstance(shard.network, Transformer)
+        return fused.kept_bytes(shard.network, full_batch(shard), product_dtype(training.precision, weights.device))
     one, two = (_kept(with_rows(shard, rows)) for rows in (1, 2))
     return one + (two - one) * (full_batch(shard) - 1)
 
 
 def _kept(shard: Shard) -> int:
-    """By the general path; the step written out for small networks has a workspace of about that size."""
+    """By the general path."""
     stepper, kept = Stepper.on(shard, 0), dict[int, int]()
     weights = shard.buffers["weights"].untyped_storage().data_ptr()
     with torch.autograd.graph.saved_tensors_hooks(_counting(kept), lambda tensor: tensor):

@@ -35,7 +35,7 @@ class Dropout(Drop):
         return x * mask.view_as(x)
 
     @staticmethod
-    def room(count: int, device: torch.device | str = "cpu") -> Tensor:
+    def room(count: int, device: torch.device | None = None) -> Tensor:
         """int64 words for `count` entries: one 64-bit draw serves four, for drawing is otherwise a seventh of a step on a processor."""
         return torch.empty(-(-count // 4), dtype=torch.int64, device=device)
 

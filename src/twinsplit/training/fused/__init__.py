@@ -12,10 +12,10 @@ from twinsplit.networks.network import Network
 from twinsplit.networks.transformer import Transformer
 from twinsplit.recipes import Training
 from twinsplit.training.arithmetic import PRECISIONS
-from twinsplit.training.fused.backward import FusedLoss
+from twinsplit.training.fused.backward import FusedLoss, kept_bytes
 from twinsplit.training.fused.forward import evaluate
 
-__all__ = ["FusedLoss", "evaluate", "evaluates", "serves"]
+__all__ = ["FusedLoss", "evaluate", "evaluates", "kept_bytes", "serves"]
 
 
 def evaluates(network: Network, weight: Tensor) -> bool:

@@ -37,6 +37,21 @@ def layer_views(tensors: Mapping[str, Tensor], i: int) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
+def nbytes(*holders: object) -> int:
+    """Bytes of all tensors that objects hold, in lists and dictionaries, too; one that is held twice counts once."""
+    found: dict[int, int] = {}
+    rest: list[Any] = [vars(holder) for holder in holders]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, Tensor):
+            found[id(item)] = item.nbytes
+        elif isinstance(item, Mapping):
+            rest += item.values()
+        elif isinstance(item, list | tuple):
+            rest += item
+    return sum(found.values())
+
+
 @final
 class Workspace:
     """What the forward pass of n sequences leaves. Training keeps every layer's, evaluation has one set for all of them."""

@@ -9,9 +9,19 @@ from torch import Tensor
 from twinsplit.networks.network import Drop, Network, keep
 from twinsplit.networks.transformer import Transformer, timestep_embedding
 from twinsplit.training.dropout import Dropout
-from twinsplit.training.fused.arrays import Gradients, Workspace, accumulate, layer_views, raw
+from twinsplit.training.fused.arrays import Gradients, Workspace, accumulate, layer_views, nbytes, raw
 from twinsplit.training.fused.dropping import Branch, Dropping, Keep, Words
 from twinsplit.training.fused.forward import FusedLogits, is_factor, pieces
+
+
+def kept_bytes(spec: Transformer, n: int, dtype: torch.dtype) -> int:
+    """What `FusedLoss.kept_bytes` is after batches of n sequences, without making the arrays."""
+    sizes = {piece.stop - piece.start for piece in pieces(n, spec)}
+    with torch.device("meta"):
+        holders: list[object] = [Words(spec, n)] if spec.dropout else []
+        for size in sizes:
+            holders += [Workspace(spec, size, spec.layers, dtype), Gradients(spec, size, dtype)]
+    return nbytes(*holders)
 
 
 @final
@@ -49,6 +59,10 @@ class FusedLoss:
             x = x_t[piece].reshape(-1, self.spec.vocab_size)
             loss += self._piece(tokens[piece].reshape(-1), x, features[piece], tokens.numel(), dropping)
         return torch.tensor(loss, dtype=torch.float32)
+
+    def kept_bytes(self) -> int:
+        """Bytes of activations, of gradients on their way and of dropout's words: arrays that are used again at every step."""
+        return nbytes(*(holder for pair in self.spaces.values() for holder in pair), *self.words.values())
 
     def _round(self) -> None:
         if self.dtype != torch.float32:
