@@ -52,10 +52,10 @@ class FusedLoss:
     def __call__(self, tokens: Tensor, x_t: Tensor, t: Tensor, drop: Drop = keep) -> Tensor:
         """() float32 loss for tokens (n, L), x_t (n, L, q) and t (n,)."""
         self._round()
-        words = self._draw(len(tokens), drop) if isinstance(drop, Dropout) else None
+        words = None if drop is keep else self._draw(len(tokens), drop)
         loss, features = 0.0, timestep_embedding(t, self.spec.time_features)
         for piece in pieces(len(tokens), self.spec):
-            dropping = words.of(drop, piece) if words and isinstance(drop, Dropout) else self.keep
+            dropping = words.of(piece) if words else self.keep
             x = x_t[piece].reshape(-1, self.spec.vocab_size)
             loss += self._piece(tokens[piece].reshape(-1), x, features[piece], tokens.numel(), dropping)
         return torch.tensor(loss, dtype=torch.float32)
@@ -69,10 +69,12 @@ class FusedLoss:
             for name, factor in self.factors.items():
                 factor.copy_(self.parameters[name])
 
-    def _draw(self, n: int, rule: Dropout) -> Words:
-        words = self.words.setdefault(n, Words(self.spec, n)) if n not in self.words else self.words[n]
-        words.draw(rule)
-        return words
+    def _draw(self, n: int, rule: Drop) -> Words:
+        assert isinstance(rule, Dropout), f"no dropout of the kind {type(rule).__name__} is written out"
+        if n not in self.words:
+            self.words[n] = Words(self.spec, n)
+        self.words[n].draw(rule)
+        return self.words[n]
 
     def _space(self, n: int) -> tuple[Workspace, Gradients]:
         if n not in self.spaces:

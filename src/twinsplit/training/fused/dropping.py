@@ -136,13 +136,15 @@ class Words:
 
     def draw(self, rule: Dropout) -> None:
         """Those of a step."""
+        self.rule = rule
         for layer in self.layers:
             for words in layer.values():
                 rule.draw(0, words)
 
-    def of(self, rule: Dropout, piece: slice) -> Drop:
+    def of(self, piece: slice) -> Drop:
         """Dropout of a piece of the batch, a range of its sequences."""
-        return Drop(self.spec, [{place: self._part(words, place, piece) for place, words in layer.items()} for layer in self.layers], rule)
+        words = [{place: self._part(words, place, piece) for place, words in layer.items()} for layer in self.layers]
+        return Drop(self.spec, words, self.rule)
 
     def _part(self, words: Tensor, place: str, piece: slice) -> Any:
         shape = self.shapes[place]

@@ -37,7 +37,8 @@ class FusedLogits:
         self.spec = spec
         self.p = {name: value[0].detach() for name, value in parameters.items()}
         self.layers = [layer_views(self.p, i) for i in range(spec.layers)]
-        self.factors = [layer_views({name: value[0].detach() for name, value in factors.items()}, i) for i in range(spec.layers)]
+        members = {name: value[0].detach() for name, value in factors.items()}
+        self.factors = [layer_views(members, i) for i in range(spec.layers)]
         self.kernel: Any = encoder
 
     def __call__(self, x: Tensor, features: Tensor, space: Workspace, dropping: Dropping) -> Tensor:
@@ -93,6 +94,7 @@ def evaluate(network: Network, parameters: Mapping[str, Tensor], x_t: Tensor, t:
     spaces: dict[int, Workspace] = {}
     for piece in pieces(n, network):
         size = piece.stop - piece.start
-        space = spaces.setdefault(size, Workspace(network, size, 1, dtype)) if size not in spaces else spaces[size]
-        out[piece] = forward(x[piece].flatten(0, 1), features[piece], space, keep).view(out[piece].shape)
+        if size not in spaces:
+            spaces[size] = Workspace(network, size, 1, dtype)
+        out[piece] = forward(x[piece].flatten(0, 1), features[piece], spaces[size], keep).view(out[piece].shape)
     return out
