@@ -131,7 +131,9 @@ def test_stages_out_of_order_name_the_missing_one(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -> None:
-    """Files may not grow past 8 kB: the configuration fits, the first checkpoint does not."""
+    """Files may not grow past 8 kB: the configuration fits, the first checkpoint does not (nor numba's list of what it has compiled, where
+    this is the first to need it).
+    """
 
     def no_large_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, 8_192))

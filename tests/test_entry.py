@@ -1,5 +1,6 @@
 """How commands end: one line and a status, whatever went wrong and wherever the output goes."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -29,6 +30,8 @@ def raising(error: BaseException) -> Callable[[], None]:
         (InputError("this", "do that"), 2, "twinsplit: this; do that\n"),
         (KeyboardInterrupt(), 130, "twinsplit: interrupted; the same command goes on where it stopped\n"),
         (MemoryError("Unable to allocate 9 GiB"), 2, "twinsplit: not enough memory (Unable to allocate 9 GiB); ask for less"),
+        (OSError(errno.ENOSPC, "No space left"), 2, "twinsplit: cannot write: No space left; make room, then run the same command again"),
+        (OSError(errno.EFBIG, "File too large", "a.nbi"), 2, "twinsplit: cannot write a.nbi: File too large; make room"),
     ],
 )
 def test_what_the_user_can_put_right_is_one_line(error: BaseException, code: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:

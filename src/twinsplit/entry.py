@@ -3,6 +3,7 @@
 Everything else is imported within, so that an interruption while Python still reads modules ends in one line too.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from twinsplit.errors import InputError
 
 NARROWEST = 20  # columns; tyro's help never ends on a terminal below ten
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MEMORY = "ask for less (smaller sizes, fewer samples, --workers 1), or use a machine with more memory"
 
 
@@ -71,7 +73,10 @@ def _ours(error: Exception) -> int:
 
 
 def _of_output(error: OSError) -> int:
-    """Standard output that takes nothing more is the reader's doing; any other error is ours. Which it was, a probe tells."""
+    """Standard output that takes nothing more is the reader's doing, which a probe tells; a full disk is said; any other error is ours.
+
+    What a command writes itself names its file when it cannot; libraries write, too (numba keeps what it has compiled).
+    """
     try:
         print(flush=True)
     except OSError as output:
@@ -79,6 +84,9 @@ def _of_output(error: OSError) -> int:
         if isinstance(output, BrokenPipeError):
             return 141
         return _said(f"cannot write to standard output: {output.strerror}; send it elsewhere, what was made is on disk", 2)
+    if error.errno in NO_ROOM:
+        where = f" {error.filename}" if error.filename else ""
+        return _said(f"cannot write{where}: {error.strerror}; make room, then run the same command again: what is on disk is intact", 2)
     return _ours(error)
 
 
