@@ -4,6 +4,9 @@ Queries, keys, values and their gradients are float32 or the bits of bfloat16 (u
 order, so a step is the same to the bit wherever it is taken on one machine. Lengths and head sizes are constants of the compiled code.
 Sums run over a constant number of terms, so that they unroll; the loops around them run over a number known only at run time, or the
 compiler would unroll those, too, and miss the vector registers.
+
+What a kernel is made for are numbers, never compiled functions: numba names those anew in every process, and would find none of the kernels
+that it has kept on disk.
 """
 
 from functools import cache
@@ -51,7 +54,7 @@ def _products_of_columns(left, a, right, b, first, size, tokens, factor, work, s
 
 
 @njit(inline="always")
-def _products_of_rows(left, a, right, b, first, size, tokens, factor, work, score):  # type: ignore[no-untyped-def]
+def _products_of_rows(left, a, right, b, first, size, tokens, factor, score):  # type: ignore[no-untyped-def]
     """The same. Side by side in a register: neighbouring numbers of a row."""
     for j in range(tokens):
         for i in range(tokens):
@@ -59,6 +62,15 @@ def _products_of_rows(left, a, right, b, first, size, tokens, factor, work, scor
             for c in range(size):
                 value += single(left[first + i, a + c]) * single(right[first + j, b + c])
             score[j, i] = value * factor
+
+
+@njit(inline="always")
+def _products(left, a, right, b, first, size, tokens, factor, work, score):  # type: ignore[no-untyped-def]
+    """The sooner of the two for heads of `size` numbers; the compiler knows which."""
+    if size <= UNROLLED:
+        _products_of_columns(left, a, right, b, first, size, tokens, factor, work, score)
+    else:
+        _products_of_rows(left, a, right, b, first, size, tokens, factor, score)
 
 
 @njit(inline="always")
@@ -143,15 +155,19 @@ def _spread_in_turn(grad, at, qkv, score, kept, first, length, tokens, width, co
     _mix(kept.T, grad, at, first, length, tokens, columns, out, 2 * width + at)
 
 
-def _loops(size: int) -> tuple[Any, Any]:
-    """The sooner ones for a head of `size` numbers."""
-    return (_products_of_columns, _spread_at_once) if size <= UNROLLED else (_products_of_rows, _spread_in_turn)
+@njit(inline="always")
+def _spread(grad, at, qkv, score, kept, first, length, size, tokens, width, columns, out):  # type: ignore[no-untyped-def]
+    """The sooner of the two for heads of `size` numbers."""
+    if size <= UNROLLED:
+        _spread_at_once(grad, at, qkv, score, kept, first, length, tokens, width, columns, out)
+    else:
+        _spread_in_turn(grad, at, qkv, score, kept, first, length, tokens, width, columns, out)
 
 
 @cache
 def attention_forward(length: int, heads: int, size: int) -> Any:
     """Compiled for `length` tokens and `heads` heads of `size` numbers."""
-    scale, width, products = np.float32(size**-0.5), heads * size, _loops(size)[0]
+    scale, width = np.float32(size**-0.5), heads * size
 
     @njit(nogil=True, cache=True, fastmath=FAST)
     def forward(qkv, weights, mixed):  # type: ignore[no-untyped-def]
@@ -161,7 +177,7 @@ def attention_forward(length: int, heads: int, size: int) -> Any:
         for s in range(len(weights)):
             for h in range(heads):
                 first, at, score = s * length, h * size, weights[s, h]
-                products(qkv, at, qkv, width + at, first, size, tokens, scale, query, score)
+                _products(qkv, at, qkv, width + at, first, size, tokens, scale, query, score)
                 _softmax(score, length, tokens, work)
                 _mix(score, qkv, 2 * width + at, first, length, tokens, columns, mixed, at)
 
@@ -171,7 +187,7 @@ def attention_forward(length: int, heads: int, size: int) -> Any:
 @cache
 def attention_backward(length: int, heads: int, size: int) -> Any:
     """Compiled for `length` tokens and `heads` heads of `size` numbers."""
-    scale, width, (products, spread) = np.float32(size**-0.5), heads * size, _loops(size)
+    scale, width = np.float32(size**-0.5), heads * size
 
     @njit(nogil=True, cache=True, fastmath=FAST)
     def backward(grad, qkv, weights, out):  # type: ignore[no-untyped-def]
@@ -182,9 +198,9 @@ def attention_backward(length: int, heads: int, size: int) -> Any:
         for s in range(len(weights)):
             for h in range(heads):
                 first, at, weight = s * length, h * size, weights[s, h]
-                products(grad, at, qkv, 2 * width + at, first, size, tokens, ONE, upward, score)
+                _products(grad, at, qkv, 2 * width + at, first, size, tokens, ONE, upward, score)
                 _through_softmax(weight, score, scale, length, tokens, work)
-                spread(grad, at, qkv, score, weight, first, length, tokens, width, columns, out)
+                _spread(grad, at, qkv, score, weight, first, length, size, tokens, width, columns, out)
 
     return backward
 
@@ -192,7 +208,7 @@ def attention_backward(length: int, heads: int, size: int) -> Any:
 @cache
 def dropped_forward(length: int, heads: int, size: int) -> Any:
     """`attention_forward` with dropout on the attention weights."""
-    scale, width, products = np.float32(size**-0.5), heads * size, _loops(size)[0]
+    scale, width = np.float32(size**-0.5), heads * size
 
     @njit(nogil=True, cache=True, fastmath=FAST)
     def forward(qkv, words, least, gain, weights, kept, mixed):  # type: ignore[no-untyped-def]
@@ -202,7 +218,7 @@ def dropped_forward(length: int, heads: int, size: int) -> Any:
         for s in range(len(weights)):
             for h in range(heads):
                 first, at, score, left = s * length, h * size, weights[s, h], kept[s, h]
-                products(qkv, at, qkv, width + at, first, size, tokens, scale, query, score)
+                _products(qkv, at, qkv, width + at, first, size, tokens, scale, query, score)
                 _softmax(score, length, tokens, work)
                 for i in range(tokens):
                     for j in range(tokens):
@@ -215,7 +231,7 @@ def dropped_forward(length: int, heads: int, size: int) -> Any:
 @cache
 def dropped_backward(length: int, heads: int, size: int) -> Any:
     """`attention_backward` with dropout on the attention weights."""
-    scale, width, (products, spread) = np.float32(size**-0.5), heads * size, _loops(size)
+    scale, width = np.float32(size**-0.5), heads * size
 
     @njit(nogil=True, cache=True, fastmath=FAST)
     def backward(grad, qkv, weights, kept, out):  # type: ignore[no-untyped-def]
@@ -226,8 +242,8 @@ def dropped_backward(length: int, heads: int, size: int) -> Any:
         for s in range(len(weights)):
             for h in range(heads):
                 first, at, weight, left = s * length, h * size, weights[s, h], kept[s, h]
-                products(grad, at, qkv, 2 * width + at, first, size, tokens, ONE, upward, score)
+                _products(grad, at, qkv, 2 * width + at, first, size, tokens, ONE, upward, score)
                 _through_dropped_softmax(weight, left, score, scale, length, tokens, work)
-                spread(grad, at, qkv, score, left, first, length, tokens, width, columns, out)
+                _spread(grad, at, qkv, score, left, first, length, size, tokens, width, columns, out)
 
     return backward
