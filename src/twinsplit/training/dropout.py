@@ -31,7 +31,7 @@ class Dropout(Drop):
 
     def __call__(self, x: Tensor) -> Tensor:
         rows = [self._kept(x.numel() // len(self.generators), k, x.device) for k in range(len(self.generators))]
-        mask = torch.stack(rows).to(x.dtype).div_(1 - self.dropped / RANGE)
+        mask = torch.stack(rows).to(x.dtype).mul_(self.gain)
         return x * mask.view_as(x)
 
     @staticmethod
