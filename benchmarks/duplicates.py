@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from twinsplit.data.duplicates import near_duplicates
+from twinsplit.data.splits.duplicates import near_duplicates
 
 SIDE, DRAWN, GOAL_S, GOAL_MIB = 20, 4096, 600, 1024
 

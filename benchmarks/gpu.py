@@ -23,9 +23,9 @@ import torch
 from rows.case import agree
 from rows.plain_network import PlainTransformer
 from rows.training import FULL, TINY, flops, network_of, plain_draw, plain_step
-from twinsplit.experiments.hierarchical.world import HierarchicalWorld
 from twinsplit.recipes import Recipe
-from twinsplit.training.shard import Shard, Stepper, advance, allocate
+from twinsplit.training.step import Shard, Stepper, advance, allocate
+from twinsplit.worlds.sequences.world import HierarchicalWorld
 
 PUBLISHED_STEPS = 200_000
 CEILING_SIDE = 8192

@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from scipy.stats import norm
 
-from twinsplit.exact.draws import NoisyDraws, draw
-from twinsplit.exact.linear import LinearDenoiser, fit
-from twinsplit.experiments.gtv_sampling import densities, starts
-from twinsplit.experiments.gtv_settings import HALF, RIDGE, Circle, Line, Setting
-from twinsplit.noise import Noise
+from twinsplit.exact.linear.draws import NoisyDraws, draw
+from twinsplit.exact.linear.fit import LinearDenoiser, fit
+from twinsplit.noise.reference import Noise
+from twinsplit.papers.gtv.sampling import densities, starts
+from twinsplit.papers.gtv.settings import HALF, RIDGE, Circle, Line, Setting
 
 Array = np.ndarray
 POSITIONS = 200

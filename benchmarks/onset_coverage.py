@@ -16,7 +16,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from simulated_curves import PHASE, WITHOUT_PHASE, Drawn, World, population_truth, simulate
-from twinsplit.onset import Onset, Turn, find_onset
+from twinsplit.onset.decision import Onset, Turn, find_onset
 
 MEMBERS = (2, 3, 4, 6)
 FIRST_SEED = 10_000  # the tests use seeds below this

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twinsplit.experiments import pipeline
-from twinsplit.experiments.curves import curves_of
+from twinsplit.execution.local import Crew, available_cores, crew
 from twinsplit.measures.statistics import mean_over
+from twinsplit.pipeline import stages as pipeline
+from twinsplit.pipeline.curves import curves_of
 from twinsplit.recipes import Recipe, preset
 from twinsplit.training.arithmetic import VARIABLE
-from twinsplit.workers import Crew, available_cores, crew
 
 Floats = NDArray[np.float64]
 PRECISIONS = ("float32", "bfloat16")

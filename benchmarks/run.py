@@ -15,7 +15,7 @@ import torch
 
 from rows import belief, generation, growth, neighbours, quickstart, sampling, startup, training
 from rows.case import Row, ceiling
-from twinsplit.workers import available_cores
+from twinsplit.execution.local import available_cores
 
 FAMILIES = (generation, belief, neighbours, training, sampling, startup, growth, quickstart)
 ROWS = {name: row for family in FAMILIES for name, row in family.ROWS.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from twinsplit import cli
+from twinsplit.cli import entry as cli
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,12 @@ import pytest
 import torch
 from hypothesis import settings
 
+from fixtures_images import image_figures, image_recipe, image_run, image_world
+from fixtures_ladder import ladder_out, ladder_rungs, ladder_world
+from fixtures_sequences import figures, middle
+
+__all__ = ["figures", "image_figures", "image_recipe", "image_run", "image_world", "ladder_out", "ladder_rungs", "ladder_world", "middle"]
+
 LONGEST = ("test_docs.py", "test_cli.py")  # begun first, so that one worker is not left with them at the end
 
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from twinsplit.data.images import ImageData, load_images, store_images
+from twinsplit.data.images.folder import ImageData, load_images, store_images
 
 COUNT = 60
 

@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from twinsplit.onset import Curves
+from twinsplit.onset.decision import Curves
 
 Array = NDArray[np.float64]
 FINE = np.linspace(np.log(20.0), np.log(5000.0), 4001)

@@ -66,9 +66,9 @@ def test_imports_are_light() -> None:
     heavy = {"torch", "numba", "plotly", "matplotlib", "pandas", "pyarrow", "scipy", "PIL", "sklearn", "pywt", "datasets"}
     heavy |= {"diffusers", "torchmetrics"}
     assert not loaded_by("import twinsplit, twinsplit.cli, twinsplit.recipes") & heavy
-    assert not loaded_by("import twinsplit.data_verbs, twinsplit.data.celeba") & (heavy - {"PIL"})
+    assert not loaded_by("import twinsplit.cli.data_verbs, twinsplit.data.images.celeba") & (heavy - {"PIL"})
     assert not loaded_by("import twinsplit.onset") & (heavy - {"scipy"})
-    assert not loaded_by("import twinsplit.noise, twinsplit.exact.belief") & (heavy - {"torch"})
+    assert not loaded_by("import twinsplit.noise, twinsplit.exact.tree") & (heavy - {"torch"})
 
 
 # The papers' own files are pickles. One module opens them, only as a process of its own with limits on its memory and time: data with an

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from commands import run_in
-from twinsplit.experiments.worlds import world_of
 from twinsplit.recipes import ImageRecipe, preset_of, read_recipe
+from twinsplit.worlds.registry import world_of
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

@@ -8,8 +8,8 @@ from torch import Tensor
 from rows.case import Case, Row, Size, agree, compare
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.diffusion.schedule import Schedule
-from twinsplit.exact.belief import TreeOracle, leaf_log_likelihood
-from twinsplit.noise import Noise
+from twinsplit.exact.tree import TreeOracle, leaf_log_likelihood
+from twinsplit.noise.reference import Noise
 
 SIZES = {"full": (20_000, 5_000), "tiny": (96, 48)}
 BATCH, TIME = 500, 75

@@ -7,7 +7,7 @@ import torch
 
 from rows.case import Case, Row, Size, compare
 from twinsplit.data.grammar import TreeGrammar
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 SIZES = {"full": (1_000_000, 2_000), "tiny": (2_000, 50)}  # sequences of ours, of the reference
 Pick = Callable[[np.ndarray, int], int]

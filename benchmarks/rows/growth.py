@@ -16,13 +16,13 @@ from rows.case import Row, Size, timed
 from rows.training import SMALL, TINY, Bench
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.diffusion.schedule import Schedule
-from twinsplit.exact.belief import TreeOracle
-from twinsplit.experiments.pipeline import begin, measure_stage, train_stage
+from twinsplit.exact.tree import TreeOracle
+from twinsplit.execution.local import Inline
 from twinsplit.measures.neighbours import nearest_hamming
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
+from twinsplit.pipeline.stages import begin, measure_stage, train_stage
 from twinsplit.recipes import SMOKE, Recipe
-from twinsplit.training.shard import advance
-from twinsplit.workers import Inline
+from twinsplit.training.step import advance
 
 Work = Callable[[], object]
 

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from rows.case import Case, Precision, Row, Size, agree, compare, products
 from rows.plain_network import PlainTransformer
-from twinsplit.experiments.hierarchical.world import HierarchicalWorld
+from twinsplit.execution.local import Crew, available_cores, crew
 from twinsplit.networks.transformer import Transformer
 from twinsplit.recipes import Data, Network, Recipe, Training
 from twinsplit.training.loop import deal
-from twinsplit.training.shard import Shard, Stepper, advance
-from twinsplit.workers import Crew, available_cores, crew
+from twinsplit.training.step import Shard, Stepper, advance
+from twinsplit.worlds.sequences.world import HierarchicalWorld
 
 FULL = Recipe(data=Data(samples=20_000, split_size=2_000, held_out=100))
 SMALL = replace(

@@ -39,8 +39,8 @@ from twinsplit import (
     token_loss,
     train,
 )
+from twinsplit.execution.local import available_cores, crew
 from twinsplit.recipes import preset
-from twinsplit.workers import available_cores, crew
 
 NOISE = Noise(0, "tutorial")
 

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from twinsplit import Blind, Noise, Onset, correlation, denoising_psnr
-from twinsplit.experiments.blind.together import make_figure, recipes_of, rungs_in
-from twinsplit.experiments.blind.together_panels import Rung
-from twinsplit.experiments.images.world import ImageWorld
+from twinsplit.execution.local import available_cores, crew
 from twinsplit.measures.statistics import Mean, mean_over_pairs
+from twinsplit.papers.gahb.together import make_figure, recipes_of, rungs_in
+from twinsplit.papers.gahb.together_panels import Rung
 from twinsplit.report.pictures import Samples
-from twinsplit.workers import available_cores, crew
+from twinsplit.worlds.images.world import ImageWorld
 
 SIGMA = 50 / 255  # where denoising is judged
 NOISE = Noise(0, "tutorial")

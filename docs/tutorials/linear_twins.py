@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from twinsplit.exact.population import Population
-from twinsplit.exact.twin_fits import sample_split_divergence
-from twinsplit.exact.variance import few_samples, many_samples
-from twinsplit.experiments.gtv_sampling import fitted
-from twinsplit.experiments.gtv_settings import LINE
-from twinsplit.experiments.gtv_twins import Calibration, exact_curves, repetition
-from twinsplit.noise import Noise
-from twinsplit.onset import find_onset
+from twinsplit.exact.linear.population import Population
+from twinsplit.exact.linear.twin_fits import sample_split_divergence
+from twinsplit.exact.linear.variance import few_samples, many_samples
+from twinsplit.noise.reference import Noise
+from twinsplit.onset.decision import find_onset
+from twinsplit.papers.gtv.sampling import fitted
+from twinsplit.papers.gtv.settings import LINE
+from twinsplit.papers.gtv.twins import Calibration, exact_curves, repetition
 
 
 def divergence_against_P(models: int = 40) -> list[tuple[int, float, float, float]]:

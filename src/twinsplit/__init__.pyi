@@ -1,10 +1,10 @@
-from .data.controlled import ByAttribute, ByIdentity, Ladder
-from .data.duplicates import near_duplicates
 from .data.grammar import TreeGrammar
-from .data.images import ImageData, load_images
+from .data.images.folder import ImageData, load_images
 from .data.normalisation import Normalisation
-from .data.split_manifests import ControlledSplit, load_split, make_split, write_split
-from .data.splits import Splits, consecutive_splits, disjoint_splits
+from .data.splits.controlled import ByAttribute, ByIdentity, Ladder
+from .data.splits.disjoint import Splits, consecutive_splits, disjoint_splits
+from .data.splits.duplicates import near_duplicates
+from .data.splits.manifests import ControlledSplit, load_split, make_split, write_split
 from .diffusion.ascent import Ascended, Ascent
 from .diffusion.blind import Blind
 from .diffusion.denoiser import Categorical, Denoiser, Gaussian, Posterior
@@ -14,12 +14,12 @@ from .diffusion.sampler import DDIM, Ancestral, PublishedAncestral, Sampler
 from .diffusion.schedule import Schedule
 from .diffusion.uturn import uturn
 from .errors import InputError
-from .exact.belief import TreeOracle
-from .exact.blind_gaussian import BlindGaussian
 from .exact.empirical import EmpiricalDenoiser
 from .exact.empirical_images import EmpiricalImages
+from .exact.gaussian import BlindGaussian
 from .exact.independent import IndependentLeaves
 from .exact.mixture import GaussianMixture, MixtureDenoiser
+from .exact.tree import TreeOracle
 from .measures.decomposition import decompose, token_loss
 from .measures.divergence import oracle_divergence, sample_split_divergence
 from .measures.features import LocalFeatures, fid, load_features
@@ -30,17 +30,17 @@ from .measures.neighbours import nearest_hamming, nearest_neighbour_divergence
 from .measures.psnr import denoising_psnr, psnr
 from .measures.similarity import blockwise_nearest, correlation, cosine_similarity, mean_squared_difference
 from .measures.two_sample import TwoSample, nearest_neighbour_two_sample
+from .networks.blind_denoiser import BlindDenoiser
 from .networks.blind_unet import BlindUNet
+from .networks.parametrisation import Goal, NoisePrediction, ResidualPrediction, Tokens
 from .networks.transformer import Transformer
-from .noise import Noise
-from .onset import Curves, Onset, find_onset
+from .noise.reference import Noise
+from .onset.decision import Curves, Onset, find_onset
 from .recipes import Recipe
-from .store import Run
-from .training.blind_denoiser import BlindDenoiser
+from .runs.store import Run
 from .training.ensemble import Ensemble, Member
-from .training.goals import Goal, NoisePrediction, ResidualPrediction, Tokens
 from .training.loop import Checkpoint, load_ensemble, train
-from .training.shard import Task
+from .training.step import Task
 
 __all__ = [
     "Ancestral",

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from prepared import drawn, stored
-from twinsplit.cli import Train
+from twinsplit.cli.command import Train
+from twinsplit.cli.data import DataCheck
 from twinsplit.data.grammar import TreeGrammar
-from twinsplit.data.images import load_images
+from twinsplit.data.images.folder import load_images
 from twinsplit.data.sequences import SequenceData, load_sequences
-from twinsplit.data_cli import DataCheck
 from twinsplit.errors import InputError
 from twinsplit.recipes import SMOKE
-from twinsplit.store import Run
+from twinsplit.runs.store import Run
 
 
 @pytest.fixture

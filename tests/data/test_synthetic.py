@@ -9,12 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinsplit.data.frame import Frame
-from twinsplit.data.preparing import prepare
+from twinsplit.data.images.builtin import SyntheticSource
+from twinsplit.data.images.frame import Frame
+from twinsplit.data.images.preparing import prepare
 from twinsplit.data.synthetic import MIDDLE, SPREAD, CAlphaImages, DiscImages, ImageClass, fresh
-from twinsplit.data.worlds import SyntheticSource
 from twinsplit.errors import InputError
-from twinsplit.workers import Inline
+from twinsplit.execution.local import Inline
 
 CLASSES = [CAlphaImages(1.0, 16), CAlphaImages(4.0, 9, seed=3), DiscImages(16), DiscImages(11, seed=-2)]
 MANY = torch.arange(400)

@@ -10,8 +10,8 @@ from twinsplit.diffusion.ascent import Ascent
 from twinsplit.diffusion.blind import Blind
 from twinsplit.diffusion.measurement import FREE, BlockMeans, Constraint, Inpainting, Measured
 from twinsplit.errors import InputError
-from twinsplit.exact.blind_gaussian import BlindGaussian
-from twinsplit.noise import Noise
+from twinsplit.exact.gaussian import BlindGaussian
+from twinsplit.noise.reference import Noise
 
 SHAPE, D = (1, 8, 8), 64
 CENTRE = torch.linspace(0, 1, D).double().reshape(SHAPE)

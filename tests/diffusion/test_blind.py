@@ -7,9 +7,9 @@ from torch import Tensor
 from twinsplit.diffusion.blind import Blind, residual_sigma
 from twinsplit.diffusion.exploding import VarianceExploding
 from twinsplit.errors import InputError
-from twinsplit.exact.blind_gaussian import BlindGaussian
+from twinsplit.exact.gaussian import BlindGaussian
 from twinsplit.exact.mixture import GaussianMixture
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 SHAPE = (1, 4, 4)
 CENTRE = torch.linspace(0, 1, 16).double().reshape(SHAPE)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from twinsplit.diffusion.measurement import FREE, BlockMeans, Inpainting, Measured, Measurement, Rows
 from twinsplit.errors import InputError
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 SHAPE = (2, 4, 6)
 D = 48

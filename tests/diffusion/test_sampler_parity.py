@@ -22,7 +22,7 @@ from toy import Toy, waves
 from twinsplit.diffusion.sampler import DDIM, Ancestral, PublishedAncestral, Sampler, strided_times
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 SCHEDULE = Schedule.diffusion_lm(1000)
 TOY = Toy(waves, SCHEDULE)

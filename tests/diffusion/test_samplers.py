@@ -10,8 +10,8 @@ from twinsplit.diffusion.sampler import DDIM, Ancestral, Sampler, strided_times
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.diffusion.uturn import overlap, uturn
 from twinsplit.errors import InputError
-from twinsplit.exact.belief import TreeOracle
-from twinsplit.noise import Noise
+from twinsplit.exact.tree import TreeOracle
+from twinsplit.noise.reference import Noise
 
 SCHEDULE = Schedule.diffusion_lm(500)
 GRAMMAR = TreeGrammar.random(3, 2, 2, 1.0, 5)

@@ -8,7 +8,7 @@ from reference import hierarchical, shared
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.diffusion.schedule import Schedule, expand_like
 from twinsplit.errors import InputError
-from twinsplit.exact.belief import TreeOracle
+from twinsplit.exact.tree import TreeOracle
 
 SCHEDULE = Schedule.diffusion_lm(500)
 

@@ -8,7 +8,7 @@ from scipy.stats import multivariate_t, t
 from twinsplit.data.synthetic import DiscImages, Floats
 from twinsplit.errors import InputError
 from twinsplit.exact.discs import FREEDOM, DiscPosterior, _log_student, best_errors
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 TINY = DiscImages(6)
 IDS = torch.arange(24)

@@ -17,7 +17,7 @@ from twinsplit.exact.empirical_images import EmpiricalImages
 from twinsplit.exact.mixture import GaussianMixture, MixtureDenoiser
 from twinsplit.exact.point_masses import PointMasses
 from twinsplit.exact.streaming import SoftmaxSums, streamed_softmax
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 SCHEDULE = Schedule.diffusion_lm(1000)
 IMAGES = Noise(0, "images").normal(0, torch.arange(29), (1, 4, 4), torch.float32)

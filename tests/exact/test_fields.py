@@ -6,7 +6,7 @@ import torch
 
 from twinsplit.data.synthetic import CAlphaImages
 from twinsplit.exact.fields import field_error
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 IDS = torch.arange(100)
 

@@ -10,7 +10,7 @@ from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
 from twinsplit.exact.empirical import EmpiricalDenoiser
 from twinsplit.exact.independent import IndependentLeaves
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 SCHEDULE = Schedule.diffusion_lm(500)
 DATA = TreeGrammar.published().sample(37, 0)

@@ -16,7 +16,7 @@ from twinsplit.errors import InputError
 from twinsplit.exact.mixture import GaussianMixture, MixtureDenoiser
 from twinsplit.exact.mixture_posterior import MixturePosterior, row_names, tiled
 from twinsplit.exact.point_masses import PointMasses, PointPosterior
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 SCHEDULE = Schedule.diffusion_lm(1000)
 WEIGHTS = torch.tensor([5.0, 3.0, 2.0])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.diffusion.schedule import Schedule
-from twinsplit.exact.belief import TreeOracle
+from twinsplit.exact.tree import TreeOracle
 
 pytest.importorskip("numba", reason="needs numba: pip install 'twinsplit[fast]'")
 

@@ -10,9 +10,9 @@ from twinsplit import kernels
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
-from twinsplit.exact.belief import TreeOracle
+from twinsplit.exact.tree import TreeOracle
 from twinsplit.measures.neighbours import nearest_hamming
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twinsplit.diffusion.denoiser import Categorical, Gaussian
 from twinsplit.measures.decomposition import decompose, token_loss
 from twinsplit.measures.divergence import oracle_divergence, ordered_pairs, sample_split_divergence
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 
 def posterior(seed: int, n: int = 6, length: int = 3, q: int = 4) -> Categorical:

@@ -6,7 +6,7 @@ import torch
 
 from twinsplit.errors import InputError
 from twinsplit.measures.histograms import Grid
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 
 @pytest.mark.parametrize("D", [1, 2, 3])

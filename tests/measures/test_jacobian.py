@@ -8,11 +8,11 @@ from torch import Tensor
 
 from twinsplit.diffusion.blind import Blind
 from twinsplit.errors import InputError
-from twinsplit.exact.blind_gaussian import BlindGaussian
+from twinsplit.exact.gaussian import BlindGaussian
 from twinsplit.measures.jacobian import Map, exact_basis, jacobian, lanczos_basis, products
+from twinsplit.networks.blind_denoiser import BlindDenoiser
 from twinsplit.networks.blind_unet import BlindUNet
-from twinsplit.noise import Noise
-from twinsplit.training.blind_denoiser import BlindDenoiser
+from twinsplit.noise.reference import Noise
 
 SHAPE = (1, 4, 6)
 D = 24

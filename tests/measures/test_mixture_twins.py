@@ -22,7 +22,7 @@ from twinsplit.measures.frechet import frechet_distance
 from twinsplit.measures.memorization import gap_ratio
 from twinsplit.measures.similarity import blockwise_nearest, cosine_similarity, mean_squared_difference
 from twinsplit.measures.two_sample import nearest_neighbour_two_sample
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 SCHEDULE = Schedule.diffusion_lm(1000)
 SHAPE, PIXELS, VARIANCE = (1, 32, 32), 1024, 0.3

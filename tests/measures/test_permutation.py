@@ -21,7 +21,7 @@ from twinsplit.measures.permutation import (
     spread_test,
     swap_test,
 )
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 whole = st.lists(st.integers(-9, 9), min_size=1, max_size=5)
 GENERATOR = np.random.default_rng(0)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from twinsplit.errors import InputError
-from twinsplit.exact.blind_gaussian import BlindGaussian
+from twinsplit.exact.gaussian import BlindGaussian
 from twinsplit.measures.psnr import denoising_psnr, input_psnr, psnr
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 
 def test_psnr_is_its_definition() -> None:

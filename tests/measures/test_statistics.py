@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as hs
 
 from twinsplit.errors import InputError
-from twinsplit.measures import smoothing as sm
 from twinsplit.measures import statistics as st
+from twinsplit.onset import smoothing as sm
 
 
 def all_pairs(members: int) -> np.ndarray:

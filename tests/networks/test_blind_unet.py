@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from twinsplit.errors import InputError
 from twinsplit.networks.blind_unet import BlindUNet
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 from twinsplit.training.ensemble import Ensemble, Member
 
 SMALL = BlindUNet(2, 8, 4, 2)

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from twinsplit.networks.flops import forward_flops, training_flops
 from twinsplit.networks.network import Drop, keep
 from twinsplit.networks.transformer import Transformer
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 from twinsplit.training.dropout import Dropout
 from twinsplit.training.ensemble import Ensemble, Member
 

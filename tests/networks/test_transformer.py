@@ -8,7 +8,7 @@ from torch import nn
 from reference import shared
 from twinsplit.errors import InputError
 from twinsplit.networks.transformer import Transformer, timestep_embedding
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 from twinsplit.training.ensemble import Ensemble, Member
 from twinsplit.training.loss import token_cross_entropy
 

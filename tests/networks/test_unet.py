@@ -12,7 +12,7 @@ from twinsplit.errors import InputError
 from twinsplit.networks.flops import forward_flops, training_flops
 from twinsplit.networks.network import keep
 from twinsplit.networks.unet import UNet
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 from twinsplit.training.dropout import Dropout
 from twinsplit.training.ensemble import Ensemble, Member
 

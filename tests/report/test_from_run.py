@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from twinsplit.errors import InputError
-from twinsplit.experiments import pipeline
+from twinsplit.execution.local import Inline
+from twinsplit.pipeline import stages as pipeline
 from twinsplit.recipes import SMOKE
 from twinsplit.report.common import nearest_step
 from twinsplit.report.from_run import decision_of, report_of
 from twinsplit.report.page import render
-from twinsplit.report.stored import Table
 from twinsplit.report.write import write_report
-from twinsplit.store import Run
-from twinsplit.workers import Inline
+from twinsplit.runs.rows import Table
+from twinsplit.runs.store import Run
 
 pytest.importorskip("plotly", reason="pip install 'twinsplit[report]'")
 

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from twinsplit.experiments.figure_store import image
+from twinsplit.papers.figure_store import image
+from twinsplit.report.figure import Plate, Sheet
+from twinsplit.report.figure_page import interactive
+from twinsplit.report.figure_print import printed
 from twinsplit.report.pictures import GAP, Samples, encoded, pairs_sheet, sheet
-from twinsplit.report.sheet_page import interactive
-from twinsplit.report.sheet_print import printed
-from twinsplit.report.sheets import Plate, Sheet
 
 
 def levels(*shape: int, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from twinsplit import kernels
 from twinsplit.networks.network import Drop, keep
 from twinsplit.networks.transformer import Transformer
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 from twinsplit.recipes import Training
 from twinsplit.training import fused
 from twinsplit.training.dropout import Dropout

@@ -1,6 +1,6 @@
 """Training of U-Nets: the step written out, the same bits after a stop, the same numbers in any company; fixed times; folders.
 
-That worker processes change no bit is tested where a whole run is made: tests/experiments/images/test_image_commands.py.
+That worker processes change no bit is tested where a whole run is made: tests/worlds/images/test_image_commands.py.
 """
 
 from collections.abc import Iterator
@@ -13,19 +13,19 @@ import pytest
 import torch
 
 from pictures import file_of, smooth
-from twinsplit.data.faces import Album
-from twinsplit.data.frame import Frame
-from twinsplit.data.preparing import prepare
-from twinsplit.data.sources import FolderSource
-from twinsplit.data.worlds import IMAGES, write_faces
-from twinsplit.experiments import pipeline
-from twinsplit.experiments.images.world import ImageWorld
+from twinsplit.data.images.builtin import IMAGES, write_faces
+from twinsplit.data.images.faces import Album
+from twinsplit.data.images.frame import Frame
+from twinsplit.data.images.preparing import prepare
+from twinsplit.data.images.sources import FolderSource
+from twinsplit.execution.local import Inline, Plain
+from twinsplit.pipeline import stages as pipeline
 from twinsplit.recipes import DIGITS_SMOKE, ImageRecipe, Images, Training
-from twinsplit.store import Run
+from twinsplit.runs.store import Run
 from twinsplit.training.batches import batch_rows, draw_times
 from twinsplit.training.loop import _shard, deal, train
-from twinsplit.training.shard import Shard, Stepper, advance
-from twinsplit.workers import Inline, Plain
+from twinsplit.training.step import Shard, Stepper, advance
+from twinsplit.worlds.images.world import ImageWorld
 
 CPU = torch.device("cpu")
 SHORT = replace(

@@ -11,17 +11,17 @@ import torch
 from scipy.stats import chisquare, norm
 
 from twinsplit.diffusion.schedule import Schedule
-from twinsplit.experiments.hierarchical.probes import probe_over_times
-from twinsplit.experiments.hierarchical.world import HierarchicalWorld
-from twinsplit.noise import Noise
+from twinsplit.execution.local import Inline
+from twinsplit.noise.reference import Noise
 from twinsplit.recipes import SMOKE, Diffusion, Recipe, Training
-from twinsplit.store import Run
+from twinsplit.runs.store import Run
 from twinsplit.training.batches import TIMES, critical_law, draw_critical_times
 from twinsplit.training.ensemble import Ensemble
 from twinsplit.training.loop import Checkpoint, load_ensemble, train
 from twinsplit.training.loss import LOSSES, WEIGHTINGS, member_losses
 from twinsplit.training.rates import RATES, warmup
-from twinsplit.workers import Inline
+from twinsplit.worlds.sequences.probes import probe_over_times
+from twinsplit.worlds.sequences.world import HierarchicalWorld
 
 CPU = torch.device("cpu")
 SCHEDULES = [Schedule.diffusion_lm(50), Schedule.one_minus_sqrt(50)]

@@ -13,17 +13,17 @@ import pytest
 import torch
 
 from twinsplit.errors import InputError
-from twinsplit.experiments.hierarchical.world import HierarchicalWorld
-from twinsplit.noise import Noise
+from twinsplit.execution.local import Inline, crew
+from twinsplit.networks.parametrisation import noised_one_hot
+from twinsplit.noise.reference import Noise
 from twinsplit.recipes import SMOKE, Recipe
-from twinsplit.store import Run
+from twinsplit.runs.store import Run
 from twinsplit.training import arithmetic
 from twinsplit.training.batches import batch_rows, draw_times, steps_per_epoch
 from twinsplit.training.ensemble import Ensemble, Member
-from twinsplit.training.goals import noised_one_hot
 from twinsplit.training.loop import deal, load_ensemble, milestones, train
 from twinsplit.training.rates import constant, published
-from twinsplit.workers import Inline, crew
+from twinsplit.worlds.sequences.world import HierarchicalWorld
 
 SHORT = replace(SMOKE, training=replace(SMOKE.training, steps=24, save_every=9))
 

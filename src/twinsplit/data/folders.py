@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from twinsplit.errors import InputError
-from twinsplit.files import read_json
+from twinsplit.runs.files import read_json
 
 IMAGES = "images"
 

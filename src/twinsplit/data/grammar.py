@@ -17,7 +17,7 @@ from torch import Tensor
 
 from twinsplit import kernels
 from twinsplit.errors import InputError
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]

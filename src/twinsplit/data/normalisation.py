@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from twinsplit.errors import InputError
-from twinsplit.files import encode_tensors, write_bytes
+from twinsplit.runs.files import encode_tensors, write_bytes
 
 Kind = Literal["none", "channel", "image"]
 AXES = {"channel": (0, 2, 3), "image": (0,)}

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from twinsplit.data.folders import of_sequences
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.errors import InputError
-from twinsplit.files import fingerprint, read_json, write_bytes, write_json
-from twinsplit.workers import check_memory
+from twinsplit.execution.local import check_memory
+from twinsplit.runs.files import fingerprint, read_json, write_bytes, write_json
 
 
 @final

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.special import zeta
 from torch import Tensor
 
-from twinsplit.data.frame import LARGEST_SIDE
+from twinsplit.data.images.frame import LARGEST_SIDE
 from twinsplit.errors import InputError
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 Floats = NDArray[np.float64]
 SMALLEST_SIDE = 4

@@ -14,7 +14,7 @@ from twinsplit.diffusion.blind import Blind, residual_sigma
 from twinsplit.diffusion.measurement import FREE, Constraint
 from twinsplit.diffusion.schedule import expand_like
 from twinsplit.errors import InputError
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 
 @final

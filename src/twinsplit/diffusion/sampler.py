@@ -11,7 +11,7 @@ from torch import Tensor
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.schedule import Schedule, expand_like
 from twinsplit.errors import InputError
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 
 def strided_times(T: int, steps: int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.sampler import Sampler
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 
 def uturn(denoiser: Denoiser[Any], x_0: Tensor, t: int, sampler: Sampler, noise: Noise, sample_ids: Tensor | None = None) -> Tensor:

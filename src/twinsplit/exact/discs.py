@@ -17,7 +17,7 @@ from torch import Tensor
 
 from twinsplit.data.synthetic import DISC_PARAMETERS, DiscImages, Floats
 from twinsplit.errors import InputError
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 FREEDOM, WIDER = 4, 1.5  # of the Student law: heavy tails, and wider than the posterior it stands for
 FROM_PRIOR = 0.25

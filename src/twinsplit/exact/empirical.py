@@ -10,8 +10,8 @@ from torch import Tensor
 from twinsplit.diffusion.denoiser import Categorical, Denoiser
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
-from twinsplit.exact.belief import leaf_log_likelihood
 from twinsplit.exact.streaming import streamed_softmax
+from twinsplit.exact.tree import leaf_log_likelihood
 
 QUERIES = 1024
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Categorical, Denoiser
 from twinsplit.diffusion.schedule import Schedule
-from twinsplit.exact.belief import leaf_log_likelihood
+from twinsplit.exact.tree import leaf_log_likelihood
 
 
 @final

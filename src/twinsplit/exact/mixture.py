@@ -16,7 +16,7 @@ from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
 from twinsplit.exact.mixture_posterior import MixturePosterior, tiled
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 
 @final

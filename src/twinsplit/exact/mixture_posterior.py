@@ -11,7 +11,7 @@ from torch import Tensor
 from twinsplit.diffusion.denoiser import Gaussian, Posterior
 from twinsplit.diffusion.schedule import expand_like
 from twinsplit.errors import InputError
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 CELLS = 1 << 15
 PAIRS = 64

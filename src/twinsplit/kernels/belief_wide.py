@@ -17,7 +17,7 @@ import numpy.typing as npt
 from numba import njit
 
 from twinsplit.kernels.bits import bits_float, float_bits
-from twinsplit.kernels.philox import log
+from twinsplit.noise.kernel import log
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 

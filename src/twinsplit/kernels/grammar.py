@@ -7,7 +7,7 @@ import numpy.typing as npt
 from numba import njit
 
 from twinsplit.kernels import over_rows
-from twinsplit.kernels.philox import fill_words
+from twinsplit.noise.kernel import fill_words
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 GRAIN = 1024

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from twinsplit.errors import InputError
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 Map = Callable[[Tensor], Tensor]
 """Images (n, C, H, W) to images of the same shape, each on its own, differentiable: `Blind.mean`, for one."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from twinsplit.errors import InputError
 from twinsplit.measures.similarity import Features, Images, blockwise_nearest
 from twinsplit.measures.statistics import finite, interval
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 THRESHOLD = 1 / 3
 

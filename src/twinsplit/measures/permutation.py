@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from twinsplit.errors import InputError
 from twinsplit.measures.statistics import Array, finite, paired_values
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 LIMIT, DRAWS = 200_000, 9_999  # arrangements counted one by one, up to 10 against 10; drawn ones where there are more
 TIES = 1e-9  # of the largest statistic: equal ones may differ in rounding

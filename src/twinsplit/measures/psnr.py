@@ -7,7 +7,7 @@ from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.errors import InputError
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 
 def psnr(clean: Tensor, denoised: Tensor) -> Tensor:

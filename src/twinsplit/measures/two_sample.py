@@ -26,7 +26,7 @@ from torch import Tensor
 from twinsplit.errors import InputError
 from twinsplit.measures.similarity import Images, blockwise_nearest
 from twinsplit.measures.statistics import interval
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from twinsplit.errors import InputError, require_sizes
 from twinsplit.networks.network import Drop, Network, Parameters, keep
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 EPSILON = 1e-5
 MOMENTUM = 0.1

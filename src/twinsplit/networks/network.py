@@ -6,7 +6,7 @@ from typing import final
 
 from torch import Tensor
 
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 Parameters = Mapping[str, Tensor]
 

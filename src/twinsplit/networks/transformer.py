@@ -12,7 +12,7 @@ from torch import Tensor
 from twinsplit.errors import InputError, require_sizes
 from twinsplit.networks.attention import attention
 from twinsplit.networks.network import Drop, Network, Parameters, keep
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 MAX_PERIOD = 10_000.0
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from twinsplit.errors import InputError, require_sizes
 from twinsplit.networks.network import Drop, Network, Parameters, keep
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 REMEDY = "pip install 'twinsplit[images]' (without torchvision, or with one that fits your torch)"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from twinsplit.errors import InputError
-from twinsplit.parsing import parse
 from twinsplit.recipes.images import DIGITS, DIGITS_SMOKE, ImageRecipe
 from twinsplit.recipes.parts import LARGEST, RunRecipe, require
 from twinsplit.recipes.sequences import QUICKSTART, SMOKE, Recipe
+from twinsplit.runs.parsing import parse
 
 SHIPPED = Path(__file__).parent / "published"
 PUBLISHED = ("paper-5000.toml", "paper-12000.toml", "paper-70000.toml")

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from twinsplit.report.model import Decision, Level, Panel, focus
-from twinsplit.report.stored import Label, Table, member_series, pair_series
-from twinsplit.store import Run
+from twinsplit.report.stored import Label, member_series, pair_series
+from twinsplit.runs.rows import Table
+from twinsplit.runs.store import Run
 
 
 def split_panel(run: Run[Any], settled: float, unit: str) -> Panel:

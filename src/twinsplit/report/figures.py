@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinsplit.errors import InputError
-from twinsplit.files import write_bytes
 from twinsplit.report import axes, marks, words
 from twinsplit.report.colours import series_colours, solid
 from twinsplit.report.model import Panel, Report, Series
+from twinsplit.runs.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

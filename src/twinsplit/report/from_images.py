@@ -9,8 +9,9 @@ from twinsplit.report.common import both_losses_panel, loss_panel, moments, near
 from twinsplit.report.model import Decision, Gallery, Panel, focus
 from twinsplit.report.pictures import Samples, pairs_sheet
 from twinsplit.report.sample_notes import notes
-from twinsplit.report.stored import Label, Table, member_series, pair_series
-from twinsplit.store import Run
+from twinsplit.report.stored import Label, member_series, pair_series
+from twinsplit.runs.rows import Table
+from twinsplit.runs.store import Run
 
 PER_IMAGE, PER_PIXEL = "nats per image", "squared error per pixel"
 COSINE = "cosine similarity"

@@ -8,7 +8,7 @@ from twinsplit.recipes import ImageRecipe
 from twinsplit.report import from_images, from_sequences
 from twinsplit.report.definitions import DEFINITIONS, OF_IMAGES
 from twinsplit.report.model import Decision, Report
-from twinsplit.store import Run
+from twinsplit.runs.store import Run
 
 CAVEATS = (
     "The decision holds for this data, network and training; another setting needs its own twins.",

@@ -8,8 +8,9 @@ import numpy as np
 from twinsplit.measures.statistics import student_quantile
 from twinsplit.report.common import both_losses_panel, loss_panel, moments, nearest_step, split_panel
 from twinsplit.report.model import Decision, Histogram, Panel, focus
-from twinsplit.report.stored import FEWEST, LEVEL, Label, Table, member_series
-from twinsplit.store import Run
+from twinsplit.report.stored import FEWEST, LEVEL, Label, member_series
+from twinsplit.runs.rows import Table
+from twinsplit.runs.store import Run
 
 PER_SEQUENCE, PER_TOKEN = "nats per sequence", "nats per token"
 TERMS = (

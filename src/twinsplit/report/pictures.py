@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from twinsplit.store import Run
+from twinsplit.runs.store import Run
 
 Levels = NDArray[np.uint8]
 SIDE, GAP = 64, 4  # pixels of a shown picture, at least, and between two of them

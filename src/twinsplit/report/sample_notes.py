@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from twinsplit.measures.memorization import memorized_fraction
-from twinsplit.store import Run
+from twinsplit.runs.store import Run
 
 Row = dict[str, Any]
 

@@ -2,51 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twinsplit.measures.statistics import mean_over, mean_over_pairs
 from twinsplit.report.model import Series
-from twinsplit.store import Run
+from twinsplit.runs.rows import Table, unordered
 
 LEVEL = 0.95
 FEWEST = 3  # with two networks Student's quantile is 12.7: the band would say nothing
 Floats = NDArray[np.float64]
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Table:
-    """A measurement read once. columns: its naming columns; means (rows,): each row's mean over sequences."""
-
-    columns: dict[str, NDArray[Any]]
-    means: Floats
-
-    @classmethod
-    def read(cls, run: Run, name: str) -> "Table":
-        """All steps of a measurement."""
-        table = run.table(name)
-        columns = {key: np.array(table.column(key).to_pylist()) for key in table.column_names if key != "values"}
-        lists = table.column("values").combine_chunks()
-        edges = np.asarray(lists.offsets.to_numpy())
-        flat = np.asarray(lists.values.to_numpy(), dtype=np.float64)
-        return cls(columns, np.add.reduceat(flat, edges[:-1]) / np.diff(edges))
-
-    def where(self, **wanted: object) -> "Table":
-        """The rows whose columns have these values."""
-        keep = np.logical_and.reduce([self.columns[key] == value for key, value in wanted.items()])
-        return self.rows(keep)
-
-    def rows(self, keep: NDArray[np.bool_]) -> "Table":
-        """The rows that `keep` marks."""
-        return Table({key: column[keep] for key, column in self.columns.items()}, self.means[keep])
-
-    @property
-    def steps(self) -> NDArray[np.int64]:
-        """Distinct steps, ascending."""
-        return np.unique(self.columns["step"])
 
 
 @final
@@ -82,14 +49,6 @@ def pair_series(table: Table, label: Label, splits: Sequence[int]) -> Series:
         m = mean_over_pairs(values, pairs, splits)
         points.append((m.value, m.interval(LEVEL)))
     return _series(label, table.steps, points, f"{LEVEL:.0%} interval, one split left out at a time")
-
-
-def unordered(table: Table) -> tuple[NDArray[np.int64], Floats]:
-    """Pairs (P, 2) with a < b and the mean of both directions (P,)."""
-    a, b = table.columns["member_a"], table.columns["member_b"]
-    both = dict(zip(zip(a.tolist(), b.tolist(), strict=True), table.means, strict=True))
-    pairs = sorted(pair for pair in both if pair[0] < pair[1])
-    return np.array(pairs), np.array([(both[i, j] + both[j, i]) / 2 for i, j in pairs])
 
 
 def _series(label: Label, steps: NDArray[np.int64], points: list[tuple[float, tuple[float, float] | None]], band: str) -> Series:

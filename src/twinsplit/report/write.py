@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from twinsplit.files import write_bytes
-from twinsplit.places import check_place
 from twinsplit.report.figures import save_figure
 from twinsplit.report.from_run import report_of
 from twinsplit.report.page import render
-from twinsplit.store import Run
+from twinsplit.runs.files import write_bytes
+from twinsplit.runs.places import check_place
+from twinsplit.runs.store import Run
 
 
 def write_report(run: Run) -> Path:

@@ -11,8 +11,8 @@ from functools import cache
 
 import torch
 
-from twinsplit.environment import vendor
 from twinsplit.errors import InputError
+from twinsplit.runs.environment import vendor
 
 VARIABLE = "TWINSPLIT_BFLOAT16"
 PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from twinsplit.diffusion.schedule import Noising
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 from twinsplit.recipes import Training
 
 CRITICAL = 0.15

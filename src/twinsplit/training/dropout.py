@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from twinsplit.networks.network import Drop
-from twinsplit.noise import Noise, philox_key
+from twinsplit.noise.reference import Noise, philox_key
 
 RANGE = 1 << 16
 

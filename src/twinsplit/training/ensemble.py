@@ -9,7 +9,7 @@ from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Categorical, Denoiser
 from twinsplit.networks.network import Network
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 from twinsplit.training import fused
 from twinsplit.training.arithmetic import product_dtype
 from twinsplit.training.stack import Stack

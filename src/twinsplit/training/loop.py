@@ -8,14 +8,14 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from twinsplit.execution.local import Crew, Inline
 from twinsplit.networks.network import Network
 from twinsplit.recipes import RunRecipe
-from twinsplit.store import Run
+from twinsplit.runs.imported import refuse_imported
+from twinsplit.runs.store import Run
 from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser, Reading
-from twinsplit.training.imported import refuse_imported
-from twinsplit.training.shard import Shard, Task, advance, allocate
 from twinsplit.training.stack import concatenated
-from twinsplit.workers import Crew, Inline
+from twinsplit.training.step import Shard, Task, advance, allocate
 
 
 @final

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from twinsplit.networks.network import Network
-from twinsplit.noise import Noise
+from twinsplit.noise.reference import Noise
 
 
 @final

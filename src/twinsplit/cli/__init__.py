@@ -1,0 +1,1 @@
+"""The command line: parsing in `command` and `data`, what verbs do beside them, and how a command ends in `entry`."""

@@ -1,0 +1,48 @@
+"""What `twinsplit measure` does beside its stages: Fréchet distances, which need a file that the recipe does not name."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twinsplit.pipeline import stages as pipeline
+from twinsplit.recipes import ImageRecipe
+from twinsplit.recipes.parts import require
+from twinsplit.runs.store import Run
+
+if TYPE_CHECKING:
+    from twinsplit.cli import command as cli
+    from twinsplit.worlds.images.judging import FeatureFile
+
+FID = "fid"
+Stage = Callable[[pipeline.Session[Any]], None]
+
+
+def distance_of(asked: "cli.Measure", run: Run[Any]) -> Stage:
+    """The stage that measures Fréchet distances, where they are asked for; InputError before anything else is measured."""
+    given = [file for file in (asked.features, asked.inception) if file is not None]
+    if FID not in asked.names:
+        require(not given, "a feature network without a measure that needs it", f"name `{FID}` too")
+        return _nothing
+    require(isinstance(run.recipe, ImageRecipe), f"{run.path} is a run on sequences", f"`{FID}` is of images")
+    require(
+        len(given) == 1, f"{FID} with {len(given)} feature networks", "give one: --features FILE, or --inception FILE; none is downloaded"
+    )
+    return _measuring(_features(asked))
+
+
+def _features(asked: "cli.Measure") -> "FeatureFile":
+    from twinsplit.worlds.images.judging import FeatureFile
+
+    if asked.features is not None:
+        return FeatureFile.plain(asked.features)
+    assert asked.inception is not None
+    return FeatureFile.inception(asked.inception)
+
+
+def _measuring(features: "FeatureFile") -> Stage:
+    from twinsplit.worlds.images.judging import measure_fid
+
+    return lambda session: pipeline.follow(session, FID, measure_fid(session.run, session.world, features))
+
+
+def _nothing(session: pipeline.Session[Any]) -> None:
+    """No distance is asked for."""

@@ -1,0 +1,116 @@
+"""What a folder holds: its image files in natural order, and what is not one, with the reason."""
+
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import final
+
+from twinsplit.data.images.decoding import SUFFIXES, Problem
+from twinsplit.data.images.recognising import unread_picture
+from twinsplit.errors import InputError
+
+NUMBER = re.compile(r"([0-9]+)")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An image to read: name (relative, with /), bytes and time of modification (ns), which tell whether it changed since."""
+
+    name: str
+    bytes: int = 0
+    modified: int = 0
+
+
+@final
+@dataclass(frozen=True)
+class Listing:
+    """entries: in natural order of their names. problems: what cannot be used. others: files that are no pictures."""
+
+    entries: tuple[Entry, ...]
+    problems: tuple[Problem, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
+    """Orders "2.jpg" before "10.jpg", folder by folder; equal keys only for equal names."""
+    parts = [part for folder in name.split("/") for part in (*NUMBER.split(folder), "/")]
+    return tuple((0, int(part), "") if part[:1].isdecimal() and part.isascii() else (1, 0, part) for part in parts), name
+
+
+def scan(folder: Path) -> Listing:
+    """All files below `folder`; links to files are followed, links to folders are reported."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder", "give the folder that holds the images")
+    entries: list[Entry] = []
+    problems: list[Problem] = []
+    others: list[str] = []
+    for path, name in _walk(folder, problems):
+        found = _entry(path, name)
+        if isinstance(found, Problem):
+            problems.append(found)
+        elif found is None:
+            others.append(name)
+        else:
+            entries.append(found)
+    entries.sort(key=lambda entry: natural_key(entry.name))
+    clashes = _clashes(entries)
+    refused = {problem.path for problem in clashes}
+    kept = tuple(entry for entry in entries if entry.name not in refused)
+    return Listing(kept, tuple(sorted([*problems, *clashes], key=lambda p: natural_key(p.path))), tuple(sorted(others)))
+
+
+def _walk(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, str]]:
+    """(path, name) of everything below that is not a folder."""
+
+    def unreadable(error: OSError) -> None:
+        problems.append(Problem(os.path.relpath(error.filename, folder), f"cannot be read: {error.strerror}"))
+
+    for where, folders, files in os.walk(folder, onerror=unreadable):
+        links = [name for name in folders if os.path.islink(os.path.join(where, name))]
+        for name in [*links, *files]:
+            path = os.path.join(where, name)
+            yield path, os.path.relpath(path, folder).replace(os.sep, "/")
+
+
+def _entry(path: str, name: str) -> Entry | Problem | None:
+    """None for a plain file that is no picture, neither by its suffix nor by its first bytes."""
+    try:
+        name.encode()
+        found = os.stat(path)
+    except UnicodeEncodeError:
+        return Problem(name.encode(errors="backslashreplace").decode(), "a name that is not UTF-8")
+    except OSError as error:
+        return Problem(name, f"cannot be read: {error.strerror or error}")
+    if stat.S_ISDIR(found.st_mode):
+        return Problem(name, "a link to a folder, which is not followed")
+    if not stat.S_ISREG(found.st_mode):
+        return Problem(name, "not a plain file")
+    if PurePosixPath(name).suffix.lower() not in SUFFIXES:
+        return _not_read(path, name)
+    return Entry(name, found.st_size, found.st_mtime_ns)
+
+
+def _not_read(path: str, name: str) -> Problem | None:
+    """A picture that is not read is reported; another file only counted."""
+    try:
+        reason = unread_picture(Path(path))
+    except OSError as error:
+        return Problem(name, f"cannot be read: {error.strerror or error}")
+    return Problem(name, reason) if reason else None
+
+
+def _clashes(entries: list[Entry]) -> list[Problem]:
+    """Names that a file system, a table or a person may take for one another; the first stays."""
+    first: dict[str, str] = {}
+    problems = []
+    for entry in entries:
+        path = PurePosixPath(entry.name)
+        known = first.setdefault(unicodedata.normalize("NFC", str(path.with_suffix(""))).casefold(), entry.name)
+        if known != entry.name:
+            problems.append(Problem(entry.name, f"the same name as {known}, but for its case, spelling or type"))
+    return problems

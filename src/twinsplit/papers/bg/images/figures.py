@@ -1,0 +1,162 @@
+"""[BG]'s image figures: what each needs measured, and how it is put together."""
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from twinsplit.execution.local import Crew
+from twinsplit.papers.bg.images import panels
+from twinsplit.papers.bg.images.levels import measure_levels
+from twinsplit.papers.bg.images.settings import ImageSetting, run_name, setting_of
+from twinsplit.papers.bg.images.turns import turns_table
+from twinsplit.papers.figure_store import standing, store_figure
+from twinsplit.papers.lines import MINIMA, OVER_NETWORKS, OVER_PAIRS
+from twinsplit.pipeline import stages as pipeline
+from twinsplit.pipeline.stages import Session
+from twinsplit.recipes import ImageRecipe
+from twinsplit.report.figure import Axes, Plate, Sheet
+from twinsplit.report.figure_page import interactive
+from twinsplit.report.figure_print import printed
+from twinsplit.runs.store import Run
+from twinsplit.worlds.images.world import ImageWorld
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Level = tuple[Run[Any], ImageWorld]
+Stage = Callable[[Session[ImageWorld], Mapping[str, Level]], None]
+IMAGES = "Held-out images share no content with any split; noise is the same for all checkpoints and networks."
+TYPICAL = (
+    "Pictures: what the first network of the first split (A) and that of the second (B) draw from the same noise. Pairs whose similarity "
+    "is nearest to the mean, not picked by eye; nearest training images by pixels."
+)
+
+
+def samples_stage(session: Session[ImageWorld], levels: Mapping[str, Level]) -> None:
+    """Samples of every checkpoint."""
+    pipeline.sampling_stage(session, session.run.steps())
+
+
+def training_images_stage(session: Session[ImageWorld], levels: Mapping[str, Level]) -> None:
+    """Similarity of noise predictions on training images."""
+    pipeline.measure_stage(session, ("train_noise_similarity",))
+
+
+def levels_stage(session: Session[ImageWorld], levels: Mapping[str, Level]) -> None:
+    """Similarity to the networks of coarser images."""
+    pipeline.follow(session, "levels", measure_levels(session.run, session.world, levels, session.crew))
+
+
+@final
+@dataclass(frozen=True)
+class Figure:
+    """A figure of one run. stages: finer measurements; tables: what is stored beside the drawn numbers, by name."""
+
+    title: str
+    stages: tuple[Stage, ...]
+    axes: Callable[[Run[Any]], list[Axes]]
+    plates: Callable[[Run[Any]], list[Plate]]
+    caption: str
+    columns: int = 2
+    tables: Mapping[str, Callable[[Run[Any]], "pa.Table"]] = field(default_factory=dict)
+
+    @property
+    def coarser(self) -> bool:
+        """Whether networks of filtered images are compared with."""
+        return levels_stage in self.stages
+
+
+def _times(run: Run[Any]) -> list[Axes]:
+    return [axes for t in run.recipe.measuring.times for axes in (panels.predicted(run, t), panels.loss_at(run, t))]
+
+
+def _moments(run: Run[Any]) -> list[Plate]:
+    return [panels.pairs(run, step) for step in dict.fromkeys(panels.moments(run))]
+
+
+def _ends(run: Run[Any]) -> list[Plate]:
+    return _moments(run)[-2:]
+
+
+FIGURES: dict[str, Figure] = {
+    "fig1a": Figure(
+        "Twins' samples part while the test loss falls",
+        (samples_stage,),
+        lambda run: [panels.drawn(run), panels.losses(run)],
+        _ends,
+        f"{OVER_PAIRS} {OVER_NETWORKS} {MINIMA} {IMAGES} {TYPICAL}",
+    ),
+    "fig2": Figure(
+        "Similarity of the twins' noise predictions at fixed times, and the test loss at these times",
+        (training_images_stage,),
+        _times,
+        lambda run: [],
+        f"{OVER_PAIRS} {OVER_NETWORKS} {MINIMA} {IMAGES}",
+        tables={"turns": turns_table},
+    ),
+    "fig7": Figure(
+        "From coarse to fine: which level of detail the networks resemble",
+        (levels_stage,),
+        panels.levels,
+        lambda run: [],
+        f"Every level's networks learned from copies with less detail, half as long as those at full resolution, and are frozen where "
+        f"they agree best. {OVER_PAIRS} {IMAGES}",
+        columns=1,
+    ),
+    "fig8": Figure("What twins draw from the same noise", (samples_stage,), lambda run: [], _moments, f"{TYPICAL} {IMAGES}", columns=1),
+}
+
+
+def make_figure(name: str, scale: str, out: Path, recipe: ImageRecipe, crew: Crew) -> list[Path]:
+    """Train what is missing, measure, draw and store; the paths. What stands is not made again."""
+    figure, setting = FIGURES[name], setting_of(scale)
+    coarser = setting.filtered(recipe) if figure.coarser else {}
+    runs = {f"runs/{run_name(one)}": one.to_json() for one in (recipe, *coarser.values())}
+    configuration = {"scale": scale, "runs": runs}
+    if found := standing(out, name, configuration):
+        return found
+    levels = {level: made_ready(out, one, crew) for level, one in coarser.items()}
+    run, _ = made_ready(out, recipe, crew, figure.stages, levels)
+    return store_sheet(out, name, run, configuration)
+
+
+def store_sheet(out: Path, name: str, run: Run[Any], configuration: dict[str, Any]) -> list[Path]:
+    """Drawn for print and for a browser, and stored with its tables; the paths."""
+    sheet = sheet_of(name, run)
+    pages = {f"{name}.html": interactive(sheet, configuration).encode()}
+    tables = sheet.tables() | {also: table(run) for also, table in FIGURES[name].tables.items()}
+    return store_figure(out, name, printed(sheet), tables, configuration, pages)
+
+
+def made_ready(
+    out: Path, recipe: ImageRecipe, crew: Crew, stages: tuple[Stage, ...] = (), levels: Mapping[str, Level] | None = None
+) -> Level:
+    """A run with all that a figure reads, taken up where it stood, and its world."""
+    session = pipeline.begin(out / "runs" / run_name(recipe), recipe, crew)
+    with closing(session.lock):
+        pipeline.train_stage(session)
+        measured(session, stages, levels or {})
+    return session.run, session.world
+
+
+def measured(session: Session[ImageWorld], stages: tuple[Stage, ...], levels: Mapping[str, Level]) -> None:
+    """What every figure starts from, and what these stages add."""
+    pipeline.measure_stage(session)
+    for stage in stages:
+        stage(session, levels)
+
+
+def sheet_of(name: str, run: Run[Any]) -> Sheet:
+    """The figure as data."""
+    figure, data = FIGURES[name], run.recipe.data
+    told = f"{len(run.recipe.members)} networks with {panels.size(run)} images each, judged on {data.held_out:,} held-out ones."
+    axes, plates = tuple(figure.axes(run)), tuple(figure.plates(run))
+    return Sheet(name, f"{name}: {figure.title}", axes, f"{told} {figure.caption}", figure.columns, plates)
+
+
+def recipe_of(scale: str, seed: int, splits: int | None, data: Path | None) -> ImageRecipe:
+    """The recipe of a scale's run at full resolution."""
+    setting: ImageSetting = setting_of(scale)
+    return setting.recipe(seed, splits, data)

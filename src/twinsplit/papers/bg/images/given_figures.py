@@ -1,0 +1,26 @@
+"""The image figures drawn from a run that is given: measured where something is missing, never trained."""
+
+from contextlib import closing
+from pathlib import Path
+
+from twinsplit.errors import InputError
+from twinsplit.execution.local import Crew
+from twinsplit.papers.bg.images.figures import FIGURES, measured, store_sheet
+from twinsplit.papers.figure_store import standing
+from twinsplit.papers.from_runs import configuration_of, given_image_run
+from twinsplit.pipeline import stages as pipeline
+
+
+def draw_figure(name: str, path: Path, out: Path, crew: Crew) -> list[Path]:
+    """Measure what is missing, draw and store; the paths. What stands is not made again, unless the checkpoints changed."""
+    figure = FIGURES[name]
+    if figure.coarser:
+        drawable = ", ".join(other for other, one in FIGURES.items() if not one.coarser)
+        raise InputError(f"{name} trains networks on coarser copies, so it has no --run", f"leave it out, or draw {drawable}")
+    configuration = configuration_of(out, [path], [given_image_run(path)])
+    if found := standing(out, name, configuration):
+        return found
+    session = pipeline.resume(path, crew)
+    with closing(session.lock):
+        measured(session, figure.stages, {})
+    return store_sheet(out, name, session.run, configuration)

@@ -1,0 +1,42 @@
+"""Measurements along the checkpoints: each step and measure is one file, so an interrupted pass goes on where it stopped."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twinsplit.errors import InputError
+from twinsplit.execution.local import Crew
+from twinsplit.runs.rows import Rows, as_table
+from twinsplit.runs.store import Run
+from twinsplit.training.ensemble import Ensemble
+from twinsplit.worlds.world import Examiner, Measured, World
+
+if TYPE_CHECKING:
+    pass
+
+
+def measure(run: Run[Any], world: World, names: tuple[str, ...], crew: Crew) -> Iterator[Measured]:
+    """Measure what is missing of `names` at every checkpoint there is; yields as each step is on disk."""
+    unknown = sorted(set(names) - set(world.measures))
+    if unknown:
+        raise InputError(f"no measure named {unknown[0]!r}", f"choose among {', '.join(dict.fromkeys((*world.measures, *world.drawn)))}")
+    todo = {step: tuple(n for n in names if step not in run.measured(n)) for step in run.steps()}
+    todo = {step: missing for step, missing in todo.items() if missing}
+    if not todo:
+        return
+    examiner = world.examiner()
+    run.write_json("measurements/bayes.json", examiner.lowest_losses())
+    tasks = ((world.load(run, step, crew.device), missing) for step, missing in todo.items())
+    for step, tables in zip(todo, crew.map(partial(_examine, examiner), tasks), strict=True):
+        for name, rows in tables.items():
+            run.write_table(name, step, as_table(step, rows))
+        yield Measured(step, tuple(tables))
+
+
+def _examine(examiner: Examiner, task: tuple[Ensemble, tuple[str, ...]]) -> dict[str, Rows]:
+    ensemble, names = task
+    return {name: _plain(examiner.rows(ensemble, name)) for name in names}
+
+
+def _plain(rows: Rows) -> Rows:
+    return [row | {"values": row["values"].float().numpy()} for row in rows]

@@ -1,0 +1,189 @@
+"""Images drawn by every member from the same x_T and the same step noise ([BG] fig. 1a), and how near they come to its training images.
+
+At each checkpoint: `sample_similarity`, a row per ordered pair of members; `memorization`, rows per member with the distance of every
+sample to its nearest training image and the gap ratio, and the same of the held-out images; and the samples themselves.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from twinsplit.diffusion.ascent import Ascent
+from twinsplit.diffusion.blind import Blind
+from twinsplit.diffusion.denoiser import Denoiser
+from twinsplit.diffusion.sampler import DDIM, Ancestral, Sampler, strided_times
+from twinsplit.diffusion.schedule import Schedule
+from twinsplit.execution.local import Crew
+from twinsplit.measures.divergence import ordered_pairs
+from twinsplit.measures.memorization import gap_ratio_of
+from twinsplit.measures.similarity import blockwise_nearest, cosine_similarity
+from twinsplit.noise.reference import Noise
+from twinsplit.runs.rows import Rows, as_table
+from twinsplit.runs.store import Run
+from twinsplit.training.ensemble import Ensemble
+from twinsplit.worlds.images.judging import SAMPLES, levels
+from twinsplit.worlds.images.world import ImageWorld
+from twinsplit.worlds.parts import draw_parts, names_in_parts
+from twinsplit.worlds.world import Measured
+
+SIMILARITY, MEMORIZATION = "sample_similarity", "memorization"
+NAMES = (MEMORIZATION, SIMILARITY)  # the one that says the stage is done stands last
+CHUNK = 128
+SAMPLERS: dict[str, type[Ancestral] | type[DDIM]] = {"ancestral": Ancestral, "ddim": DDIM}
+
+GREY = 0.5  # what the ascent's first noise is added to: one image for all twins, where each would have another mean of its own
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """images: (n, C, H, W) float32, as a member knows them; finished: (n,) bool, whether each was drawn to its end."""
+
+    images: Tensor
+    finished: Tensor
+
+
+class Drawing(ABC):
+    """How images are drawn, and how many; every member meets the same noise."""
+
+    count: int
+
+    @abstractmethod
+    def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Drawn:
+        """The samples with these names (n,)."""
+
+    def __call__(self, denoiser: Denoiser[Any]) -> Drawn:
+        """All `count` of them, on the CPU whatever the member's device, the same whatever the chunk."""
+        return joined([self.on_cpu(denoiser, ids) for ids in names_in_parts(self.count, CHUNK, denoiser.device)])
+
+    def on_cpu(self, denoiser: Denoiser[Any], ids: Tensor) -> Drawn:
+        """`part`, brought to the CPU."""
+        drawn = self.part(denoiser, ids)
+        return Drawn(drawn.images.cpu(), drawn.finished.cpu())
+
+
+def joined(parts: list[Drawn]) -> Drawn:
+    """Parts of one member's samples as one."""
+    return Drawn(torch.cat([part.images for part in parts]), torch.cat([part.finished for part in parts]))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Reversed(Drawing):
+    """By a reverse process, from the same x_T. shape: (C, H, W)."""
+
+    sampler: Sampler
+    count: int
+    shape: tuple[int, ...]
+    noise: Noise
+
+    def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Drawn:
+        x_T = self.noise.child("x_T").normal(0, ids, self.shape, torch.float32)
+        return Drawn(self.sampler(denoiser, x_T, self.noise.child("steps"), sample_ids=ids), torch.ones(len(ids), dtype=torch.bool))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Climbed(Drawing):
+    """By the stochastic ascent of blind denoisers, from grey and the same noise; what does not get to sigma_end is kept and counted."""
+
+    ascent: Ascent
+    count: int
+    shape: tuple[int, ...]
+    noise: Noise
+
+    def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Drawn:
+        assert isinstance(denoiser, Blind)
+        start = self.ascent.start(torch.full(self.shape, GREY, device=ids.device), self.noise, ids)
+        found = self.ascent.ascend(denoiser, start, self.noise, ids)
+        return Drawn(found.samples, found.finished)
+
+
+def drawing_of(world: ImageWorld) -> Drawing:
+    """As the recipe says; a reverse process has at most T steps."""
+    asked, shape, noise = world.recipe.measuring, tuple(world.album.pixels.shape[1:]), world.root.child("generation")
+    if not isinstance(world.schedule, Schedule):
+        ascent = Ascent(asked.step_size, asked.injected, asked.sigma_end, max_steps=asked.sampling_steps)
+        return Climbed(ascent, asked.generated, shape, noise)
+    times = strided_times(world.schedule.T, min(asked.sampling_steps, world.schedule.T))
+    return Reversed(SAMPLERS[asked.sampler](world.schedule, times), asked.generated, shape, noise)
+
+
+def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+    """Samples at the given checkpoints and what is measured on them, where it is not on disk yet."""
+    todo = [step for step in steps if step not in run.measured(SIMILARITY)]
+    if not todo:
+        return
+    training = [own.apply(images) for own, images in zip(world.normalisations, world.pictures[0], strict=True)]
+    fresh = _held_out_rows(world, training)
+    for step in todo:
+        ensemble = world.load(run, step, crew.device)
+        drawn = _drawn(drawing_of(world), ensemble, training, crew)
+        _store(run, step, world, ensemble, drawn)
+        near = [row for k, (_, nearest) in enumerate(drawn) for row in _near_rows(_name(ensemble, k), "generated", nearest)]
+        run.write_table(MEMORIZATION, step, as_table(step, near + fresh))
+        run.write_table(SIMILARITY, step, as_table(step, _similarity_rows(ensemble, [samples.images for samples, _ in drawn])))
+        yield Measured(step, NAMES)
+
+
+Nearest = tuple[Tensor, Tensor]
+
+
+def _drawn(drawing: Drawing, ensemble: Ensemble, training: list[Tensor], crew: Crew) -> list[tuple[Drawn, Nearest]]:
+    """Each member's g samples; distances (g, 2) and rows (g, 2) of their nearest two images among its own."""
+    samples = [joined(parts) for parts in draw_parts(drawing.on_cpu, ensemble.denoisers(), drawing.count, CHUNK, crew)]
+    near = crew.map(_nearest_of, [(own.images, training[member.split]) for own, member in zip(samples, ensemble.members, strict=True)])
+    return list(zip(samples, near, strict=True))
+
+
+def _nearest_of(task: tuple[Tensor, Tensor]) -> Nearest:
+    return _nearest(*task)
+
+
+def _nearest(images: Tensor, training: Tensor) -> Nearest:
+    distances, rows = blockwise_nearest(images, training, 2)
+    return torch.as_tensor(distances), torch.as_tensor(rows)
+
+
+def _name(ensemble: Ensemble, k: int, suffix: str = "") -> dict[str, int]:
+    member = ensemble.members[k]
+    return {f"member{suffix}": k, f"split{suffix}": member.split, f"seed{suffix}": member.seed}
+
+
+def _near_rows(name: dict[str, int], source: str, nearest: Nearest) -> Rows:
+    """Euclidean distance to the nearest training image (of normalised images), its ratio to the next, and which image it is."""
+    distances, rows = nearest
+    found = (("distance", distances[:, 0]), ("gap_ratio", gap_ratio_of(distances)), ("row", rows[:, 0]))
+    return [name | {"source": source, "quantity": quantity, "values": values.float().numpy()} for quantity, values in found]
+
+
+def _held_out_rows(world: ImageWorld, training: list[Tensor]) -> Rows:
+    """The same of the held-out images, for every split (member -1: no network made them)."""
+    held_out, rows = world.pictures[1], []
+    for split, (own, images) in enumerate(zip(world.normalisations, training, strict=True)):
+        name = {"member": -1, "split": split, "seed": -1}
+        rows += _near_rows(name, "held_out", _nearest(own.apply(held_out), images))
+    return rows
+
+
+def _similarity_rows(ensemble: Ensemble, samples: list[Tensor]) -> Rows:
+    """Cosine similarity of what two members draw from the same noise, each as it knows images (centred by its own split)."""
+    return [
+        _name(ensemble, a, "_a") | _name(ensemble, b, "_b") | {"values": cosine_similarity(samples[a], samples[b]).float().numpy()}
+        for a, b in ordered_pairs(len(samples))
+    ]
+
+
+def _store(run: Run[Any], step: int, world: ImageWorld, ensemble: Ensemble, drawn: list[tuple[Drawn, Nearest]]) -> None:
+    """The samples and their nearest training images, as levels 0 to 255, clipped; and which samples were drawn to their end."""
+    made, near = [], []
+    for member, (samples, (_, rows)) in zip(ensemble.members, drawn, strict=True):
+        made.append(world.normalisations[member.split].invert(samples.images))
+        near.append(world.pictures[0][member.split][rows[:, 0]])
+    finished = torch.stack([samples.finished for samples, _ in drawn])
+    images = {"images": levels(torch.stack(made)), "nearest": levels(torch.stack(near))}
+    run.write_tensors(SAMPLES, step, images | {"finished": finished})

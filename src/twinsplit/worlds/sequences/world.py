@@ -1,0 +1,146 @@
+"""The hierarchical world: grammar, sequences, splits, schedule and network."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from twinsplit.data.grammar import TreeGrammar
+from twinsplit.data.sequences import SequenceData, load_sequences
+from twinsplit.data.splits.disjoint import Splits, disjoint_splits, published_splits
+from twinsplit.diffusion.schedule import Schedule
+from twinsplit.errors import InputError
+from twinsplit.exact.tree import TreeOracle
+from twinsplit.execution.local import Crew
+from twinsplit.networks.parametrisation import Tokens
+from twinsplit.networks.transformer import Transformer
+from twinsplit.recipes import Data, Recipe
+from twinsplit.runs.files import fingerprint
+from twinsplit.runs.store import Run
+from twinsplit.worlds.sequences.predictions import MEASURES, STANDARD, SequenceExaminer
+from twinsplit.worlds.world import Examiner, Measured, Toll, World, schedule_of
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class HierarchicalWorld(World):
+    """Everything a run learns from and is judged by."""
+
+    recipe: Recipe
+    data: SequenceData
+    splits: Splits
+    schedule: Schedule
+    network: Transformer
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "HierarchicalWorld":
+        """Build it; InputError where the recipe's sizes do not fit the data."""
+        data = sequences_of(recipe.data, recipe.seed)
+        splits = splits_of(recipe.data, data)
+        net = recipe.network
+        network = Transformer(data.grammar.vocab_size, data.grammar.length, net.width, net.layers, net.heads, net.feedforward, net.dropout)
+        return cls(recipe, data, splits, schedule_of(recipe.diffusion), network)
+
+    @property
+    def grammar(self) -> TreeGrammar:
+        """The rules the sequences were drawn from."""
+        return self.data.grammar
+
+    def oracle(self, truncation: int | None = None) -> TreeOracle:
+        """BP_k for k = truncation; without one, the exact denoiser of the data: k is their level."""
+        return TreeOracle(self.grammar, self.schedule, self.data.factorised if truncation is None else truncation)
+
+    @property
+    def goal(self) -> Tokens:
+        return Tokens(self.grammar.vocab_size)
+
+    @property
+    def data_bytes(self) -> int:
+        return self.data.sequences.nbytes
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return tuple(MEASURES)
+
+    @property
+    def standard(self) -> tuple[str, ...]:
+        return STANDARD
+
+    @property
+    def sampled(self) -> str:
+        return "nearest_neighbours"
+
+    def examiner(self) -> Examiner:
+        from twinsplit.worlds.sequences.probe_sets import questions_of
+
+        return SequenceExaminer(questions_of(self))
+
+    def drawing(self, count: int, steps: int) -> Callable[[Any], object]:
+        from twinsplit.worlds.sequences.generation import Generation, generate
+
+        measuring = replace(self.recipe.measuring, generated=count, sampling_steps=steps)
+        return partial(generate, Generation.of(replace(self, recipe=replace(self.recipe, measuring=measuring))))
+
+    def drawn_at_once(self, device: str) -> int:
+        from twinsplit.worlds.sequences.generation import Generation
+
+        return Generation.of(self).at_once(torch.device(device))
+
+    def toll(self) -> Toll:
+        from twinsplit.worlds.sequences.cost import toll_of
+
+        return toll_of(self)
+
+    def sample_stage(self, run: Run[Any], steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+        from twinsplit.worlds.sequences.generation import measure_neighbours
+
+        return measure_neighbours(run, self, steps, crew)
+
+    def split_samples(self, device: torch.device | str = "cpu") -> Tensor:
+        """(splits, n, L) int64."""
+        return torch.from_numpy(self.data.sequences[self.splits.rows].astype(np.int64)).to(device)
+
+    def held_out(self) -> NDArray[np.int8]:
+        """(m, L) int8, disjoint by content from every split."""
+        held_out: NDArray[np.int8] = self.data.sequences[self.splits.held_out]
+        return held_out
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        return (self.grammar.length,)
+
+    def describe(self) -> dict[str, Any]:
+        """data.json: where the sequences come from, their fingerprint, the rows of each split."""
+        rows = {"splits": self.splits.rows.tolist(), "held_out": self.splits.held_out.tolist()}
+        return self.data.describe() | {"rows": rows, "rows_sha256": fingerprint(repr(rows).encode())}
+
+
+def sequences_of(data: Data, seed: int) -> SequenceData:
+    """The prepared folder `data.path`, or `data.samples` sequences drawn from the recipe's grammar."""
+    if data.path:
+        return _of_level(load_sequences(Path(data.path)), data)
+    grammar = TreeGrammar.random(data.vocab_size, data.depth, data.rules_per_symbol, data.sigma, data.grammar_seed)
+    return SequenceData.drawn(grammar, data.samples, seed, data.factorised, {"grammar_seed": data.grammar_seed})
+
+
+def _of_level(found: SequenceData, data: Data) -> SequenceData:
+    """A folder says itself of which level it is; a recipe that asks for another one is refused."""
+    if data.factorised not in (0, found.factorised):
+        raise InputError(
+            f"data.factorised = {data.factorised}, but the sequences of {data.path} are of level {found.factorised}",
+            "leave the key out, or draw others with `twinsplit data grammar --factorised`",
+        )
+    return found
+
+
+def splits_of(data: Data, source: SequenceData) -> Splits:
+    """Disjoint by content; for imported networks the rows that they were trained on."""
+    if data.published_splits:
+        return published_splits(source.sequences, data.published_splits, data.split_size, data.held_out)
+    return disjoint_splits(source.sequences, data.splits, data.split_size, data.held_out, data.apart)
