@@ -47,8 +47,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/seeds"))
-    asked = parser.parse_args()
-    decisions = [decision(seed, asked.out) for seed in range(asked.seeds)]
+    options = parser.parse_args()
+    decisions = [decision(seed, options.out) for seed in range(options.seeds)]
     print("| seed | verdict | onset | test-loss minimum | rise of the divergence |", "|---|---|---|---|---|", sep="\n")
     print(*(row(seed, found) for seed, found in enumerate(decisions)), sep="\n")
     sys.exit(0 if agree(decisions) else 1)

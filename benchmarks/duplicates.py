@@ -70,19 +70,19 @@ def run(method: str, path: Path, images: int, threads: int) -> Any:
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
-def compare(asked: argparse.Namespace) -> dict[str, Any]:
+def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Draw, check, measure."""
-    subset = min(asked.subset, asked.images)
+    subset = min(options.subset, options.images)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.npy"
-        copies = draw(path, asked.images)
-        plain, few = (run(method, path, subset, asked.threads) for method in ("dense", "ours"))
+        copies = draw(path, options.images)
+        plain, few = (run(method, path, subset, options.threads) for method in ("dense", "ours"))
         assert plain["rows"] == few["rows"], "the methods name different rows"
-        all_of_them = run("ours", path, asked.images, asked.threads)
-    operations = asked.images**2 * SIDE**2
+        all_of_them = run("ours", path, options.images, options.threads)
+    operations = options.images**2 * SIDE**2
     return {
-        "images": asked.images,
-        "threads": asked.threads,
+        "images": options.images,
+        "threads": options.threads,
         "noisy copies": copies,
         "removed": len(all_of_them["rows"]),
         "seconds": all_of_them["seconds"],
@@ -93,8 +93,8 @@ def compare(asked: argparse.Namespace) -> dict[str, Any]:
         "subset: dense seconds": plain["seconds"],
         "subset: our seconds": few["seconds"],
         "subset: dense peak MiB": plain["peak_mib"],
-        "dense seconds for all, by proportion": plain["seconds"] * (asked.images / subset) ** 2,
-        "dense MiB for all, by proportion": asked.images**2 * 8 / 2**20,
+        "dense seconds for all, by proportion": plain["seconds"] * (options.images / subset) ** 2,
+        "dense MiB for all, by proportion": options.images**2 * 8 / 2**20,
         "equal": f"the same {len(plain['rows'])} rows of the subset",
     }
 
@@ -108,15 +108,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--job", choices=METHODS, help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    if asked.job:
-        print(json.dumps(job(asked.job, asked.path, asked.images)))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.job:
+        print(json.dumps(job(options.job, options.path, options.images)))
         return
-    row = compare(asked)
+    row = compare(options)
     print("\n".join(f"{name:38} {value:,.1f}" if isinstance(value, float) else f"{name:38} {value}" for name, value in row.items()))
-    if asked.json:
-        asked.json.write_text(json.dumps(row, indent=2) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(row, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -163,23 +163,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=40.0, help="of each row")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--tiny", action="store_true", help="a small network: checks the script itself")
-    asked = parser.parse_args(arguments)
-    device = torch.device(asked.device)
+    options = parser.parse_args(arguments)
+    device = torch.device(options.device)
     full = replace(FULL, data=replace(FULL.data, split_size=5_000, samples=40_000))
-    base = replace(FULL, network=TINY, training=replace(FULL.training, batch=8)) if asked.tiny else full
-    top = ceiling(device, 256 if asked.tiny else CEILING_SIDE)
+    base = replace(FULL, network=TINY, training=replace(FULL.training, batch=8)) if options.tiny else full
+    top = ceiling(device, 256 if options.tiny else CEILING_SIDE)
     print(f"{device}: {top / 1e12:.3g} TFLOP/s in bfloat16; {check_alone(recipe_for(base, 2), device)}", flush=True)
     work = flops(network_of(HierarchicalWorld.of(base)), base.training.batch * HierarchicalWorld.of(base).grammar.length)
-    results = [result("plain eager float32", 1, plain(base, device, asked.seconds), work, top)]
+    results = [result("plain eager float32", 1, plain(base, device, options.seconds), work, top)]
     show(results[-1])
-    for members in asked.members:
-        for name, made in ways(asked.tiny).items():
+    for members in options.members:
+        for name, made in ways(options.tiny).items():
             check_way(made, recipe_for(base, members), device)
             stepper = made(Stepper.on(shard_of(recipe_for(base, members), device)[1], 0))
-            results.append(result(name, members, rate(stepper.step, device, asked.seconds), members * work, top))
+            results.append(result(name, members, rate(stepper.step, device, options.seconds), members * work, top))
             show(results[-1])
-    if asked.json:
-        asked.json.write_text(json.dumps([asdict(r) for r in results], indent=1) + "\n", encoding="utf-8")
+    if options.json:
+        options.json.write_text(json.dumps([asdict(r) for r in results], indent=1) + "\n", encoding="utf-8")
 
 
 def result(name: str, members: int, seconds: float, work: float, top: float) -> Result:

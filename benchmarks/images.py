@@ -70,18 +70,18 @@ def main() -> None:
     parser.add_argument("--colour", default="grey")
     parser.add_argument("--out", type=Path, default=Path("runs/images-benchmark"))
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     data = [sys.executable, "-m", "twinsplit.cli", "data"]
-    raw, prepared = asked.out / f"raw-{asked.images}", asked.out / "prepared"
-    subprocess.run([*data, "faces", "--make", str(asked.images), "--workers", asked.workers, "--out", str(raw)], check=True)
+    raw, prepared = options.out / f"raw-{options.images}", options.out / "prepared"
+    subprocess.run([*data, "faces", "--make", str(options.images), "--workers", options.workers, "--out", str(raw)], check=True)
     shutil.rmtree(prepared, ignore_errors=True)
-    options = ["--workers", asked.workers, "--size", asked.size, "--colour", asked.colour]
-    row = measured([*data, "celeba", str(raw), "--out", str(prepared), *options])
-    row |= {"images": asked.images, "images_per_second": asked.images / row["seconds"]}
+    sizes = ["--workers", options.workers, "--size", options.size, "--colour", options.colour]
+    row = measured([*data, "celeba", str(raw), "--out", str(prepared), *sizes])
+    row |= {"images": options.images, "images_per_second": options.images / row["seconds"]}
     row["minutes_for_celeba"] = CELEBA / row["images_per_second"] / 60
     print("\n".join(f"{name:20} {value:,.1f}" for name, value in row.items()))
-    if asked.json:
-        asked.json.write_text(json.dumps(row, indent=2) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(row, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twinsplit.execution.local import Crew, available_cores, crew
+from twinsplit.execution.local import Executor, available_cores, open_executor
 from twinsplit.measures.statistics import mean_over
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.curves import curves_of
@@ -31,18 +31,18 @@ Floats = NDArray[np.float64]
 PRECISIONS = ("float32", "bfloat16")
 
 
-def recipe_of(asked: argparse.Namespace, seed: int, precision: Any) -> Recipe:
+def recipe_of(options: argparse.Namespace, seed: int, precision: Any) -> Recipe:
     """The laptop recipe with two splits, another network and another precision."""
     base = preset("laptop")
     heads = base.network.heads
-    network = replace(base.network, width=asked.width, layers=asked.layers, heads=heads, feedforward=4 * asked.width)
-    training = replace(base.training, steps=asked.steps, checkpoints=16, save_every=asked.steps, precision=precision)
+    network = replace(base.network, width=options.width, layers=options.layers, heads=heads, feedforward=4 * options.width)
+    training = replace(base.training, steps=options.steps, checkpoints=16, save_every=options.steps, precision=precision)
     return replace(base, seed=seed, data=replace(base.data, splits=2), network=network, training=training)
 
 
-def losses(recipe: Recipe, out: Path, hands: Crew) -> tuple[Floats, Floats]:
+def losses(recipe: Recipe, out: Path, executor: Executor) -> tuple[Floats, Floats]:
     """(S,) steps and the test loss there, a mean over twins and held-out sequences."""
-    session = pipeline.begin(out / f"{recipe.training.precision}_seed_{recipe.seed}", recipe, hands)
+    session = pipeline.begin(out / f"{recipe.training.precision}_seed_{recipe.seed}", recipe, executor)
     with closing(session.lock):
         pipeline.train_stage(session)
         pipeline.measure_stage(session, ("sample_split_divergence", "test_loss"))
@@ -75,10 +75,10 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--out", type=Path, default=Path("runs/precision"))
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     os.environ[VARIABLE] = "yes"  # also on a processor that gains nothing by it, and in the workers
-    with crew(asked.workers) as hands:
-        found = {p: [losses(recipe_of(asked, seed, p), asked.out, hands) for seed in range(asked.seeds)] for p in PRECISIONS}
+    with open_executor(options.workers) as executor:
+        found = {p: [losses(recipe_of(options, seed, p), options.out, executor) for seed in range(options.seeds)] for p in PRECISIONS}
     steps = found["float32"][0][0]
     rows = rows_of(steps, {p: np.array([curve for _, curve in runs]) for p, runs in found.items()})
     print(f"{'step':>8} {'float32':>10} {'sd over seeds':>14} {'bf16 - fp32':>12} {'95% interval over seeds':>26}")
@@ -87,8 +87,8 @@ def main() -> None:
         print(
             f"{row['step']:8,.0f} {row['float32']:10.5f} {row['sd_over_seeds']:14.5f} {row['bfloat16_less_float32']:+12.5f} {interval:>26}"
         )
-    if asked.json:
-        asked.json.write_text(json.dumps(rows, indent=2))
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2))
     sys.exit(0 if within(rows) else 1)
 
 

@@ -61,11 +61,11 @@ class _Built(TorchFunctionMode):
     """What is built on PLACE from numbers: built on the CPU, then moved."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        asked = dict(kwargs or {})
-        if func in BUILDERS and asked.get("device") == PLACE:
-            del asked["device"]
-            return func(*args, **asked).to(PLACE)
-        return func(*args, **asked)
+        options = dict(kwargs or {})
+        if func in BUILDERS and options.get("device") == PLACE:
+            del options["device"]
+            return func(*args, **options).to(PLACE)
+        return func(*args, **options)
 
 
 @contextmanager
@@ -79,11 +79,11 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
     """The operation on the values. Its result is elsewhere where that was asked for, or where what it works on is."""
     if func not in MOVES:
         _refuse_two_places(func, tree_leaves((args, kwargs)))
-    asked = kwargs.get("device")
+    options = kwargs.get("device")
     plain_args, plain_kwargs = tree_map_only(Elsewhere, lambda t: t.values, (args, kwargs))
-    result = func(*plain_args, **plain_kwargs | ({} if asked is None else {"device": torch.device("cpu")}))
+    result = func(*plain_args, **plain_kwargs | ({} if options is None else {"device": torch.device("cpu")}))
     looked_at = tree_leaves(args[:1] if func in MOVES else (args, kwargs))
-    arrives = asked == PLACE if asked is not None else any(isinstance(t, Elsewhere) for t in looked_at)
+    arrives = options == PLACE if options is not None else any(isinstance(t, Elsewhere) for t in looked_at)
     in_place = {id(plain): given for given, plain in zip(tree_leaves(args), tree_leaves(plain_args), strict=True)}
     return tree_map_only(Tensor, lambda t: in_place[id(t)] if id(t) in in_place else Elsewhere(t) if arrives else t, result)
 

@@ -74,9 +74,9 @@ SERIES: dict[str, tuple[Callable[[int], Work], dict[Size, tuple[int, ...]], str]
 
 def seconds(work: Work) -> float:
     """A call that returns seconds tells them itself."""
-    told: list[object] = []
-    around = timed(lambda: told.append(work()))
-    return told[0] if isinstance(told[0], float) else around
+    caption: list[object] = []
+    around = timed(lambda: caption.append(work()))
+    return caption[0] if isinstance(caption[0], float) else around
 
 
 def row(name: str, size: Size, rounds: int) -> Row:

@@ -12,7 +12,7 @@ from rows.plain_network import PlainTransformer
 from rows.training import TINY, flops
 from twinsplit.diffusion.sampler import Ancestral, strided_times
 from twinsplit.diffusion.schedule import Schedule
-from twinsplit.execution.local import available_cores, crew
+from twinsplit.execution.local import available_cores, open_executor
 from twinsplit.networks.transformer import Transformer
 from twinsplit.noise.reference import Noise
 from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser
@@ -44,7 +44,7 @@ def row(size: Size, rounds: int) -> Row:
     def plan(steps: int) -> Generation:
         return Generation(Ancestral(schedule, strided_times(schedule.T, steps)), count, shape, Noise(0, "sampling"), "bfloat16")
 
-    with crew(min(2, available_cores())) as workers:
+    with open_executor(min(2, available_cores())) as workers:
         case = Case(
             "sampling_full",
             5,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rows.case import Case, Precision, Row, Size, agree, compare, products
 from rows.plain_network import PlainTransformer
-from twinsplit.execution.local import Crew, available_cores, crew
+from twinsplit.execution.local import Executor, available_cores, open_executor
 from twinsplit.networks.transformer import Transformer
 from twinsplit.recipes import Data, Network, Recipe, Training
 from twinsplit.training.loop import deal
@@ -104,10 +104,10 @@ def plain_steps(bench: Bench, twins: list[tuple[PlainTransformer, torch.optim.Ad
 def check(recipe: Recipe, tolerance: float) -> str:
     """Losses of two steps without dropout, from the same weights, on the same batches; in float32 and in the recipe's precision."""
     still = replace(recipe, network=replace(recipe.network, dropout=0.0), training=replace(recipe.training, batch=CHECKED))
-    told = [check_losses(replace(still, training=replace(still.training, precision="float32")), 1e-4)]
+    caption = [check_losses(replace(still, training=replace(still.training, precision="float32")), 1e-4)]
     if recipe.training.precision != "float32":
-        told.append(check_losses(still, tolerance))
-    return "; ".join(told)
+        caption.append(check_losses(still, tolerance))
+    return "; ".join(caption)
 
 
 def check_losses(recipe: Recipe, tolerance: float) -> str:
@@ -126,7 +126,7 @@ def flops(network: Transformer, tokens: int) -> float:
     return tokens * (6 * weights + 12 * network.layers * network.length * network.width)
 
 
-def our_steps(bench: Bench, workers: Crew, steps: int) -> None:
+def our_steps(bench: Bench, workers: Executor, steps: int) -> None:
     """Steps of both twins, each in a process of its own; they go over the same step numbers every time."""
     list(workers.map(partial(advance, first=1, last=steps), bench.shards))
 
@@ -138,7 +138,7 @@ def row(name: str, size: Size, rounds: int) -> Row:
     precision: Precision = products() if recipe.training.precision == "bfloat16" else "float32"
     network, batch = network_of(bench.world), recipe.training.batch
     reference = bench.plain()
-    with crew(min(2, available_cores())) as workers:
+    with open_executor(min(2, available_cores())) as workers:
         return compare(
             Case(
                 name,

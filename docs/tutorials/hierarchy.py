@@ -39,7 +39,7 @@ from twinsplit import (
     token_loss,
     train,
 )
-from twinsplit.execution.local import available_cores, crew
+from twinsplit.execution.local import available_cores, open_executor
 from twinsplit.recipes import preset
 
 NOISE = Noise(0, "tutorial")
@@ -132,8 +132,8 @@ def train_twins(world: World, out: Path, workers: int) -> tuple[Run, Transformer
     )
     ensemble = Ensemble.initial(network, tuple(Member(*names) for names in recipe.members), Noise(recipe.seed))
     run, task = Run.create(out, recipe), Task(recipe.training, world.schedule, Tokens(world.grammar.vocab_size), Noise(recipe.seed))
-    with crew(min(workers, len(recipe.members))) as hands:
-        for checkpoint in train(ensemble, world.tokens[torch.from_numpy(world.splits.rows)].long(), task, run, hands):
+    with open_executor(min(workers, len(recipe.members))) as executor:
+        for checkpoint in train(ensemble, world.tokens[torch.from_numpy(world.splits.rows)].long(), task, run, executor):
             if checkpoint.kept:
                 print(f"  step {checkpoint.step:6,}  training loss {float(checkpoint.loss.mean()):.4f}", flush=True)
     return run, network
@@ -219,15 +219,15 @@ def main(words: Sequence[str] | None = None) -> Story:
     parser.add_argument("--scale", choices=("smoke", "laptop"), default="laptop")
     parser.add_argument("--out", type=Path, default=Path("twinsplit-out/hierarchy"))
     parser.add_argument("--workers", type=int, default=available_cores(), help="processes to train with; the result is the same")
-    asked = parser.parse_args(words)
-    recipe = preset(asked.scale)
+    options = parser.parse_args(words)
+    recipe = preset(options.scale)
     world = draw_world(recipe)
     show_oracles(world)
-    run, network = train_twins(world, asked.out, asked.workers)
+    run, network = train_twins(world, options.out, options.workers)
     curves, to_oracle = measure(world, run, network)
     story = Story(curves, to_oracle, find_onset(curves))
     explain(world, story)
-    say("6. The figure", str(draw(story, asked.out / "hierarchy.png")))
+    say("6. The figure", str(draw(story, options.out / "hierarchy.png")))
     return story
 
 

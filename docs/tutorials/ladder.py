@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from twinsplit import Blind, Noise, Onset, correlation, denoising_psnr
-from twinsplit.execution.local import available_cores, crew
+from twinsplit.execution.local import available_cores, open_executor
 from twinsplit.measures.statistics import Mean, mean_over_pairs
 from twinsplit.papers.gahb.together import make_figure, recipes_of, rungs_in
 from twinsplit.papers.gahb.together_panels import Rung
@@ -96,7 +96,7 @@ def look(rung: Rung) -> Seen:
     )
 
 
-def told(mean: Mean | None) -> str:
+def caption(mean: Mean | None) -> str:
     """A number with its 95% interval."""
     if mean is None:
         return "unknown, since they still come nearer"
@@ -106,7 +106,9 @@ def told(mean: Mean | None) -> str:
 
 def rows(seen: Sequence[Seen], text: str) -> str:
     """A line per rung."""
-    return "\n".join(f"  N = {s.n:5,}  " + text.format(s=s, alike=told(s.alike), before=told(s.before), lost=told(s.lost)) for s in seen)
+    return "\n".join(
+        f"  N = {s.n:5,}  " + text.format(s=s, alike=caption(s.alike), before=caption(s.before), lost=caption(s.lost)) for s in seen
+    )
 
 
 def place(step: float | None) -> str:
@@ -166,11 +168,11 @@ def main(words: Sequence[str] | None = None) -> list[Seen]:
     parser.add_argument("--scale", choices=("smoke", "laptop"), default="laptop")
     parser.add_argument("--out", type=Path, default=Path("twinsplit-out/ladder"))
     parser.add_argument("--workers", type=int, default=available_cores(), help="processes to train with; the result is the same")
-    asked = parser.parse_args(words)
-    recipes = recipes_of(asked.scale, 0, None, None)
-    with crew(asked.workers) as hands:
-        files = make_figure(asked.scale, asked.out, recipes, hands)
-    rungs = rungs_in(asked.out, recipes)
+    options = parser.parse_args(words)
+    recipes = recipes_of(options.scale, 0, None, None)
+    with open_executor(options.workers) as executor:
+        files = make_figure(options.scale, options.out, recipes, executor)
+    rungs = rungs_in(options.out, recipes)
     show_ladder(rungs)
     seen = [look(rung) for rung in rungs]
     show_convergence(seen)

@@ -52,16 +52,16 @@ def test_files_that_are_no_pictures_are_counted_and_pictures_that_are_not_read_a
         (folder / name).write_bytes(path.read_bytes())
     (folder / "table.csv").write_text("a,b")
     (folder / "notes.txt").write_text("words")
-    asked = ["data", "folder", folder, "--out", tmp_path / "out", "--workers", "1"]
+    options = ["data", "folder", folder, "--out", tmp_path / "out", "--workers", "1"]
     for _ in ("made", "standing"):
-        said = twinsplit(*asked).stdout
+        said = twinsplit(*options).stdout
         assert "no pictures: 2 other files" in said
         assert "3 images of 1 x 32 x 32" in said
     (folder / "4.avif").write_bytes(b"\0\0\0 ftypavif")
-    asked[4] = tmp_path / "again"
-    line = refused(*asked)
+    options[4] = tmp_path / "again"
+    line = refused(*options)
     assert "1 file cannot be used (first: 4.avif: a picture in a format that is not read (.avif)" in line
-    said = twinsplit(*asked, "--leave-out").stdout
+    said = twinsplit(*options, "--leave-out").stdout
     assert "no pictures: 2 other files" in said
     assert "1 left out" in said
 
@@ -72,12 +72,12 @@ def test_a_broken_file_is_refused_or_left_out_on_request(raw: Path, tmp_path: Pa
     for path in sorted((raw / "img_align_celeba").iterdir())[:5]:
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "bad.jpg").write_text("no picture")
-    asked = ["data", "folder", folder, "--out", tmp_path / "out", "--colour", "rgb", "--size", "24", "--workers", "1"]
-    line = refused(*asked)
+    options = ["data", "folder", folder, "--out", tmp_path / "out", "--colour", "rgb", "--size", "24", "--workers", "1"]
+    line = refused(*options)
     assert "1 file cannot be used (first: bad.jpg: not a readable picture" in line
     assert "--leave-out" in line
     assert json.loads((tmp_path / "out" / "problems.json").read_text())["problems"][0]["path"] == "bad.jpg"
-    said = twinsplit(*asked, "--leave-out").stdout
+    said = twinsplit(*options, "--leave-out").stdout
     assert "not used: bad.jpg" in said
     assert "5 images of 3 x 24 x 24" in said
     assert "1 left out" in said
@@ -92,13 +92,13 @@ def test_arrays_and_digits(tmp_path: Path) -> None:
 
 
 def test_synthetic_classes(tmp_path: Path) -> None:
-    asked = ["data", "calpha", "--alpha", "1", "--size", "8", "--make", "12", "--workers", "1", "--out", tmp_path / "calpha"]
-    assert "12 images of 1 x 8 x 8" in twinsplit(*asked).stdout
+    options = ["data", "calpha", "--alpha", "1", "--size", "8", "--make", "12", "--workers", "1", "--out", tmp_path / "calpha"]
+    assert "12 images of 1 x 8 x 8" in twinsplit(*options).stdout
     twinsplit("data", "discs", "--size", "9", "--make", "1030", "--seed", "3", "--workers", "2", "--out", tmp_path / "discs")
     assert "1030 images of 1 x 9 x 9" in twinsplit("data", "check", tmp_path / "discs").stdout
     source = json.loads((tmp_path / "calpha" / "data.json").read_text())["source"]
     assert (source["kind"], source["alpha"], source["seed"]) == ("calpha", 1.0, 0)
-    assert "other images" in refused(*asked, "--seed", "1")
+    assert "other images" in refused(*options, "--seed", "1")
     assert "regularity -1.0" in refused("data", "calpha", "--alpha", "-1", "--out", tmp_path / "out")
     assert "0 images" in refused("data", "discs", "--make", "0", "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -36,18 +36,18 @@ def raising(error: BaseException) -> Callable[[], None]:
 )
 def test_what_the_user_can_put_right_is_one_line(error: BaseException, code: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert status(raising(error)) == code
-    told = capsys.readouterr().err
-    assert told.startswith(says)
-    assert told.count("\n") == 1
+    caption = capsys.readouterr().err
+    assert caption.startswith(says)
+    assert caption.count("\n") == 1
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("x"), BrokenPipeError("a worker left"), OSError("elsewhere")])
 def test_failures_of_ours_say_so(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
     """A pipe of ours that breaks is not a reader who left: standard output still takes a line."""
     assert status(raising(error)) == 1
-    told = capsys.readouterr().err
-    assert "Traceback" in told
-    assert f"a failure of ours: {type(error).__name__}: {error}" in told
+    caption = capsys.readouterr().err
+    assert "Traceback" in caption
+    assert f"a failure of ours: {type(error).__name__}: {error}" in caption
 
 
 def test_done_is_done() -> None:

@@ -62,20 +62,20 @@ def test_every_kind_of_split(
     data: ImageData, options: dict[str, Any], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, out = contents(data.folder), tmp_path / "split.json"
-    asked = DataSplit(data.folder, out, **options)
+    command = DataSplit(data.folder, out, **options)
     if says.startswith("twice"):
         with pytest.raises(InputError, match=says):
-            asked.run()
+            command.run()
         assert not out.exists()
     else:
-        asked.run()
+        command.run()
         assert says in capsys.readouterr().out
         load_split(out, data)
         written = out.read_bytes()
         DataDuplicates(data.folder, tmp_path / "list.json").run()
-        listed = replace(asked, duplicates=tmp_path / "list.json", out=tmp_path / "listed.json")
+        listed = replace(command, duplicates=tmp_path / "list.json", out=tmp_path / "listed.json")
         listed.run()
-        assert ((tmp_path / "listed.json").read_bytes() == written) == (not asked.attribute)
+        assert ((tmp_path / "listed.json").read_bytes() == written) == (not command.attribute)
     assert contents(data.folder) == before
 
 
@@ -136,15 +136,15 @@ def test_nothing_is_written_into_the_data_or_over_other_files(data: ImageData, t
 
 def test_duplicates_are_sought_on_the_accelerator_where_there_is_one(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
     """The device is not given to torch here: this machine need not have it."""
-    asked: list[str] = []
+    devices: list[str] = []
 
     def noting(*images: object, device: str, **options: object) -> np.ndarray:
-        asked.append(device)
+        devices.append(device)
         return np.array([1])
 
     monkeypatch.setattr(duplicate_lists, "near_duplicates", noting)
     for there, given in ((True, None), (False, None), (True, "cpu")):
         monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
         assert duplicate_lists.find_duplicates(data, device=given).removed.tolist() == [1]
-    assert asked == ["cuda", "cpu", "cpu"]
+    assert devices == ["cuda", "cpu", "cpu"]
     assert DataDuplicates(data.folder).device is DataSplit(data.folder, data.folder).device is None

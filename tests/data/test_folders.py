@@ -40,11 +40,11 @@ def test_sequences_where_images_are_wanted(sequences: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("asked", [load_images, load_sequences, lambda folder: DataCheck(folder).run()])
-def test_a_run_is_no_data_folder(sequences: Path, tmp_path: Path, asked: Callable[[Path], object]) -> None:
+def test_a_run_is_no_data_folder(sequences: Path, tmp_path: Path, options: Callable[[Path], object]) -> None:
     run = Run.create(tmp_path / "run", SMOKE)
     (run.path / "data.json").write_bytes((sequences / "data.json").read_bytes())
     with pytest.raises(InputError, match="run is a run folder; give the folder of data"):
-        asked(run.path)
+        options(run.path)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,6 @@ def test_a_run_is_no_data_folder(sequences: Path, tmp_path: Path, asked: Callabl
 )
 def test_damaged_descriptions_are_refused(sequences: Path, name: str, text: str) -> None:
     (sequences / name).write_text(text)
-    for asked in (load_sequences, lambda folder: DataCheck(folder).run()):
+    for options in (load_sequences, lambda folder: DataCheck(folder).run()):
         with pytest.raises(InputError):
-            asked(sequences)
+            options(sequences)

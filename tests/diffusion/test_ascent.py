@@ -141,26 +141,26 @@ def wanted(kind: str, n: int) -> Measured:
 @pytest.mark.parametrize("kind", ["inpainting", "super-resolution"])
 def test_what_was_measured_is_met_and_a_determined_rest_is_found(kind: str) -> None:
     """Images in a plane of 3 directions are determined by more than 3 measurements: the whole image comes back, to the last noise."""
-    asked = wanted(kind, 5)
-    samples = Ascent(sigma_end=0.01)(GAUSSIAN, CENTRE, Noise(3), torch.arange(5), asked)
-    assert float(asked.violation(samples).max()) < 1e-12
+    options = wanted(kind, 5)
+    samples = Ascent(sigma_end=0.01)(GAUSSIAN, CENTRE, Noise(3), torch.arange(5), options)
+    assert float(options.violation(samples).max()) < 1e-12
     assert float((samples - GAUSSIAN.sample(1, Noise(8))).abs().max()) < 0.05
     assert not torch.equal(samples[0], samples[1])
 
 
 def test_conditional_samples_do_not_depend_on_their_batch() -> None:
-    asked = wanted("inpainting", 4)
-    whole = Ascent()(GAUSSIAN, CENTRE, Noise(3), torch.arange(4), asked)
+    options = wanted("inpainting", 4)
+    whole = Ascent()(GAUSSIAN, CENTRE, Noise(3), torch.arange(4), options)
     chosen = torch.tensor([3, 1])
-    torch.testing.assert_close(Ascent()(GAUSSIAN, CENTRE, Noise(3), chosen, asked.of(chosen)), whole[chosen])
+    torch.testing.assert_close(Ascent()(GAUSSIAN, CENTRE, Noise(3), chosen, options.of(chosen)), whole[chosen])
 
 
 @pytest.mark.parametrize("asked", [FREE, wanted("inpainting", 2)], ids=["free", "measured"])
-def test_what_does_not_finish_is_said(asked: Constraint) -> None:
+def test_what_does_not_finish_is_said(options: Constraint) -> None:
     ascent, ids = Ascent(max_steps=7), torch.arange(2)
     with pytest.raises(InputError, match=r"2 of 2 samples did not reach sigma = 0\.1 in 7 steps"):
-        ascent(Stuck(), CENTRE, Noise(0), ids, asked)
-    found = ascent.ascend(Stuck(), ascent.start(CENTRE, Noise(0), ids, asked), Noise(0), ids, asked)
+        ascent(Stuck(), CENTRE, Noise(0), ids, options)
+    found = ascent.ascend(Stuck(), ascent.start(CENTRE, Noise(0), ids, options), Noise(0), ids, options)
     assert found.finished.tolist() == [False, False]
     assert found.steps.tolist() == [7, 7]
 

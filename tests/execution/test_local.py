@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from twinsplit.errors import InputError
-from twinsplit.execution.local import AHEAD, Inline, Processes, check_device, crew, plain_crew
+from twinsplit.execution.local import AHEAD, Inline, Processes, check_device, open_executor, open_plain_executor
 
 
 def threads(_: int) -> int:
@@ -30,37 +30,37 @@ def die(_: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_every_task_has_one_thread(size: int) -> None:
-    with crew(size) as hands:
-        assert list(hands.map(threads, range(3))) == [1, 1, 1]
+    with open_executor(size) as executor:
+        assert list(executor.map(threads, range(3))) == [1, 1, 1]
 
 
 @pytest.mark.parametrize("device", ["cuda:77", "meta", "no such device"])
 def test_a_device_that_does_not_work_is_refused(device: str) -> None:
     """On "meta" tensors can be made, but no number comes back."""
-    with pytest.raises(InputError, match=f"--device {device} does not work here: .*; use cpu"), crew(2, device):
+    with pytest.raises(InputError, match=f"--device {device} does not work here: .*; use cpu"), open_executor(2, device):
         pass
 
 
 def test_one_process_has_the_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("twinsplit.execution.local.check_device", lambda device: None)
-    with crew(2, "cuda") as hands:
-        assert (type(hands), hands.device) == (Inline, "cuda")
-    with crew(2) as hands:
-        assert (type(hands), hands.size, hands.device) == (Processes, 2, "cpu")
+    with open_executor(2, "cuda") as executor:
+        assert (type(executor), executor.device) == (Inline, "cuda")
+    with open_executor(2) as executor:
+        assert (type(executor), executor.size, executor.device) == (Processes, 2, "cpu")
 
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_an_error_keeps_its_kind(size: int) -> None:
-    with crew(size) as hands, pytest.raises(InputError, match="item 2; skip it"):
-        list(hands.map(refuse, range(4)))
+    with open_executor(size) as executor, pytest.raises(InputError, match="item 2; skip it"):
+        list(executor.map(refuse, range(4)))
 
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_a_plain_crew_keeps_order_and_errors(size: int) -> None:
-    with plain_crew(size) as hands:
-        assert list(hands.map(abs, range(-5, 0))) == [5, 4, 3, 2, 1]
+    with open_plain_executor(size) as executor:
+        assert list(executor.map(abs, range(-5, 0))) == [5, 4, 3, 2, 1]
         with pytest.raises(InputError, match="item 2; skip it"):
-            list(hands.map(refuse, range(4)))
+            list(executor.map(refuse, range(4)))
 
 
 def test_items_are_taken_as_they_are_needed() -> None:
@@ -71,8 +71,8 @@ def test_items_are_taken_as_they_are_needed() -> None:
             taken.append(item)
             yield item
 
-    with plain_crew(2) as hands:
-        results = hands.map(abs, items())
+    with open_plain_executor(2) as executor:
+        results = executor.map(abs, items())
         assert next(results) == 0
         assert len(taken) == 1 + AHEAD * 2
         assert list(results) == list(range(1, 100))
@@ -86,8 +86,8 @@ def test_plain_workers_do_without_torch() -> None:
 
 
 def test_a_worker_that_dies_is_said() -> None:
-    with crew(2) as hands, pytest.raises(RuntimeError, match="same command again to resume"):
-        list(hands.map(die, range(2)))
+    with open_executor(2) as executor, pytest.raises(RuntimeError, match="same command again to resume"):
+        list(executor.map(die, range(2)))
 
 
 def test_inline_is_lazy() -> None:

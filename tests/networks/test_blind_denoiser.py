@@ -10,7 +10,7 @@ from torch import Tensor
 from twinsplit.data.images.builtin import digits_and_labels
 from twinsplit.diffusion.exploding import NOISE_LAWS, VarianceExploding
 from twinsplit.diffusion.schedule import Noising
-from twinsplit.execution.local import Crew, Inline, crew
+from twinsplit.execution.local import Executor, Inline, open_executor
 from twinsplit.measures.psnr import denoising_psnr
 from twinsplit.networks import blind_denoiser
 from twinsplit.networks.blind_denoiser import BlindDenoiser
@@ -57,10 +57,10 @@ def start(recipe: ImageRecipe = RECIPE, process: Noising = PROCESS) -> tuple[Ens
     return Ensemble.initial(NETWORK, members(recipe), root, BlindDenoiser), Task(recipe.training, process, ResidualPrediction(), root)
 
 
-def finish(path: Path, recipe: ImageRecipe = RECIPE, hands: Crew | None = None) -> Run:
+def finish(path: Path, recipe: ImageRecipe = RECIPE, executor: Executor | None = None) -> Run:
     run = Run.create(path, recipe)
     ensemble, task = start(recipe)
-    for _ in train(ensemble, digits(), task, run, hands or Inline()):
+    for _ in train(ensemble, digits(), task, run, executor or Inline()):
         pass
     return run
 
@@ -84,8 +84,8 @@ def test_a_stopped_run_resumes_to_the_same_bits(tmp_path: Path, stop: int, ema_d
 
 
 def test_worker_processes_change_nothing(tmp_path: Path) -> None:
-    with crew(2) as hands:
-        two = finish(tmp_path / "two", hands=hands)
+    with open_executor(2) as executor:
+        two = finish(tmp_path / "two", executor=executor)
     assert contents(two) == contents(finish(tmp_path / "one"))
 
 

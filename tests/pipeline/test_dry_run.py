@@ -12,7 +12,7 @@ from twinsplit.noise.reference import Noise
 from twinsplit.pipeline import dry_run
 from twinsplit.pipeline import sampling_cost as afterwards
 from twinsplit.pipeline.dry_run import Pace, costs_of, kept_bytes, memory_needed, pace_of, render, sequences_seen, speed_of
-from twinsplit.pipeline.sampling_cost import Afterwards
+from twinsplit.pipeline.sampling_cost import SamplingCost
 from twinsplit.pipeline.stages import disk_needed
 from twinsplit.recipes import PUBLISHED, SMOKE, read_recipe
 from twinsplit.training.batches import batch_rows
@@ -49,8 +49,8 @@ def test_costs_follow_from_the_recipe(world: HierarchicalWorld) -> None:
     assert (costs.epochs, costs.sequences) == (15, 15 * 20)  # 60 steps of 4 batches an epoch
     assert costs.training_flops == 3 * 15 * 20 * training_flops(world.network)
     assert costs.sampling_flops == 3 * 8 * 32 * 10 * forward_flops(world.network)
-    assert costs.answering_flops == 8 * world.toll().answers * forward_flops(world.network)
-    assert (costs.disk, costs.measurements) == (disk_needed(world), 8 * world.toll().kept)
+    assert costs.answering_flops == 8 * world.measurement_cost().answers * forward_flops(world.network)
+    assert (costs.disk, costs.measurements) == (disk_needed(world), 8 * world.measurement_cost().kept)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -96,7 +96,7 @@ def test_hours_are_rounds_of_full_steps(world: HierarchicalWorld) -> None:
 
 def test_what_the_backward_pass_needs_is_extrapolated_exactly(world: HierarchicalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """From one and two sequences to six: every kept tensor is affine in the rows."""
-    monkeypatch.setattr("twinsplit.training.fused.serves", lambda *asked: False)
+    monkeypatch.setattr("twinsplit.training.fused.serves", lambda *options: False)
     shard = first_shard(world)
     assert kept_bytes(shard) == dry_run._kept(shard)
     assert kept_bytes(shard) > 6 * 4 * 4 * 16  # at least one activation
@@ -110,7 +110,7 @@ def test_memory_counts_every_part(world: HierarchicalWorld) -> None:
 def test_the_plan_says_everything_and_writes_nothing(world: HierarchicalWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     speed, costs = speed_of(world, Inline()), costs_of(world)
-    after = Afterwards(rows=32, drawing=0.002, answering=0.0005, hours_drawing=3.0, hours_answering=0.5, at_once=2)
+    after = SamplingCost(rows=32, drawing=0.002, answering=0.0005, hours_drawing=3.0, hours_answering=0.5, at_once=2)
     text = render(world.recipe, costs, speed, after)
     assert not list(tmp_path.iterdir())
     parts = (

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from pretended import PLACE, Elsewhere, pretended
-from twinsplit.execution.local import Crew, Inline
+from twinsplit.execution.local import Executor, Inline
 from twinsplit.papers.bg.images.levels import measure_levels
 from twinsplit.papers.bg.landmark_measures import decomposition_stage, samples_stage, training_data_stage
 from twinsplit.papers.bg.sequences.settings import setting_of
@@ -53,21 +53,21 @@ def test_the_pretended_device_refuses_what_a_real_one_refuses() -> None:
             there.numpy()
 
 
-def trained(path: Path, recipe: RunRecipe, crew: Crew) -> Session[Any]:
-    session = pipeline.begin(path, recipe, crew)
+def trained(path: Path, recipe: RunRecipe, executor: Executor) -> Session[Any]:
+    session = pipeline.begin(path, recipe, executor)
     pipeline.train_stage(session)
     return session
 
 
 def stages_of_sequences(session: Session[Any]) -> Iterator[object]:
-    run, world, crew, last = session.run, session.world, session.crew, session.run.steps()[-1:]
+    run, world, executor, last = session.run, session.world, session.executor, session.run.steps()[-1:]
     pipeline.measure_stage(session)
     for stage in (training_data_stage, decomposition_stage, samples_stage):
         stage(session)
-    yield from measure_uturns(run, world, last, crew)
-    yield from measure_random_uturns(run, world, last[0], crew)
-    yield from measure_profile(run, world, last, crew)
-    yield from measure_fresh(run, world, last, crew)
+    yield from measure_uturns(run, world, last, executor)
+    yield from measure_random_uturns(run, world, last[0], executor)
+    yield from measure_profile(run, world, last, executor)
+    yield from measure_fresh(run, world, last, executor)
 
 
 def stages_of_images(session: Session[Any]) -> Iterator[object]:
@@ -75,16 +75,16 @@ def stages_of_images(session: Session[Any]) -> Iterator[object]:
     pipeline.measure_stage(session, tuple(examination.MEASURES))
     pipeline.sampling_stage(session, run.steps()[-1:])
     if session.run.recipe.network.kind == "unet":
-        yield from measure_levels(run, world, {"itself": (run, world)}, session.crew)
+        yield from measure_levels(run, world, {"itself": (run, world)}, session.executor)
 
 
 def stages_of_blind_networks(session: Session[Any]) -> Iterator[object]:
     yield from stages_of_images(session)
-    run, world, crew, last = session.run, session.world, session.crew, session.run.steps()[-1]
-    yield from measure_psnr(run, world, last, crew)
-    yield from measure_bases(run, world, last, crew)
+    run, world, executor, last = session.run, session.world, session.executor, session.run.steps()[-1]
+    yield from measure_psnr(run, world, last, executor)
+    yield from measure_bases(run, world, last, executor)
     kind = next(iter(rates_of("smoke").kinds(0).values()))
-    yield from measure_errors(replace(kind, size=8), 3, run, world, last, crew)
+    yield from measure_errors(replace(kind, size=8), 3, run, world, last, executor)
 
 
 def few(recipe: Any, steps: int, checkpoints: int, **measuring: Any) -> Any:

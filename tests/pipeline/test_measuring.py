@@ -11,7 +11,7 @@ import torch
 from twinsplit.diffusion.denoiser import Categorical
 from twinsplit.errors import InputError
 from twinsplit.exact.tree import TreeOracle
-from twinsplit.execution.local import Inline, crew
+from twinsplit.execution.local import Inline, open_executor
 from twinsplit.measures.neighbours import nearest_hamming
 from twinsplit.noise.reference import Noise
 from twinsplit.pipeline import stages as pipeline
@@ -131,8 +131,8 @@ def test_measuring_is_resumable_and_independent_of_workers(run: Run, world: Hier
     next(events)
     events.close()
     assert len(again.measured("test_loss")) == 1
-    with crew(2) as hands:
-        list(measure(again, world, tuple(MEASURES), hands))
+    with open_executor(2) as executor:
+        list(measure(again, world, tuple(MEASURES), executor))
     for part in (run.path / "measurements").glob("*.parquet/*"):
         assert (again.path / part.relative_to(run.path)).read_bytes() == part.read_bytes()
 

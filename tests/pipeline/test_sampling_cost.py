@@ -15,7 +15,7 @@ from twinsplit.networks.network import Network
 from twinsplit.papers.gahb.settings import SMOKE as BLIND
 from twinsplit.pipeline import sampling_cost as afterwards
 from twinsplit.pipeline import stages as pipeline
-from twinsplit.pipeline.sampling_cost import afterwards_of, pace, sampling_steps
+from twinsplit.pipeline.sampling_cost import pace, sampling_cost_of, sampling_steps
 from twinsplit.recipes import DIGITS_SMOKE, SMOKE, RunRecipe
 from twinsplit.training.ensemble import Ensemble
 from twinsplit.worlds.registry import world_of
@@ -41,14 +41,14 @@ def test_the_toll_is_what_is_asked_and_kept(name: str, tmp_path: Path, monkeypat
         pytest.importorskip("diffusers", reason="needs diffusers: pip install 'twinsplit[images]'")
     session = pipeline.begin(tmp_path / "run", RECIPES[name], Inline())
     pipeline.train_stage(session)
-    asked = counted(monkeypatch, type(session.world.network))
+    options = counted(monkeypatch, type(session.world.network))
     pipeline.measure_stage(session)
-    toll = session.world.toll()
-    assert sum(asked) == toll.answers
+    measurement_cost = session.world.measurement_cost()
+    assert sum(options) == measurement_cost.answers
     pipeline.sampling_stage(session, session.run.steps())
     kept = sum(len(row["values"]) for row in every_row(session.run.path))
     pictures = (session.run.path / "measurements").rglob("*.safetensors")
-    assert toll.kept == 4 * kept + sum(tensor.numel() for file in pictures for tensor in loaded(file).values())
+    assert measurement_cost.kept == 4 * kept + sum(tensor.numel() for file in pictures for tensor in loaded(file).values())
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, network: type[Network]) -> list[int]:
@@ -83,10 +83,10 @@ def test_a_short_drawing_is_of_the_same_kind(name: str) -> None:
         pytest.importorskip("diffusers", reason="needs diffusers: pip install 'twinsplit[images]'")
     world = world_of(RECIPES[name])
     with pytest.MonkeyPatch.context() as patched:
-        asked = counted(patched, type(world.network))
+        options = counted(patched, type(world.network))
         samples = world.drawing(5, 3)(Ensemble.initial(world.network, world.members, world.root, world.reading).member(1))
     assert getattr(samples, "images", samples).shape == (5, *world.sample_shape)
-    assert asked == [5] * (4 if name == "blind" else 3)
+    assert options == [5] * (4 if name == "blind" else 3)
 
 
 def test_steps_of_a_sample() -> None:
@@ -110,38 +110,38 @@ def test_rows_are_doubled_until_they_take_long(monkeypatch: pytest.MonkeyPatch) 
 def test_hours_are_rounds_of_measured_times(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """3 networks and 1 checkpoint; 3 samples of 4 steps from each network."""
 
-    def measured(crew: Inline, ladder: dict[int, Any], networks: list[Denoiser[Any]]) -> tuple[int, float]:
+    def measured(executor: Inline, ladder: dict[int, Any], networks: list[Denoiser[Any]]) -> tuple[int, float]:
         assert len(networks) == size
         next(iter(ladder.values()))(networks[0])
         return max(ladder), 8.0 if max(ladder) == 3 else 0.5
 
     monkeypatch.setattr(afterwards, "_slowest", measured)
-    world, hands = world_of(RECIPES["sequences"]), Inline()
-    hands.size = size
-    found = afterwards_of(world, hands)
+    world, executor = world_of(RECIPES["sequences"]), Inline()
+    executor.size = size
+    found = sampling_cost_of(world, executor)
     assert (found.rows, found.drawing, found.answering, found.at_once) == (3, 2.0, 0.5, size)
     assert found.hours_drawing == pytest.approx({1: 3, 2: 2}[size] * 3 * 4 * 2.0 / 3600)
-    assert found.hours_answering == pytest.approx(world.toll().answers * 0.5 / 3600)
+    assert found.hours_answering == pytest.approx(world.measurement_cost().answers * 0.5 / 3600)
 
 
 def test_more_workers_than_networks_share_their_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """3 networks, 3 samples of each, 2 at once: 6 tasks of 1.5 samples on average, which 4 workers do in two rounds."""
-    world, hands = world_of(RECIPES["sequences"]), Inline()
-    hands.size = 4
+    world, executor = world_of(RECIPES["sequences"]), Inline()
+    executor.size = 4
     monkeypatch.setattr(type(world), "drawn_at_once", lambda self, device: 2)
     seen: list[int] = []
 
-    def measured(crew: Inline, ladder: dict[int, Any], networks: list[Denoiser[Any]]) -> tuple[int, float]:
+    def measured(executor: Inline, ladder: dict[int, Any], networks: list[Denoiser[Any]]) -> tuple[int, float]:
         seen.append(len(networks))
         return max(ladder), 8.0
 
     monkeypatch.setattr(afterwards, "_slowest", measured)
-    found = afterwards_of(world, hands)
+    found = sampling_cost_of(world, executor)
     assert seen == [4, 4]
     assert found.hours_drawing == pytest.approx(2 * 1.5 * 4 * 2.0 / 3600)
 
 
 def test_measured_times_are_positive() -> None:
-    found = afterwards_of(world_of(RECIPES["sequences"]), Inline())
+    found = sampling_cost_of(world_of(RECIPES["sequences"]), Inline())
     assert min(found.drawing, found.answering, found.hours_drawing) > 0
     assert torch.isfinite(torch.tensor(found.hours_answering))

@@ -54,8 +54,8 @@ def test_tables_hold_every_number() -> None:
         for line in axes.lines:
             rows = [row for row in curves if (row["panel"], row["line"]) == (axes.title, line.label)][:9]
             for key in ("x", "y", "low", "high"):
-                told = [math.nan if row[key] is None else row[key] for row in rows]
-                np.testing.assert_array_equal(told, getattr(line, key))
+                caption = [math.nan if row[key] is None else row[key] for row in rows]
+                np.testing.assert_array_equal(caption, getattr(line, key))
     assert marks == [
         {"panel": "twins panel 1", "y": None} | {key: getattr(m, key) for key in ("label", "x", "low", "high")} for m in sheet.axes[0].marks
     ]
@@ -202,8 +202,8 @@ def test_the_page_is_whole_and_refers_to_nothing() -> None:
     assert "http" not in own
     assert len(own) < 60_000
     words = " ".join(reader.words)
-    for told in ("twins title", "twins caption", "twins panel 2", "nested.a", "smoke"):
-        assert told in words
+    for caption in ("twins title", "twins caption", "twins panel 2", "nested.a", "smoke"):
+        assert caption in words
 
 
 def test_hostile_text_is_escaped_on_the_page() -> None:

@@ -11,25 +11,25 @@ from twinsplit.report.model import Interval, Panel, Report, Series, focus
 
 
 def test_bias_says_where_to_stop() -> None:
-    told = words.explain(biased())
-    assert f"{told.headline} {told.aside}" == "You should have stopped at about step 643 (interval 512–858)"
-    assert told.lead.startswith("The test loss would have told you to stop at step 1,580 (90% interval 1,190–2,210). Between the two,")
-    assert "leaned on their own samples" in told.lead
+    caption = words.explain(biased())
+    assert f"{caption.headline} {caption.aside}" == "You should have stopped at about step 643 (interval 512–858)"
+    assert caption.lead.startswith("The test loss would have told you to stop at step 1,580 (90% interval 1,190–2,210). Between the two,")
+    assert "leaned on their own samples" in caption.lead
 
 
 def test_a_minimum_that_was_not_reached_is_not_named() -> None:
-    told = words.explain(unreached())
-    assert "still falling at the last step, 4,000. From the onset on," in told.lead
+    caption = words.explain(unreached())
+    assert "still falling at the last step, 4,000. From the onset on," in caption.lead
 
 
 def test_no_bias_names_the_test_loss_minimum() -> None:
-    told = words.explain(unbiased())
-    assert told.headline == "The test loss told you in time to stop: at step 1,580"
-    assert "not clearly earlier" in told.lead
+    caption = words.explain(unbiased())
+    assert caption.headline == "The test loss told you in time to stop: at step 1,580"
+    assert "not clearly earlier" in caption.lead
     never = replace(unbiased().decision, onset_step=None, test_loss_minimum_step=None)
-    told = words.explain(replace(unbiased(), decision=never))
-    assert told.headline == "No biased phase was found"
-    assert "still falling" in told.lead
+    caption = words.explain(replace(unbiased(), decision=never))
+    assert caption.headline == "No biased phase was found"
+    assert "still falling" in caption.lead
 
 
 def test_too_little_power_says_what_to_do() -> None:

@@ -163,9 +163,9 @@ def test_a_run_may_lie_where_names_are_no_text(tmp_path: Path) -> None:
 def test_a_damaged_manifest_never_means_that_nothing_is_trained(run: Run, manifest: str) -> None:
     run.save(SMOKE.checkpoint_steps()[0], TENSORS)
     (run.path / "checkpoints" / "manifest.json").write_text(manifest)
-    for asked in (run.steps, run.resume_step, run.prune):
+    for options in (run.steps, run.resume_step, run.prune):
         with pytest.raises(InputError, match="manifest"):
-            asked()
+            options()
 
 
 @pytest.mark.parametrize("text", ["null", "[]", "[" * 100_000, "{"])

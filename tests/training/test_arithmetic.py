@@ -31,8 +31,8 @@ def test_which_processors_gain(monkeypatch: pytest.MonkeyPatch, vendor: str, uni
 
 
 @pytest.mark.parametrize(("told", "fast"), [("yes", True), ("no", False)])
-def test_the_variable_decides_instead(monkeypatch: pytest.MonkeyPatch, told: str, fast: bool) -> None:
-    monkeypatch.setenv(arithmetic.VARIABLE, told)
+def test_the_variable_decides_instead(monkeypatch: pytest.MonkeyPatch, caption: str, fast: bool) -> None:
+    monkeypatch.setenv(arithmetic.VARIABLE, caption)
     assert on(monkeypatch, "GenuineIntel", not fast, True) is fast
     monkeypatch.setenv(arithmetic.VARIABLE, "maybe")
     with pytest.raises(InputError, match="neither yes nor no"):

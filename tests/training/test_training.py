@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Inline, crew
+from twinsplit.execution.local import Inline, open_executor
 from twinsplit.networks.parametrisation import noised_one_hot
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import SMOKE, Recipe
@@ -57,8 +57,8 @@ def test_a_stopped_run_resumes_to_the_same_bits(tmp_path: Path, stop: int) -> No
 
 def test_worker_processes_change_nothing(tmp_path: Path) -> None:
     world, run = HierarchicalWorld.of(SHORT), Run.create(tmp_path / "two", SHORT)
-    with crew(2) as hands:
-        list(train(world.ensemble(), world.split_samples(), world.task(), run, hands))
+    with open_executor(2) as executor:
+        list(train(world.ensemble(), world.split_samples(), world.task(), run, executor))
     assert contents(run) == contents(finish(tmp_path / "one"))
 
 

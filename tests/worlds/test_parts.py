@@ -12,7 +12,7 @@ from torch import Tensor
 from twinsplit.diffusion.denoiser import Categorical, Denoiser
 from twinsplit.diffusion.sampler import Ancestral, strided_times
 from twinsplit.diffusion.schedule import Schedule
-from twinsplit.execution.local import Inline, crew
+from twinsplit.execution.local import Inline, open_executor
 from twinsplit.networks.transformer import Transformer
 from twinsplit.noise.reference import Noise
 from twinsplit.training.ensemble import Ensemble, Member
@@ -48,8 +48,8 @@ def test_more_workers_than_networks_draw_the_same_samples(workers: int) -> None:
     spec, schedule = Transformer(length=8, width=16, layers=1, heads=2, feedforward=32), Schedule.diffusion_lm(50)
     ensemble = Ensemble.initial(spec, (Member(0, 0), Member(1, 1)), Noise(3))
     generation = Generation(Ancestral(schedule, strided_times(50, 5)), 300, (8, 6), Noise(4))
-    with crew(workers) as hands:
-        found = generate_all(generation, ensemble.denoisers(), hands)
+    with open_executor(workers) as executor:
+        found = generate_all(generation, ensemble.denoisers(), executor)
     for k, samples in enumerate(found):
         denoiser = ensemble.member(k)
         assert samples.shape == (300, 8)

@@ -11,7 +11,7 @@ from twinsplit.data.images.frame import Colour, Frame, gahb
 from twinsplit.data.images.preparing import Treatment, leave_out, prepare, refuse
 from twinsplit.data.images.sources import ArraySource, FolderSource, HubSource, Source
 from twinsplit.errors import InputError
-from twinsplit.execution.local import available_cores, crew, plain_crew
+from twinsplit.execution.local import available_cores, open_executor, open_plain_executor
 from twinsplit.runs.files import read_json
 
 if TYPE_CHECKING:
@@ -52,41 +52,41 @@ TREATMENTS: dict[bool, Treatment] = {False: _refuse, True: _leave_out}
 
 
 def _prepare(source: Source, frame: Frame, out: Path, workers: int, treatment: Treatment) -> None:
-    with plain_crew(_size(workers)) as hands:
-        data = prepare(source, frame, out, hands, treatment)
+    with open_plain_executor(_size(workers)) as executor:
+        data = prepare(source, frame, out, executor, treatment)
     left = data.description["left_out"]
     what = f"{len(data)} images of {' x '.join(map(str, data.pixels.shape[1:]))}"
     print(f"{out}: {what}, sha256 {data.description['sha256'][:16]}" + (f"; {left} left out (problems.json)" if left else ""))
 
 
-def data_celeba(asked: "data_cli.DataCelebA") -> None:
+def data_celeba(options: "data_cli.DataCelebA") -> None:
     """Prepare CelebA."""
     from dataclasses import replace
 
     from twinsplit.data.images.celeba import SIZE, CelebaSource
 
-    frame = gahb(asked.size, asked.colour) if asked.framing == "gahb" else Frame(asked.size, asked.colour)
-    source = CelebaSource(asked.folder)
-    _prepare(source, replace(frame, exact=SIZE), asked.out, asked.workers, TREATMENTS[asked.leave_out])
+    frame = gahb(options.size, options.colour) if options.framing == "gahb" else Frame(options.size, options.colour)
+    source = CelebaSource(options.folder)
+    _prepare(source, replace(frame, exact=SIZE), options.out, options.workers, TREATMENTS[options.leave_out])
 
 
-def data_folder(asked: "data_cli.DataFolder") -> None:
+def data_folder(options: "data_cli.DataFolder") -> None:
     """Prepare any folder."""
-    _prepare(FolderSource(asked.folder), Frame(asked.size, asked.colour), asked.out, asked.workers, TREATMENTS[asked.leave_out])
+    _prepare(FolderSource(options.folder), Frame(options.size, options.colour), options.out, options.workers, TREATMENTS[options.leave_out])
 
 
-def data_arrays(asked: "data_cli.DataArrays") -> None:
+def data_arrays(options: "data_cli.DataArrays") -> None:
     """Prepare an array, in this process: there is nothing to decode."""
-    source = ArraySource(asked.file, asked.key)
+    source = ArraySource(options.file, options.key)
     native: Colour = "rgb" if source.array().shape[-1] == 3 else "grey"
-    frame = Frame(asked.size, asked.colour or native, exact=source.size)
-    _prepare(source, frame, asked.out, 1, TREATMENTS[asked.leave_out])
+    frame = Frame(options.size, options.colour or native, exact=source.size)
+    _prepare(source, frame, options.out, 1, TREATMENTS[options.leave_out])
 
 
-def data_hub(asked: "data_cli.DataHub") -> None:
+def data_hub(options: "data_cli.DataHub") -> None:
     """Prepare a Hugging Face data set."""
-    source = HubSource(asked.name, asked.split, asked.column)
-    _prepare(source, Frame(asked.size, asked.colour), asked.out, asked.workers, TREATMENTS[asked.leave_out])
+    source = HubSource(options.name, options.split, options.column)
+    _prepare(source, Frame(options.size, options.colour), options.out, options.workers, TREATMENTS[options.leave_out])
 
 
 def data_digits(out: Path) -> None:
@@ -94,33 +94,33 @@ def data_digits(out: Path) -> None:
     _prepare(DigitsSource(), DIGITS, out, 1, _refuse)
 
 
-def data_faces(asked: "data_cli.DataFaces") -> None:
+def data_faces(options: "data_cli.DataFaces") -> None:
     """Draw a raw folder in CelebA's layout."""
     from twinsplit.data.images.builtin import write_faces
     from twinsplit.data.images.faces import Album
 
-    with crew(_size(asked.workers)) as hands:
-        write_faces(asked.out, asked.make, Album(asked.seed, asked.people), hands)
-    print(f"{asked.out}: {asked.make} faces in CelebA's layout; next: twinsplit data celeba {asked.out} --out PREPARED")
+    with open_executor(_size(options.workers)) as executor:
+        write_faces(options.out, options.make, Album(options.seed, options.people), executor)
+    print(f"{options.out}: {options.make} faces in CelebA's layout; next: twinsplit data celeba {options.out} --out PREPARED")
 
 
-def data_calpha(asked: "data_cli.DataCAlpha") -> None:
+def data_calpha(options: "data_cli.DataCAlpha") -> None:
     """Make images of regular regions and contours."""
     from twinsplit.data.synthetic import CAlphaImages
 
-    _make(CAlphaImages(asked.alpha, asked.size, asked.seed), asked)
+    _make(CAlphaImages(options.alpha, options.size, options.seed), options)
 
 
-def data_discs(asked: "data_cli.DataDiscs") -> None:
+def data_discs(options: "data_cli.DataDiscs") -> None:
     """Make images of discs."""
     from twinsplit.data.synthetic import DiscImages
 
-    _make(DiscImages(asked.size, asked.seed), asked)
+    _make(DiscImages(options.size, options.seed), options)
 
 
-def _make(kind: "ImageClass", asked: "data_cli.DataCAlpha | data_cli.DataDiscs") -> None:
-    source = SyntheticSource(kind, asked.make)
-    _prepare(source, source.frame, asked.out, asked.workers, _refuse)
+def _make(kind: "ImageClass", options: "data_cli.DataCAlpha | data_cli.DataDiscs") -> None:
+    source = SyntheticSource(kind, options.make)
+    _prepare(source, source.frame, options.out, options.workers, _refuse)
 
 
 def data_check(folder: Path) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.runs.places import check_place
 
 if TYPE_CHECKING:
     from twinsplit.cli.command import Figure
 
-Make = Callable[["Figure", Crew], list[Path]]
+Make = Callable[["Figure", Executor], list[Path]]
 OPTIONS = {"data": "--data", "seeds": "--seeds", "lpips_weights": "--lpips-weights", "runs": "--run", "device": "--device"}  # by name
 LEFT_OUT = (None, (), "cpu")
 
@@ -48,83 +48,95 @@ def families() -> tuple[Family, ...]:
     )
 
 
-def make(asked: "Figure", hands: Crew) -> list[Path]:
+def make(options: "Figure", executor: Executor) -> list[Path]:
     """The paths of a figure; InputError for a name that is none, and for options that it does not take."""
     every = families()
-    family = next((one for one in every if asked.name in one.names), None)
+    family = next((one for one in every if options.name in one.names), None)
     if family is None:
-        raise InputError(f"there is no figure {asked.name!r}", f"choose one of {', '.join(name for one in every for name in one.names)}")
+        raise InputError(f"there is no figure {options.name!r}", f"choose one of {', '.join(name for one in every for name in one.names)}")
     for option, flag in OPTIONS.items():
-        if getattr(asked, option) not in LEFT_OUT and option not in family.options:
+        if getattr(options, option) not in LEFT_OUT and option not in family.options:
             takers = ", ".join(name for one in every if option in one.options for name in one.names)
-            raise InputError(f"{asked.name} has no {flag}", f"leave it out: it is for {takers}")
-    check_place(asked.out)
-    return family.make(asked, hands)
+            raise InputError(f"{options.name} has no {flag}", f"leave it out: it is for {takers}")
+    check_place(options.out)
+    return family.make(options, executor)
 
 
-def _of_images(asked: "Figure", hands: Crew) -> list[Path]:
+def _of_images(options: "Figure", executor: Executor) -> list[Path]:
     from twinsplit.papers.bg.images.figures import make_figure, recipe_of
     from twinsplit.papers.bg.images.given_figures import draw_figure
 
-    _check_given(asked)
-    if len(asked.runs) > 1:
-        raise InputError(f"{asked.name} shows 1 run, {len(asked.runs)} were given", "give one as --run RUN")
-    if asked.runs:
-        return draw_figure(asked.name, asked.runs[0], asked.out, hands)
-    return make_figure(asked.name, asked.scale, asked.out, recipe_of(asked.scale, asked.seed, asked.seeds, asked.data), hands)
+    _check_given(options)
+    if len(options.runs) > 1:
+        raise InputError(f"{options.name} shows 1 run, {len(options.runs)} were given", "give one as --run RUN")
+    if options.runs:
+        return draw_figure(options.name, options.runs[0], options.out, executor)
+    return make_figure(
+        options.name, options.scale, options.out, recipe_of(options.scale, options.seed, options.seeds, options.data), executor
+    )
 
 
-def _hierarchical(asked: "Figure", hands: Crew) -> list[Path]:
+def _hierarchical(options: "Figure", executor: Executor) -> list[Path]:
     from twinsplit.papers.bg.sequences.figures import make_figure
     from twinsplit.papers.bg.sequences.given_figures import draw_figure
 
-    _check_given(asked)
-    if asked.runs:
-        return draw_figure(asked.name, asked.runs, asked.out, hands)
-    return make_figure(asked.name, asked.scale, asked.out, asked.seed, asked.seeds, hands)
+    _check_given(options)
+    if options.runs:
+        return draw_figure(options.name, options.runs, options.out, executor)
+    return make_figure(options.name, options.scale, options.out, options.seed, options.seeds, executor)
 
 
-def _check_given(asked: "Figure") -> None:
+def _check_given(options: "Figure") -> None:
     """What decides a run that would be trained decides nothing about runs that are given."""
-    if asked.runs and asked.seeds is not None:
+    if options.runs and options.seeds is not None:
         raise InputError("--seeds with --run", "leave one out: the runs that are given have their networks")
-    if asked.runs and asked.data is not None:
+    if options.runs and options.data is not None:
         raise InputError("--data with --run", "leave one out: a run that is given has its data")
 
 
-def _on_a_ladder(asked: "Figure", hands: Crew) -> list[Path]:
+def _on_a_ladder(options: "Figure", executor: Executor) -> list[Path]:
     from twinsplit.papers.gahb.figures import make_figure, recipes_of
 
-    return make_figure(asked.name, asked.scale, asked.out, recipes_of(asked.scale, asked.seed, asked.seeds, asked.data, asked.out), hands)
+    return make_figure(
+        options.name,
+        options.scale,
+        options.out,
+        recipes_of(options.scale, options.seed, options.seeds, options.data, options.out),
+        executor,
+    )
 
 
-def _reranked(asked: "Figure", hands: Crew) -> list[Path]:
+def _reranked(options: "Figure", executor: Executor) -> list[Path]:
     from twinsplit.papers.gahb.figures import make_figure, recipes_of
     from twinsplit.papers.rp.nearest import Eye
 
-    rungs = recipes_of(asked.scale, asked.seed, asked.seeds, asked.data, asked.out)
-    return make_figure(asked.name, asked.scale, asked.out, rungs, hands, Eye.of(asked.lpips_weights))
+    rungs = recipes_of(options.scale, options.seed, options.seeds, options.data, options.out)
+    return make_figure(options.name, options.scale, options.out, rungs, executor, Eye.of(options.lpips_weights))
 
 
-def _together(asked: "Figure", hands: Crew) -> list[Path]:
+def _together(options: "Figure", executor: Executor) -> list[Path]:
     from twinsplit.papers.gahb.together import make_figure, recipes_of
 
-    return make_figure(asked.scale, asked.out, recipes_of(asked.scale, asked.seed, asked.seeds, asked.data, asked.out), hands)
+    return make_figure(
+        options.scale, options.out, recipes_of(options.scale, options.seed, options.seeds, options.data, options.out), executor
+    )
 
 
-def _controlled(asked: "Figure", hands: Crew) -> list[Path]:
+def _controlled(options: "Figure", executor: Executor) -> list[Path]:
     from twinsplit.papers.rp.controlled_figures import make_figure, seeds_of
 
-    return make_figure(asked.name, asked.scale, asked.out, seeds_of(asked.scale, asked.seed, asked.seeds), asked.data, hands)
+    return make_figure(
+        options.name, options.scale, options.out, seeds_of(options.scale, options.seed, options.seeds), options.data, executor
+    )
 
 
-def _rates(asked: "Figure", hands: Crew) -> list[Path]:
+def _rates(options: "Figure", executor: Executor) -> list[Path]:
     from twinsplit.papers.gahb.rates import make_figure
 
-    return make_figure(asked.scale, asked.out, asked.seed, asked.seeds, hands)
+    return make_figure(options.scale, options.out, options.seed, options.seeds, executor)
 
 
-def _gtv(asked: "Figure", hands: Crew) -> list[Path]:
+def _gtv(options: "Figure", executor: Executor) -> list[Path]:
     from twinsplit.papers.gtv.figures import make_figure
 
-    return make_figure(asked.name, asked.scale, asked.out, asked.seed)
+    return make_figure(options.name, options.scale, options.out, options.seed)

@@ -16,26 +16,26 @@ FID = "fid"
 Stage = Callable[[pipeline.Session[Any]], None]
 
 
-def distance_of(asked: "cli.Measure", run: Run[Any]) -> Stage:
+def distance_of(options: "cli.Measure", run: Run[Any]) -> Stage:
     """The stage that measures Fréchet distances, where they are asked for; InputError before anything else is measured."""
-    given = [file for file in (asked.features, asked.inception) if file is not None]
-    if FID not in asked.names:
+    given = [file for file in (options.features, options.inception) if file is not None]
+    if FID not in options.names:
         require(not given, "a feature network without a measure that needs it", f"name `{FID}` too")
         return _nothing
     require(isinstance(run.recipe, ImageRecipe), f"{run.path} is a run on sequences", f"`{FID}` is of images")
     require(
         len(given) == 1, f"{FID} with {len(given)} feature networks", "give one: --features FILE, or --inception FILE; none is downloaded"
     )
-    return _measuring(_features(asked))
+    return _measuring(_features(options))
 
 
-def _features(asked: "cli.Measure") -> "FeatureFile":
+def _features(options: "cli.Measure") -> "FeatureFile":
     from twinsplit.worlds.images.judging import FeatureFile
 
-    if asked.features is not None:
-        return FeatureFile.plain(asked.features)
-    assert asked.inception is not None
-    return FeatureFile.inception(asked.inception)
+    if options.features is not None:
+        return FeatureFile.plain(options.features)
+    assert options.inception is not None
+    return FeatureFile.inception(options.inception)
 
 
 def _measuring(features: "FeatureFile") -> Stage:

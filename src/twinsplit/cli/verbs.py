@@ -10,7 +10,7 @@ from twinsplit import recipes
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.data.sequences import SequenceData
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Crew, available_cores, crew
+from twinsplit.execution.local import Executor, available_cores, open_executor
 from twinsplit.papers.imports.checkpoints import gather
 from twinsplit.papers.imports.header import untrusted_checkpoint, untrusted_data
 from twinsplit.papers.imports.names import NameMap
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from twinsplit.cli import data as data_cli
 
 
-def _crew(workers: int, tasks: int, device: str = "cpu") -> "AbstractContextManager[Crew]":
+def _executor(workers: int, tasks: int, device: str = "cpu") -> "AbstractContextManager[Executor]":
     if workers < 0:
         raise InputError(f"--workers {workers}", "give 1 or more, or 0 for one per core")
-    return crew(min(workers or available_cores(), tasks), device)
+    return open_executor(min(workers or available_cores(), tasks), device)
 
 
-def quickstart(asked: "cli.Quickstart") -> None:
+def quickstart(options: "cli.Quickstart") -> None:
     """Everything from the data to the page."""
-    refuse_imported(asked.out)
-    recipe = replace(recipes.preset_of(asked.world, asked.scale), seed=asked.seed)
-    if asked.world == "digits" and asked.scale == "paper":
+    refuse_imported(options.out)
+    recipe = replace(recipes.preset_of(options.world, options.scale), seed=options.seed)
+    if options.world == "digits" and options.scale == "paper":
         raise InputError(
             "--world digits has no paper scale", "use laptop; the published images are CelebA's: `twinsplit train` with a recipe"
         )
-    out = asked.out
-    with _crew(asked.workers, len(recipe.members), asked.device) as hands:
-        session = pipeline.begin(out, recipe, hands)
+    out = options.out
+    with _executor(options.workers, len(recipe.members), options.device) as executor:
+        session = pipeline.begin(out, recipe, executor)
         pipeline.train_stage(session)
         pipeline.measure_stage(session)
         decision = pipeline.decide(session.run)
@@ -54,84 +54,84 @@ def quickstart(asked: "cli.Quickstart") -> None:
     print(f"{decision.verdict}: {decision.reason}\n{page}")
 
 
-def data_grammar(asked: "data_cli.DataGrammar") -> None:
+def data_grammar(options: "data_cli.DataGrammar") -> None:
     """Draw and write a data folder."""
-    if asked.samples < 1:
-        raise InputError(f"--samples {asked.samples}", "draw at least 1")
-    grammar = TreeGrammar.random(asked.vocab_size, asked.depth, asked.rules_per_symbol, asked.sigma, asked.grammar_seed)
-    origin = {"grammar_seed": asked.grammar_seed, "sigma": asked.sigma}
-    data = SequenceData.drawn(grammar, asked.samples, asked.seed, asked.factorised, origin)
-    data.save(asked.out)
-    print(f"{asked.out}: {asked.samples} sequences of {grammar.length} tokens, sha256 {data.describe()['sha256'][:16]}")
+    if options.samples < 1:
+        raise InputError(f"--samples {options.samples}", "draw at least 1")
+    grammar = TreeGrammar.random(options.vocab_size, options.depth, options.rules_per_symbol, options.sigma, options.grammar_seed)
+    origin = {"grammar_seed": options.grammar_seed, "sigma": options.sigma}
+    data = SequenceData.drawn(grammar, options.samples, options.seed, options.factorised, origin)
+    data.save(options.out)
+    print(f"{options.out}: {options.samples} sequences of {grammar.length} tokens, sha256 {data.describe()['sha256'][:16]}")
 
 
-def import_data(asked: "cli.ImportData") -> None:
+def import_data(options: "cli.ImportData") -> None:
     """Read the authors' data file in the sandbox, check it against the grammar, write a data folder."""
-    if not asked.trusted:
-        raise untrusted_data(asked.file)
-    law = {"rules_per_symbol": asked.rules_per_symbol, "sigma": asked.sigma, "grammar_seed": asked.grammar_seed}
-    grammar = TreeGrammar.random(asked.vocab_size, asked.depth, asked.rules_per_symbol, asked.sigma, asked.grammar_seed)
-    data, impossible = import_sequences(asked.file, grammar, law, asked.impossible)
-    data.save(asked.out)
+    if not options.trusted:
+        raise untrusted_data(options.file)
+    law = {"rules_per_symbol": options.rules_per_symbol, "sigma": options.sigma, "grammar_seed": options.grammar_seed}
+    grammar = TreeGrammar.random(options.vocab_size, options.depth, options.rules_per_symbol, options.sigma, options.grammar_seed)
+    data, impossible = import_sequences(options.file, grammar, law, options.impossible)
+    data.save(options.out)
     count = f"{len(data.sequences)} sequences of {grammar.length} tokens"
-    print(f"{asked.out}: {count}, {impossible:.3%} impossible under the grammar, sha256 {data.describe()['sha256'][:16]}")
+    print(f"{options.out}: {count}, {impossible:.3%} impossible under the grammar, sha256 {data.describe()['sha256'][:16]}")
 
 
-def import_checkpoints(asked: "cli.ImportCheckpoints") -> None:
+def import_checkpoints(options: "cli.ImportCheckpoints") -> None:
     """Read the authors' checkpoints in the sandbox and write a run folder."""
-    series = gather(asked.paths)
-    if not asked.trusted:
+    series = gather(options.paths)
+    if not options.trusted:
         raise untrusted_checkpoint(series.files(series.epochs[0])[0])
-    names = NameMap.read(asked.names) if asked.names else NameMap.usual()
-    story = import_run(series, asked.data, asked.out, asked.held_out, names)
+    names = NameMap.read(options.names) if options.names else NameMap.usual()
+    story = import_run(series, options.data, options.out, options.held_out, names)
     for pair in story["shared_contents"]:
         print(f"splits {pair['split_a']} and {pair['split_b']} share {pair['contents']} contents of {series.common.n}")
     held = f"{len(series.sources)} networks on splits {', '.join(map(str, series.splits))} at {len(series.epochs)} epochs"
-    print(f"{asked.out}: {held}; next: twinsplit measure {asked.out}")
+    print(f"{options.out}: {held}; next: twinsplit measure {options.out}")
 
 
-def train(asked: "cli.Train") -> None:
+def train(options: "cli.Train") -> None:
     """Train, or go on training."""
-    refuse_imported(asked.out)
-    recipe = _recipe(asked)
-    with _crew(asked.workers, len(recipe.members), asked.device) as hands:
-        pipeline.train_stage(pipeline.begin(asked.out, recipe, hands))
-    print(f"{asked.out}: trained to step {recipe.training.steps}; next: twinsplit measure {asked.out}")
+    refuse_imported(options.out)
+    recipe = _recipe(options)
+    with _executor(options.workers, len(recipe.members), options.device) as executor:
+        pipeline.train_stage(pipeline.begin(options.out, recipe, executor))
+    print(f"{options.out}: trained to step {recipe.training.steps}; next: twinsplit measure {options.out}")
 
 
-def dry_run(asked: "cli.Train") -> None:
+def dry_run(options: "cli.Train") -> None:
     """Say what a run would take; write nothing."""
     from twinsplit.pipeline.dry_run import costs_of, render, speed_of
-    from twinsplit.pipeline.sampling_cost import afterwards_of
+    from twinsplit.pipeline.sampling_cost import sampling_cost_of
     from twinsplit.worlds.registry import world_of
 
-    recipe = _recipe(asked)
-    with _crew(asked.workers, len(recipe.members), asked.device) as hands:
+    recipe = _recipe(options)
+    with _executor(options.workers, len(recipe.members), options.device) as executor:
         world = world_of(recipe)
-        print(render(recipe, costs_of(world), speed_of(world, hands), afterwards_of(world, hands)))
+        print(render(recipe, costs_of(world), speed_of(world, executor), sampling_cost_of(world, executor)))
 
 
-def _recipe(asked: "cli.Train") -> RunRecipe:
-    recipe = recipes.read_recipe(asked.recipe) if asked.recipe else recipes.preset_of(asked.world, asked.scale)
-    if asked.seed is not None:
-        recipe = replace(recipe, seed=asked.seed)
-    if asked.data is not None:
-        recipe = recipe.on_folder(asked.data.resolve())
+def _recipe(options: "cli.Train") -> RunRecipe:
+    recipe = recipes.read_recipe(options.recipe) if options.recipe else recipes.preset_of(options.world, options.scale)
+    if options.seed is not None:
+        recipe = replace(recipe, seed=options.seed)
+    if options.data is not None:
+        recipe = recipe.on_folder(options.data.resolve())
     return recipe
 
 
-def measure(asked: "cli.Measure") -> None:
+def measure(options: "cli.Measure") -> None:
     """Measure what is missing."""
     from twinsplit.cli import measure_verbs
 
-    path = asked.path
-    distance = measure_verbs.distance_of(asked, Run.open(path))
-    names = tuple(name for name in asked.names if name != measure_verbs.FID)
-    with _crew(asked.workers, len(Run.open(path).recipe.checkpoint_steps()), asked.device) as hands:
-        session = pipeline.resume(path, hands)
+    path = options.path
+    distance = measure_verbs.distance_of(options, Run.open(path))
+    names = tuple(name for name in options.names if name != measure_verbs.FID)
+    with _executor(options.workers, len(Run.open(path).recipe.checkpoint_steps()), options.device) as executor:
+        session = pipeline.resume(path, executor)
         if not session.run.steps():
             raise InputError(f"{path} has no checkpoint yet", f"train first: twinsplit train --out {path}")
-        if names or not asked.names:
+        if names or not options.names:
             pipeline.measure_stage(session, names)
         distance(session)
     print(f"{path}: measured; next: twinsplit onset {path}")
@@ -149,30 +149,30 @@ def onset_json(path: Path) -> None:
     print()
 
 
-def figure(asked: "cli.Figure") -> None:
+def figure(options: "cli.Figure") -> None:
     """Make one figure, or name the files of one that stands."""
     from twinsplit.cli import figure_verbs
 
-    with _crew(asked.workers, available_cores(), asked.device) as hands:
-        print(*figure_verbs.make(asked, hands), sep="\n")
+    with _executor(options.workers, available_cores(), options.device) as executor:
+        print(*figure_verbs.make(options, executor), sep="\n")
 
 
-def claims(asked: "cli.Claims") -> None:
+def claims(options: "cli.Claims") -> None:
     """Judge the six claims on runs, or on the runs of figures, or on runs made here."""
     from twinsplit.papers.bg import claims_report
 
-    if asked.document is not None:
-        check_file(asked.document)
-    with _crew(asked.workers, available_cores(), asked.device) as hands:
-        if asked.paths:
-            runs = [path for path, _ in claims_report.runs_of(asked.paths)]
+    if options.document is not None:
+        check_file(options.document)
+    with _executor(options.workers, available_cores(), options.device) as executor:
+        if options.paths:
+            runs = [path for path, _ in claims_report.runs_of(options.paths)]
         else:
-            planned = claims_report.planned(asked.scale, asked.repeats, asked.seeds, asked.out)
-            runs = [claims_report.made(path, recipe, hands) for path, recipe in planned]
-        judged = [claims_report.judge(path, hands) for path in runs]
-    if asked.document is not None:
-        claims_report.write_document(asked.document, judged)
-    print(claims_report.as_json(judged) if asked.json else claims_report.as_text(judged))
+            planned = claims_report.planned(options.scale, options.repeats, options.seeds, options.out)
+            runs = [claims_report.made(path, recipe, executor) for path, recipe in planned]
+        judged = [claims_report.judge(path, executor) for path in runs]
+    if options.document is not None:
+        claims_report.write_document(options.document, judged)
+    print(claims_report.as_json(judged) if options.json else claims_report.as_text(judged))
 
 
 def report(path: Path) -> Path:
@@ -182,8 +182,8 @@ def report(path: Path) -> Path:
     return write_report(Run.open(path))
 
 
-def export(asked: "cli.Export") -> None:
+def export(options: "cli.Export") -> None:
     """One network for diffusers."""
     from twinsplit.worlds.images.export import export_network
 
-    print(export_network(Run.open(asked.path), asked.member, asked.step, asked.out))
+    print(export_network(Run.open(options.path), options.member, options.step, options.out))

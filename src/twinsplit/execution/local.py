@@ -24,7 +24,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Crew(ABC):
+class Executor(ABC):
     """Maps a function over items; order is kept, an error of any task is raised. device: where the networks of a task compute."""
 
     size: int
@@ -36,7 +36,7 @@ class Crew(ABC):
 
 
 @final
-class Inline(Crew):
+class Inline(Executor):
     """This process, on one thread per task for tensors on the CPU; networks compute on the device."""
 
     size = 1
@@ -52,7 +52,7 @@ class Inline(Crew):
 
 
 @final
-class Plain(Crew):
+class Plain(Executor):
     """This process, for work without tensors."""
 
     size = 1
@@ -62,7 +62,7 @@ class Plain(Crew):
 
 
 @final
-class Processes(Crew):
+class Processes(Executor):
     """Worker processes of one thread each; functions and items must be importable, their tensors travel as shared memory."""
 
     def __init__(self, size: int, pool: ProcessPoolExecutor) -> None:
@@ -132,7 +132,7 @@ def _leave_with_parent() -> None:
 
 
 @contextmanager
-def crew(size: int, device: str = CPU) -> Iterator[Crew]:
+def open_executor(size: int, device: str = CPU) -> Iterator[Executor]:
     """Inline for size 1 or an accelerator; else that many worker processes, started at the first task.
 
     InputError where the device does not work.
@@ -150,7 +150,7 @@ def crew(size: int, device: str = CPU) -> Iterator[Crew]:
 
 
 @contextmanager
-def plain_crew(size: int) -> Iterator[Crew]:
+def open_plain_executor(size: int) -> Iterator[Executor]:
     """As `crew`, for work without tensors: workers that never load torch start sooner and need a third of the memory."""
     if size <= 1:
         yield Plain()

@@ -58,7 +58,7 @@ def encode_configuration(name: str, configuration: Mapping[str, Any]) -> bytes:
     return (json.dumps({"figure": name, **configuration}, indent=2, sort_keys=True) + "\n").encode()
 
 
-def standing(out: Path, name: str, configuration: Mapping[str, Any]) -> list[Path]:
+def existing(out: Path, name: str, configuration: Mapping[str, Any]) -> list[Path]:
     """The files of a figure that stands with this very configuration; empty when it does not, or when one of them is missing."""
     whole = out / configuration_name(name)
     if not whole.is_file():

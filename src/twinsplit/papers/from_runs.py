@@ -13,7 +13,7 @@ from twinsplit.runs.files import fingerprint
 from twinsplit.runs.store import Run
 
 
-def given_run(path: Path) -> Run:
+def run_from(path: Path) -> Run:
     """A run on sequences, or InputError where it is of another world or where its minima can have no interval."""
     run = Run.open(path)
     if not isinstance(run.recipe, Recipe):
@@ -21,7 +21,7 @@ def given_run(path: Path) -> Run:
     return _with_spread(run)
 
 
-def given_image_run(path: Path) -> Run[ImageRecipe]:
+def image_run_from(path: Path) -> Run[ImageRecipe]:
     """A run of U-Nets that predict noise, or InputError as by `given_run`."""
     run = Run.open(path)
     if not isinstance(run.recipe, ImageRecipe):

@@ -10,10 +10,10 @@ from typing import final
 import torch
 from torch import Tensor
 
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.networks.flops import forward_flops, training_flops
 from twinsplit.networks.transformer import Transformer
-from twinsplit.pipeline.sampling_cost import Afterwards, sampling_steps
+from twinsplit.pipeline.sampling_cost import SamplingCost, sampling_steps
 from twinsplit.pipeline.stages import disk_needed
 from twinsplit.recipes import RunRecipe
 from twinsplit.training import fused
@@ -62,7 +62,7 @@ def costs_of(world: World) -> Costs:
     training, measuring = recipe.training, recipe.repeats
     n = epoch_size(training, recipe.shares.split_size)
     seen = sequences_seen(training.steps, n, training.batch)
-    checkpoints, toll, flops = len(recipe.checkpoint_steps()), world.toll(), forward_flops(network)
+    checkpoints, measurement_cost, flops = len(recipe.checkpoint_steps()), world.measurement_cost(), forward_flops(network)
     return Costs(
         members=members,
         parameters=network.parameter_count(),
@@ -70,9 +70,9 @@ def costs_of(world: World) -> Costs:
         sequences=seen,
         training_flops=members * seen * training_flops(network),
         sampling_flops=members * checkpoints * measuring.generated * sampling_steps(world) * flops,
-        answering_flops=checkpoints * toll.answers * flops,
+        answering_flops=checkpoints * measurement_cost.answers * flops,
         disk=disk_needed(world),
-        measurements=checkpoints * toll.kept,
+        measurements=checkpoints * measurement_cost.kept,
     )
 
 
@@ -117,13 +117,13 @@ class Speed:
         return max(pace.of(self.batch) for pace in self.paces)
 
 
-def speed_of(world: World, crew: Crew) -> Speed:
+def speed_of(world: World, executor: Executor) -> Speed:
     """Measure on as many members at once as training would step: one a worker on the CPU, all of them on an accelerator."""
-    device = crew.device
-    at_once = min(crew.size, len(world.members)) if device == "cpu" else len(world.members)
+    device = executor.device
+    at_once = min(executor.size, len(world.members)) if device == "cpu" else len(world.members)
     shards = _shards(world, at_once, device)
     memory = memory_needed(world, kept_bytes(shards[0]) * len(shards), at_once)
-    speed = Speed(device, tuple(crew.map(pace_of, shards)), full_batch(shards[0]), at_once, 0.0, memory)
+    speed = Speed(device, tuple(executor.map(pace_of, shards)), full_batch(shards[0]), at_once, 0.0, memory)
     training, rounds = world.recipe.training, math.ceil(len(world.members) / at_once)
     full_steps = sequences_seen(training.steps, epoch_size(training, world.recipe.shares.split_size), training.batch) / speed.batch
     return replace(speed, hours=rounds * full_steps * speed.seconds / 3600)
@@ -212,7 +212,7 @@ def memory_needed(world: World, kept: int, at_once: int) -> int:
     return 9 * stack * len(world.members) + stack * at_once + kept + samples + world.data_bytes
 
 
-def render(recipe: RunRecipe, costs: Costs, speed: Speed, after: Afterwards) -> str:
+def render(recipe: RunRecipe, costs: Costs, speed: Speed, after: SamplingCost) -> str:
     """The plan in lines for a terminal."""
     steps, kept = recipe.training.steps, len(recipe.checkpoint_steps())
     splits = f"{recipe.shares.splits} splits of {recipe.shares.split_size:,}"
@@ -238,12 +238,12 @@ def _measured(speed: Speed) -> str:
     return f"{_duration(speed.hours)}: {speed.seconds:.3g} s a step{how}, {side_by_side}"
 
 
-def _drawn(costs: Costs, after: Afterwards) -> str:
+def _drawn(costs: Costs, after: SamplingCost) -> str:
     each = f"{1000 * after.drawing:.3g} ms a sample and step ({after.rows} at once), networks at once: {after.at_once}"
     return f"{_duration(after.hours_drawing)} more, if they are drawn at every checkpoint: {each}; {costs.sampling_flops:.2e} FLOP"
 
 
-def _answered(costs: Costs, after: Afterwards) -> str:
+def _answered(costs: Costs, after: SamplingCost) -> str:
     each = f"{1000 * after.answering:.3g} ms a noised sample and network"
     return f"{_duration(after.hours_answering)} more for the networks' part of the standard ones: {each}; {costs.answering_flops:.2e} FLOP"
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
 from twinsplit.training.ensemble import Ensemble
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     pass
 
 
-def measure(run: Run[Any], world: World, names: tuple[str, ...], crew: Crew) -> Iterator[Measured]:
+def measure(run: Run[Any], world: World, names: tuple[str, ...], executor: Executor) -> Iterator[Measured]:
     """Measure what is missing of `names` at every checkpoint there is; yields as each step is on disk."""
     unknown = sorted(set(names) - set(world.measures))
     if unknown:
@@ -26,8 +26,8 @@ def measure(run: Run[Any], world: World, names: tuple[str, ...], crew: Crew) -> 
         return
     examiner = world.examiner()
     run.write_json("measurements/bayes.json", examiner.lowest_losses())
-    tasks = ((world.load(run, step, crew.device), missing) for step, missing in todo.items())
-    for step, tables in zip(todo, crew.map(partial(_examine, examiner), tasks), strict=True):
+    tasks = ((world.load(run, step, executor.device), missing) for step, missing in todo.items())
+    for step, tables in zip(todo, executor.map(partial(_examine, examiner), tasks), strict=True):
         for name, rows in tables.items():
             run.write_table(name, step, as_table(step, rows))
         yield Measured(step, tuple(tables))

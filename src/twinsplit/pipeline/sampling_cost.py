@@ -17,7 +17,7 @@ from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.exploding import VarianceExploding
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.training.ensemble import Ensemble
 from twinsplit.worlds.world import World
 
@@ -29,7 +29,7 @@ Work = Callable[[Denoiser[Any]], object]
 
 @final
 @dataclass(frozen=True)
-class Afterwards:
+class SamplingCost:
     """rows: samples at once, as measured; drawing: seconds of one step of one sample; answering: of one question to one network.
 
     hours_drawing: of all samples at every checkpoint; hours_answering: of the standard measures; at_once: tasks side by side.
@@ -45,26 +45,26 @@ class Afterwards:
 
 def sampling_steps(world: World) -> int:
     """Reverse steps of a sample; of an ascent, which needs no schedule, at most."""
-    asked = world.recipe.repeats.sampling_steps
-    return asked if isinstance(world.schedule, VarianceExploding) else min(asked, world.schedule.T)
+    options = world.recipe.repeats.sampling_steps
+    return options if isinstance(world.schedule, VarianceExploding) else min(options, world.schedule.T)
 
 
-def afterwards_of(world: World, crew: Crew) -> Afterwards:
+def sampling_cost_of(world: World, executor: Executor) -> SamplingCost:
     """Measure on as many networks side by side as the crew has workers; the slowest counts."""
     checkpoints, generated = len(world.recipe.checkpoint_steps()), world.recipe.repeats.generated
-    parts = math.ceil(generated / world.drawn_at_once(crew.device))
+    parts = math.ceil(generated / world.drawn_at_once(executor.device))
     tasks = len(world.members) * parts
-    networks = _networks(world, min(crew.size, tasks), crew.device)
-    rows, drawing = _slowest(crew, {rows: world.drawing(rows, STEPS) for rows in _ladder(generated)}, networks)
-    _, answering = _slowest(crew, {rows: partial(_answer, *_question(world, rows)) for rows in _ladder(MOST_ROWS)}, networks)
+    networks = _networks(world, min(executor.size, tasks), executor.device)
+    rows, drawing = _slowest(executor, {rows: world.drawing(rows, STEPS) for rows in _ladder(generated)}, networks)
+    _, answering = _slowest(executor, {rows: partial(_answer, *_question(world, rows)) for rows in _ladder(MOST_ROWS)}, networks)
     per_task = checkpoints * (generated / parts) * sampling_steps(world) * drawing / STEPS
-    per_checkpoint = world.toll().answers * answering
-    return Afterwards(
+    per_checkpoint = world.measurement_cost().answers * answering
+    return SamplingCost(
         rows=rows,
         drawing=drawing / STEPS,
         answering=answering,
-        hours_drawing=math.ceil(tasks / crew.size) * per_task / 3600,  # workers take some samples of a network each,
-        hours_answering=math.ceil(checkpoints / crew.size) * per_checkpoint / 3600,  # and a checkpoint each
+        hours_drawing=math.ceil(tasks / executor.size) * per_task / 3600,  # workers take some samples of a network each,
+        hours_answering=math.ceil(checkpoints / executor.size) * per_checkpoint / 3600,  # and a checkpoint each
         at_once=len(networks),
     )
 
@@ -96,9 +96,9 @@ def _answer(x_t: Tensor, t: Tensor, denoiser: Denoiser[Any]) -> Tensor:
     return mean.cpu()
 
 
-def _slowest(crew: Crew, ladder: Mapping[int, Work], networks: list[Denoiser[Any]]) -> tuple[int, float]:
+def _slowest(executor: Executor, ladder: Mapping[int, Work], networks: list[Denoiser[Any]]) -> tuple[int, float]:
     """Rows of the slowest network, and seconds for each of them."""
-    return max(crew.map(partial(pace, ladder), networks), key=lambda found: found[1])
+    return max(executor.map(partial(pace, ladder), networks), key=lambda found: found[1])
 
 
 def pace(ladder: Mapping[int, Work], denoiser: Denoiser[Any]) -> tuple[int, float]:

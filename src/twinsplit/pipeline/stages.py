@@ -11,7 +11,7 @@ import numpy as np
 from typing_extensions import TypeVar
 
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.onset.decision import Onset, find_onset
 from twinsplit.pipeline.curves import curves_of, data_shares, unmeasured
 from twinsplit.pipeline.measuring import measure
@@ -38,16 +38,16 @@ class Session(Generic[AnyWorld]):
 
     run: Run[Any]
     world: AnyWorld
-    crew: Crew
+    executor: Executor
     lock: IO[bytes]
 
     @property
     def device(self) -> str:
         """Where its networks compute."""
-        return self.crew.device
+        return self.executor.device
 
 
-def begin(path: Path, recipe: RunRecipe, crew: Crew) -> Session[Any]:
+def begin(path: Path, recipe: RunRecipe, executor: Executor) -> Session[Any]:
     """Open or create a run; the world is built first, so that a recipe that does not fit writes nothing."""
     world = world_of(recipe)
     description = world.describe()
@@ -58,7 +58,7 @@ def begin(path: Path, recipe: RunRecipe, crew: Crew) -> Session[Any]:
     except BaseException:
         lock.close()  # a refused run is free again, even while somebody keeps the exception and with it this frame
         raise
-    return Session(run, world, crew, lock)
+    return Session(run, world, executor, lock)
 
 
 def _check_and_note(run: Run[Any], world: World, description: dict[str, Any]) -> None:
@@ -72,10 +72,10 @@ def _check_and_note(run: Run[Any], world: World, description: dict[str, Any]) ->
     run.write_json("environment.json", environment.describe())
 
 
-def resume(path: Path, crew: Crew) -> Session[Any]:
+def resume(path: Path, executor: Executor) -> Session[Any]:
     """An existing run."""
     run = Run.open(path)
-    return begin(path, run.recipe, crew)
+    return begin(path, run.recipe, executor)
 
 
 def disk_needed(world: World) -> int:
@@ -92,7 +92,7 @@ def train_stage(session: Session[Any]) -> None:
     total = run.recipe.training.steps
     with progress("train", total) as report:
         ensemble, splits = world.ensemble(), world.split_samples(session.device)
-        for checkpoint in train(ensemble, splits, world.task(), run, session.crew):
+        for checkpoint in train(ensemble, splits, world.task(), run, session.executor):
             set_status(run, "training", checkpoint.step)
             report(checkpoint.step, f"training loss {float(checkpoint.loss.mean()):.4f}")
     set_status(run, "trained", total)
@@ -110,14 +110,14 @@ def measure_stage(session: Session[Any], names: tuple[str, ...] = ()) -> None:
     """Measure the named curves at every checkpoint; by default those that the onset and the report need."""
     world = session.world
     along = tuple(name for name in names or world.standard if name not in world.drawn)
-    follow(session, "measure", measure(session.run, world, along, session.crew))
+    follow(session, "measure", measure(session.run, world, along, session.executor))
     if set(names) & set(world.drawn):
         sampling_stage(session, session.run.steps())
 
 
 def sampling_stage(session: Session[Any], steps: tuple[int, ...]) -> None:
     """Draw samples at some checkpoints and measure how near they come to training data."""
-    follow(session, "generate", session.world.sample_stage(session.run, steps, session.crew))
+    follow(session, "generate", session.world.sample_stage(session.run, steps, session.executor))
 
 
 def follow(session: Session[Any], label: str, events: Iterator[Any]) -> None:

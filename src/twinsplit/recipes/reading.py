@@ -93,9 +93,9 @@ def _value(annotation: Any, before: Any, value: Any, where: str) -> object:
 def _of_kind(kinds: tuple[Any, ...], before: Any, value: Any, where: str) -> object:
     """One of several tables, by its key `kind`; without it, the one that stands."""
     named = {kind().kind: kind for kind in kinds}
-    asked = value.get("kind", before.kind) if isinstance(value, dict) else before.kind
-    require(isinstance(asked, str) and asked in named, f"{where}: kind = {asked!r}", f"choose one of {', '.join(named)}")
-    return _changed(before if asked == before.kind else named[asked](), value, where)
+    options = value.get("kind", before.kind) if isinstance(value, dict) else before.kind
+    require(isinstance(options, str) and options in named, f"{where}: kind = {options!r}", f"choose one of {', '.join(named)}")
+    return _changed(before if options == before.kind else named[options](), value, where)
 
 
 def _numbers(kind: type, value: Any, where: str) -> tuple[Any, ...]:

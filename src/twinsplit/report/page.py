@@ -79,12 +79,12 @@ def _policy(*scripts: str) -> str:
 
 
 def _verdict(report: Report) -> str:
-    told, decision = words.explain(report), report.decision
+    caption, decision = words.explain(report), report.decision
     return (
-        f'<p class="badge">{escaped(told.badge)}</p><h2 id="verdict-title">{escaped(told.headline)}{_aside(told.aside)}</h2>'
-        f'<p class="lead">{escaped(told.lead)}</p>{_facts(decision)}'
+        f'<p class="badge">{escaped(caption.badge)}</p><h2 id="verdict-title">{escaped(caption.headline)}{_aside(caption.aside)}</h2>'
+        f'<p class="lead">{escaped(caption.lead)}</p>{_facts(decision)}'
         f'<p class="reason"><strong>Why:</strong> {escaped(decision.reason)}</p>'
-        f'<h3>What to do</h3><ul class="advice">{_checkpoint(decision)}{paragraphs(told.advice)}</ul>'
+        f'<h3>What to do</h3><ul class="advice">{_checkpoint(decision)}{paragraphs(caption.advice)}</ul>'
     ).join((f'<section id="verdict" class="card {BADGES[decision.verdict]}" aria-labelledby="verdict-title">', "</section>"))
 
 

@@ -130,5 +130,5 @@ _EXPLAIN = {"bias_precedes_test_minimum": _biased, "no_bias_before_test_minimum"
 
 def explain(report: Report) -> Explanation:
     """The decision of a report in words; advice that the decision brings along takes the place of ours."""
-    told = _EXPLAIN[report.decision.verdict](report.decision, report.last_step)
-    return Explanation(told.badge, told.headline, told.aside, told.lead, report.decision.advice or told.advice)
+    caption = _EXPLAIN[report.decision.verdict](report.decision, report.last_step)
+    return Explanation(caption.badge, caption.headline, caption.aside, caption.lead, report.decision.advice or caption.advice)

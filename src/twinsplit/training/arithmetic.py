@@ -27,10 +27,10 @@ def product_dtype(precision: str, device: torch.device | str) -> torch.dtype:
 @cache
 def fast_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 faster than float32, or is told to use it."""
-    told = os.environ.get(VARIABLE, "")
-    if told not in ("", "yes", "no"):
-        raise InputError(f"{VARIABLE}={told} is neither yes nor no", "set it to one of them, or unset it")
-    return told == "yes" if told else _gains()
+    caption = os.environ.get(VARIABLE, "")
+    if caption not in ("", "yes", "no"):
+        raise InputError(f"{VARIABLE}={caption} is neither yes nor no", "set it to one of them, or unset it")
+    return caption == "yes" if caption else _gains()
 
 
 def _gains() -> bool:

@@ -8,7 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from twinsplit.execution.local import Crew, Inline
+from twinsplit.execution.local import Executor, Inline
 from twinsplit.networks.network import Network
 from twinsplit.recipes import RunRecipe
 from twinsplit.runs.imported import refuse_imported
@@ -34,7 +34,7 @@ def milestones(recipe: RunRecipe) -> tuple[int, ...]:
     return tuple(sorted({*recipe.checkpoint_steps(), *regular}))
 
 
-def train(ensemble: Ensemble, splits: Tensor, task: Task, run: Run[Any], crew: Crew | None = None) -> Iterator[Checkpoint]:
+def train(ensemble: Ensemble, splits: Tensor, task: Task, run: Run[Any], executor: Executor | None = None) -> Iterator[Checkpoint]:
     """Train every member on its split to the end, resuming where the run's folder stands; yields after each save.
 
     ensemble: untrained members; splits: (S, n, ...) samples of the task's goal. The same run continues to the same bits on the same
@@ -42,13 +42,13 @@ def train(ensemble: Ensemble, splits: Tensor, task: Task, run: Run[Any], crew: C
     finite, the disk refuses, or the run's networks were imported.
     """
     refuse_imported(run.path)
-    crew = crew or Inline()
+    executor = executor or Inline()
     shards = deal(ensemble, splits, task)
     done = run.resume_step()
     _restore(shards, _saved_state(run, done) if done else _first_state(ensemble))
     for step in milestones(run.recipe):
         if step > done:
-            losses = crew.map(partial(advance, first=done + 1, last=step), shards)
+            losses = executor.map(partial(advance, first=done + 1, last=step), shards)
             loss = torch.cat([part.mean(0) for part in losses])
             save(shards, run, step)
             done = step

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Denoiser
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 
 Drawn = TypeVar("Drawn")
 Draw = Callable[[Any, Tensor], Drawn]
@@ -21,10 +21,10 @@ def names_in_parts(count: int, at_once: int, device: torch.device) -> tuple[Tens
     return torch.split(torch.arange(count, device=device), at_once)
 
 
-def draw_parts(draw: Draw[Drawn], denoisers: Iterable[Denoiser[Any]], count: int, at_once: int, crew: Crew) -> list[list[Drawn]]:
+def draw_parts(draw: Draw[Drawn], denoisers: Iterable[Denoiser[Any]], count: int, at_once: int, executor: Executor) -> list[list[Drawn]]:
     """For each denoiser, the parts of its samples 0..count-1 in order; draw: from a denoiser and names (n,) to its samples of them."""
     tasks = [(denoiser, names) for denoiser in denoisers for names in names_in_parts(count, at_once, denoiser.device)]
-    found, parts = list(crew.map(partial(_draw, draw), tasks)), -(-count // at_once)
+    found, parts = list(executor.map(partial(_draw, draw), tasks)), -(-count // at_once)
     return [found[first : first + parts] for first in range(0, len(found), parts)]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from twinsplit.diffusion.exploding import VarianceExploding
 from twinsplit.diffusion.schedule import Noising, Schedule
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.networks.network import Network
 from twinsplit.networks.parametrisation import Goal
 from twinsplit.noise.reference import Noise
@@ -33,7 +33,7 @@ class Measured:
 
 @final
 @dataclass(frozen=True)
-class Toll:
+class MeasurementCost:
     """Of one checkpoint. answers: noised samples that its networks are asked about, all together; kept: bytes of what is stored,
     before compression.
     """
@@ -144,11 +144,11 @@ class World(ABC):
         """Samples of one network that a worker draws together."""
 
     @abstractmethod
-    def toll(self) -> Toll:
+    def measurement_cost(self) -> MeasurementCost:
         """What a checkpoint takes besides training, when samples are drawn from it."""
 
     @abstractmethod
-    def sample_stage(self, run: Run[Any], steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+    def sample_stage(self, run: Run[Any], steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
         """Draw samples at some checkpoints and measure them; what stands is not made again."""
 
 

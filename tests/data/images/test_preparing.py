@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from pictures import file_of, hostile, smooth
-from twinsplit.data.images import existing as standing
-from twinsplit.data.images import preparing
+from twinsplit.data.images import existing, preparing
 from twinsplit.data.images.decoding import Decoded
 from twinsplit.data.images.folder import ImageData, load_images
 from twinsplit.data.images.frame import Frame
@@ -19,7 +18,7 @@ from twinsplit.data.images.listing import Entry, Listing
 from twinsplit.data.images.preparing import leave_out, prepare, refuse
 from twinsplit.data.images.sources import FolderSource, Source
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Plain, plain_crew
+from twinsplit.execution.local import Plain, open_plain_executor
 from twinsplit.runs.files import hold
 
 FRAME = Frame(16)
@@ -75,8 +74,8 @@ def test_tensors_are_floats_from_0_to_1(raw: Path, tmp_path: Path) -> None:
 
 def test_any_number_of_hands_writes_the_same_bytes(raw: Path, tmp_path: Path) -> None:
     ready(raw, tmp_path / "one")
-    with plain_crew(2) as hands:
-        prepare(FolderSource(raw), FRAME, tmp_path / "two", hands)
+    with open_plain_executor(2) as executor:
+        prepare(FolderSource(raw), FRAME, tmp_path / "two", executor)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
@@ -205,7 +204,7 @@ def test_files_that_were_only_touched_are_hashed_once(raw: Path, tmp_path: Path,
     for name in ("2 picture.JPG", "broken.jpg"):
         os.utime(raw / name, ns=(0, 5))
     read: list[Path] = []
-    monkeypatch.setattr(standing, "read_content", lambda path: read.append(path) or path.read_bytes())
+    monkeypatch.setattr(existing, "read_content", lambda path: read.append(path) or path.read_bytes())
     for _ in range(2):
         ready(raw, tmp_path / "out", treatment=leave_out)
         assert read == [raw / "2 picture.JPG"]

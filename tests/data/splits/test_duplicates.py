@@ -162,10 +162,10 @@ def test_all_alike_and_none() -> None:
 
 def test_progress_counts_every_pair_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "STRIP_BYTES", 1 << 12)
-    told: list[int] = []
-    near_duplicates(families(50), block=8, report=lambda done, note="": told.append(done))
-    assert told == sorted(told)
-    assert told[-1] == duplicates.products(50, 8)
+    caption: list[int] = []
+    near_duplicates(families(50), block=8, report=lambda done, note="": caption.append(done))
+    assert caption == sorted(caption)
+    assert caption[-1] == duplicates.products(50, 8)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from prepared import COUNT, drawn, stored
 from twinsplit.data.images.builtin import write_faces
 from twinsplit.data.images.celeba import SIZE, CelebaSource
-from twinsplit.data.images.faces import Album
+from twinsplit.data.images.faces import ImageSet
 from twinsplit.data.images.folder import ImageData, load_images
 from twinsplit.data.images.frame import gahb
 from twinsplit.data.images.preparing import prepare
@@ -76,8 +76,8 @@ def test_other_data_are_refused(data: ImageData, tmp_path: Path) -> None:
     pixels, labels = drawn()
     pixel, label = pixels.copy(), labels | {"Young": -labels["Young"]}
     pixel[3, 0, 0, 0] += 1
-    for number, (other, told) in enumerate([(pixel, labels), (pixels, label), (pixels[::-1], labels), (pixels[:-1], {})]):
-        found = stored(tmp_path / str(number), other, **told)
+    for number, (other, caption) in enumerate([(pixel, labels), (pixels, label), (pixels[::-1], labels), (pixels[:-1], {})]):
+        found = stored(tmp_path / str(number), other, **caption)
         with pytest.raises(InputError, match=r"is of other data than .* holds"):
             load_split(path, found)
     load_split(path, stored(tmp_path / "elsewhere", pixels, **labels))  # the same data may lie anywhere
@@ -248,10 +248,10 @@ def test_a_run_uses_a_manifest(data: ImageData, duplicates: DuplicateList, tmp_p
 
 def test_drawn_faces_in_celebas_layout(tmp_path: Path) -> None:
     """The planted near-duplicates are found, and the splits hold for the tables as they are written."""
-    album = Album(17, 12)
-    planted = [image for image in range(36) if album.original(image) != image]
+    image_set = ImageSet(17, 12)
+    planted = [image for image in range(36) if image_set.original(image) != image]
     assert len(planted) >= 3
-    write_faces(tmp_path / "raw", 36, album, Inline())
+    write_faces(tmp_path / "raw", 36, image_set, Inline())
     data = prepare(CelebaSource(tmp_path / "raw"), replace(gahb(40, "mean"), exact=SIZE), tmp_path / "faces", Inline())
     found = find_duplicates(data)
     assert set(planted) <= set(found.removed.tolist())

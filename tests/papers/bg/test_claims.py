@@ -162,22 +162,22 @@ def test_what_is_not_measured_is_said(tmp_path: Path) -> None:
 def test_a_real_run_is_judged_from_the_command_line(middle: Run, figures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "claims.md"
     assert command("claims", middle.path, "--workers", 1, "--document", page) == 0
-    told = capsys.readouterr().out
+    caption = capsys.readouterr().out
     stored = middle.read_json("measurements/claims.json", list)
     stamps = {p: p.stat().st_mtime_ns for p in (middle.path / "measurements").rglob("*.parquet") if p.is_file()}
     assert command("claims", figures / "fig4a.png", "--json", "--workers", 1) == 0
     (one,) = json.loads(capsys.readouterr().out)
     assert one == {"run": str(middle.path), "trained": "60 steps", "claims": stored}
     assert stamps == {p: p.stat().st_mtime_ns for p in (middle.path / "measurements").rglob("*.parquet") if p.is_file()}
-    assert told.splitlines()[0] == f"{middle.path}: 60 steps"
+    assert caption.splitlines()[0] == f"{middle.path}: 60 steps"
     text = page.read_text()
     assert text.startswith(f"{ABOUT}No run of a published size (n = 5,000, 12,000, 70,000) is among these")
     assert "depth 2" in text
     for claim in stored:
-        assert f"  {claim['claim']} {claim['verdict']}: {claim['text']}" in told.splitlines()
+        assert f"  {claim['claim']} {claim['verdict']}: {claim['text']}" in caption.splitlines()
         assert f"| **{claim['claim']}** {claim['text']} | {claim['verdict']} |" in text
         for part in claim["parts"]:
-            assert part["statistic"] in told
+            assert part["statistic"] in caption
             assert f"| {claim['claim']} | {part['statistic']} |" in text
 
 

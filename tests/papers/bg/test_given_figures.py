@@ -96,9 +96,9 @@ def caption(out: Path, name: str) -> str:
 @pytest.mark.usefixtures("untouched")
 def test_claims_measure_imported_networks_and_train_nothing(theirs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("claims", theirs) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[0] == f"{theirs}: 64 steps"
-    assert [line.split()[0] for line in told if line.startswith("  C")] == ["C1", "C2", "C3", "C4", "C5", "C6"]
+    caption = capsys.readouterr().out.splitlines()
+    assert caption[0] == f"{theirs}: 64 steps"
+    assert [line.split()[0] for line in caption if line.startswith("  C")] == ["C1", "C2", "C3", "C4", "C5", "C6"]
     assert read_json(theirs / "status.json")["stage"] == "imported"
     assert sorted(p.name for p in (theirs / "checkpoints").iterdir() if "step" in p.name) == sorted(
         f"step_{2 * epoch:08d}.safetensors" for epoch in EPOCHS

@@ -30,8 +30,8 @@ PANELS = {"fig1b": 2, "fig3b": 3, "fig4a": 2, "fig4b": 4, "fig5": 2, "fig6": 4, 
 KINDS = (".png", ".pdf", ".html", "-curves.parquet", "-curves.json", "-marks.parquet", "-marks.json", "-config.json")
 
 
-def again(figures: Path, name: str, **asked: int) -> list[Path]:
-    return make_figure(name, "smoke", figures, asked.get("seed", 0), asked.get("seeds"), Inline())
+def again(figures: Path, name: str, **options: int) -> list[Path]:
+    return make_figure(name, "smoke", figures, options.get("seed", 0), options.get("seeds"), Inline())
 
 
 def stamps(folder: Path) -> dict[Path, int]:

@@ -96,7 +96,7 @@ def test_the_table_says_what_find_onset_says(out: Path, rungs: list[Rung]) -> No
     assert table["verdict"] == [rung.onset.verdict for rung in rungs]
     assert table["onset_step"] == [rung.onset.onset.step for rung in rungs]
     for rung in rungs:
-        assert f"{rung.name}: {rung.onset.verdict.replace('_', ' ')}" in together_panels.told(rungs)
+        assert f"{rung.name}: {rung.onset.verdict.replace('_', ' ')}" in together_panels.caption(rungs)
 
 
 def test_epochs_are_what_the_recipe_calls_one(rungs: list[Rung]) -> None:
@@ -126,7 +126,7 @@ def test_what_is_not_reached_has_no_point_and_is_told(rungs: list[Rung]) -> None
     assert [np.isnan(line.y[0]) for line in together_panels.turns(pair).lines] == [True, True]
     assert [bool(np.isnan(line.y[0])) for line in together_panels.convergence(pair).lines] == [True, True, False, False]
     assert together_panels.along_training(pair).marks[0].x is None
-    assert "(onset and test-loss minimum not reached)" in together_panels.told(pair)
+    assert "(onset and test-loss minimum not reached)" in together_panels.caption(pair)
 
 
 def test_an_interval_open_on_a_side_ends_at_the_checkpoints(rungs: list[Rung]) -> None:

@@ -23,7 +23,7 @@ from twinsplit.papers.rp.controlled_data import Plan
 from twinsplit.papers.rp.controlled_figures import NAMES, make_figure, seeds_of
 from twinsplit.papers.rp.controlled_panels import cost, distributions
 from twinsplit.papers.rp.controlled_settings import RANDOM, SETTINGS, Case, setting_of
-from twinsplit.papers.rp.controlled_values import Values, comparisons, told, values_of
+from twinsplit.papers.rp.controlled_values import Values, caption, comparisons, values_of
 from twinsplit.recipes import ImageRecipe
 from twinsplit.runs.store import Run
 
@@ -227,14 +227,14 @@ def test_verdicts_say_what_the_numbers_can() -> None:
         found = comparisons(values)[0]
         assert found.verdict == verdict
         assert found.effect == pytest.approx(np.mean(controlled) - np.mean(random))
-        assert f": {verdict}" in told(values)
-        assert ("no p-value can be below 0.1: take more" in told(values)) == (len(random) == 3)
+        assert f": {verdict}" in caption(values)
+        assert ("no p-value can be below 0.1: take more" in caption(values)) == (len(random) == 3)
     assert comparisons(planted(HIGH, LOW))[0].paired_p == 2 / 64
 
 
 def test_samples_that_did_not_end_are_told() -> None:
     """Of 10 samples for each of two seeds."""
-    assert "kept as they were: at random not recorded, Male 3 of 20." in told(planted(HIGH[:2], LOW[:2]))
+    assert "kept as they were: at random not recorded, Male 3 of 20." in caption(planted(HIGH[:2], LOW[:2]))
 
 
 def test_the_spread_over_seeds_is_compared_too() -> None:

@@ -180,7 +180,7 @@ def test_a_figure_goes_on_without_them_and_counts_them(run: Run[Any], step: int,
     assert pictures[0].flatten(1).eq(nearest.BLANK).all(1).tolist() == [False, False, True, False, False]
     counts = Counts.of(run, (step,))
     assert counts == Counts(16, 15, 3, 6 + 5, 1 + 16)
-    assert nearest_panels.told([counts]) == (
+    assert nearest_panels.caption([counts]) == (
         "Samples whose ascent did not end, kept as they were: 3 of 15 at N = 16. "
         "Of one colour, and without a closest image: 11 samples and 17 training images at N = 16."
     )
@@ -196,8 +196,8 @@ def test_samples_of_before_say_that_nothing_is_recorded(run: Run[Any], step: int
     assert Samples.read(run, step).unfinished is None
     counts = Counts.of(run, (step,))
     assert counts.unfinished is None
-    assert nearest_panels.told([counts]) == "Samples whose ascent did not end, kept as they were: not recorded."
-    mixed = nearest_panels.told([counts, replace(counts, N=64, unfinished=2)])
+    assert nearest_panels.caption([counts]) == "Samples whose ascent did not end, kept as they were: not recorded."
+    mixed = nearest_panels.caption([counts, replace(counts, N=64, unfinished=2)])
     assert mixed.endswith("kept as they were: not recorded at N = 16, 2 of 15 at N = 64.")
     assert nearest_panels.counts_table([counts])["unfinished"].to_pylist() == [None]
 

@@ -233,8 +233,8 @@ def test_the_figure_of_drawn_faces_by_the_documented_commands(tmp_path: Path) ->
     pytest.importorskip("matplotlib")
     called("data", "faces", "--make", "80", "--out", tmp_path / "faces", "--workers", "1")
     called("data", "celeba", tmp_path / "faces", "--size", "16", "--out", tmp_path / "faces16", "--workers", "1")
-    asked = ["figure", "fig1a", "--scale", "smoke", "--data", tmp_path / "faces16", "--out", tmp_path / "figures", "--workers", "1"]
-    called(*asked)
+    options = ["figure", "fig1a", "--scale", "smoke", "--data", tmp_path / "faces16", "--out", tmp_path / "figures", "--workers", "1"]
+    called(*options)
     assert (tmp_path / "figures" / "fig1a.png").read_bytes().startswith(b"\x89PNG")
     (run,) = (tmp_path / "figures" / "runs").iterdir()
     assert Run.open(run).tensors("samples", Run.open(run).steps()[-1])["images"].shape == (3, 6, 1, 16, 16)

@@ -187,7 +187,7 @@ def test_networks_that_know_one_time_are_judged_at_it(run: Run[Any], world: Imag
 def test_predictions_are_made_once(run: Run[Any], world: ImageWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[int, int, int | None]] = []
     whole = Answers._at
-    monkeypatch.setattr(Answers, "_at", lambda self, *asked: made.append(asked) or whole(self, *asked))
+    monkeypatch.setattr(Answers, "_at", lambda self, *options: made.append(options) or whole(self, *options))
     examiner, ensemble = ImageExaminer(world.questions()), world.load(run, STEP)
     for name in MEASURES:
         examiner.rows(ensemble, name)

@@ -93,8 +93,8 @@ def test_the_two_sample_test_is_told_with_what_it_is_over(decided: Run[Any], rep
     for statistic in ("closer", "coincidence"):
         found = [r for r in rows if r["statistic"] == statistic]
         values, least = [r["values"][0] for r in found], min(r["p_value"] for r in found)
-        told = f"{min(values):.2f} to {max(values):.2f} ({found[0]['expected']:.2f} if they do not differ; smallest p {least:.3f})"
-        assert told in panel.note
+        caption = f"{min(values):.2f} to {max(values):.2f} ({found[0]['expected']:.2f} if they do not differ; smallest p {least:.3f})"
+        assert caption in panel.note
 
 
 def test_a_run_of_before_the_two_sample_test_says_nothing_of_it(decided: Run[Any], tmp_path: Path) -> None:

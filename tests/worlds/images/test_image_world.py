@@ -115,9 +115,9 @@ def test_each_split_is_normalised_by_its_own_images(kind: str) -> None:
 
 
 def test_what_is_written_about_the_data_is_enough_to_normalise_again(image_world: ImageWorld) -> None:
-    told = image_world.describe()
-    assert told["rows"]["held_out"] == image_world.splits.held_out.tolist()
-    again = [Normalisation.from_json(own) for own in told["normalisations"]]
+    caption = image_world.describe()
+    assert caption["rows"]["held_out"] == image_world.splits.held_out.tolist()
+    again = [Normalisation.from_json(own) for own in caption["normalisations"]]
     for own, other in zip(image_world.normalisations, again, strict=True):
         assert torch.equal(own.mean, other.mean)
         assert own.scale == other.scale

@@ -70,12 +70,12 @@ DATA = [WORLD.sample(COUNT, Noise(seed, "data")) for seed in range(4)]
 
 
 @pytest.fixture(scope="module")
-def asked() -> ImageQuestions:
+def options() -> ImageQuestions:
     return questions(RECIPE, *DATA)
 
 
-def rows(asked: ImageQuestions, name: str, **wanted: int) -> list[Tensor]:
-    found = ImageExaminer(asked).rows(ensemble(*TWINS), name)
+def rows(options: ImageQuestions, name: str, **wanted: int) -> list[Tensor]:
+    found = ImageExaminer(options).rows(ensemble(*TWINS), name)
     return [row["values"].double() for row in found if all(row[key] == value for key, value in wanted.items())]
 
 
@@ -95,48 +95,48 @@ def assert_mean(values: Tensor, expected: float) -> None:
     assert abs(float(values.mean()) - expected) < 5 * float(values.std()) / len(values) ** 0.5
 
 
-def test_the_divergence_of_gaussian_twins(asked: ImageQuestions) -> None:
+def test_the_divergence_of_gaussian_twins(options: ImageQuestions) -> None:
     """Their predictions differ by 2 signal sigma d / V on every image."""
     signal, sigma, total = scales(RECIPE.measured_time)
     expected = (2 * signal * sigma / total) ** 2 * APART.square().sum() / 2
     for pair in ((0, 1), (1, 0)):
-        (found,) = rows(asked, "sample_split_divergence", member_a=pair[0], member_b=pair[1])
+        (found,) = rows(options, "sample_split_divergence", member_a=pair[0], member_b=pair[1])
         torch.testing.assert_close(found, expected.expand(COUNT), rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("t", TIMES)
 @pytest.mark.parametrize("prefix", ["", "train_"])
-def test_differences_and_similarities_of_gaussian_twins(asked: ImageQuestions, prefix: str, t: int) -> None:
+def test_differences_and_similarities_of_gaussian_twins(options: ImageQuestions, prefix: str, t: int) -> None:
     """On held-out images, and on those of the first twin."""
     signal, sigma, total = scales(t)
-    (difference,) = rows(asked, f"{prefix}noise_difference", member_a=0, member_b=1, t=t)
+    (difference,) = rows(options, f"{prefix}noise_difference", member_a=0, member_b=1, t=t)
     torch.testing.assert_close(difference, ((2 * signal * sigma / total) ** 2 * APART.square().mean()).expand(COUNT), rtol=1e-5, atol=0)
-    pictures = asked.splits[0] if prefix else asked.held_out
-    u = (SCHEDULE.noised(pictures.images, t, asked.eps(pictures, 0)).double() - signal * MIDDLE).flatten(1)
+    pictures = options.splits[0] if prefix else options.held_out
+    u = (SCHEDULE.noised(pictures.images, t, options.eps(pictures, 0)).double() - signal * MIDDLE).flatten(1)
     shift = (signal * APART).flatten(1)
     expected = (u.square().sum(1) - shift.square().sum()) / ((u + shift).norm(dim=1) * (u - shift).norm(dim=1))
-    (similarity,) = rows(asked, f"{prefix}noise_similarity", member_a=0, member_b=1, t=t)
+    (similarity,) = rows(options, f"{prefix}noise_similarity", member_a=0, member_b=1, t=t)
     torch.testing.assert_close(similarity, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("t", TIMES)
-def test_the_loss_at_one_time(asked: ImageQuestions, t: int) -> None:
+def test_the_loss_at_one_time(options: ImageQuestions, t: int) -> None:
     least, more = costs(t)
-    (truth,) = rows(asked, "fixed_time_loss", member=2, t=t)
+    (truth,) = rows(options, "fixed_time_loss", member=2, t=t)
     assert_mean(truth, float(least))
     for k in (0, 1):
-        (found,) = rows(asked, "fixed_time_loss", member=k, t=t)
+        (found,) = rows(options, "fixed_time_loss", member=k, t=t)
         assert_mean(found - truth, float(more))
 
 
 @pytest.mark.parametrize("name", ["test_loss", "train_loss"])
-def test_the_loss_over_all_times(asked: ImageQuestions, name: str) -> None:
+def test_the_loss_over_all_times(options: ImageQuestions, name: str) -> None:
     """The mean of what is paid at 1..T; Gaussians have learned the law and nothing of the images, so both losses are one."""
     least, more = (float(cost.mean()) for cost in costs(torch.arange(1, T + 1)))
-    (truth,) = rows(asked, name, member=2)
+    (truth,) = rows(options, name, member=2)
     assert_mean(truth, least)
     for k in (0, 1):
-        assert_mean(rows(asked, name, member=k)[0], least + more)
+        assert_mean(rows(options, name, member=k)[0], least + more)
 
 
 def test_memorizers_pay_nothing_for_their_own_images_and_the_distance_to_them_for_others() -> None:
@@ -145,10 +145,10 @@ def test_memorizers_pay_nothing_for_their_own_images_and_the_distance_to_them_fo
     recipe = replace(RECIPE, training=replace(RECIPE.training, times="fixed", fixed_time=t))
     spread = GaussianMixture.of_images(torch.zeros(1, *SHAPE).double(), 1.0)
     own, fresh = [spread.sample(30, Noise(seed, "split")).float() for seed in (0, 1)], spread.sample(20, Noise(2)).float()
-    asked, twins = questions(recipe, fresh, *own), ensemble(*(EmpiricalImages(images, SCHEDULE) for images in own))
-    examiner, (signal, sigma) = ImageExaminer(asked), SCHEDULE.scales(t)
+    options, twins = questions(recipe, fresh, *own), ensemble(*(EmpiricalImages(images, SCHEDULE) for images in own))
+    examiner, (signal, sigma) = ImageExaminer(options), SCHEDULE.scales(t)
     assert max(float(row["values"].max()) for row in examiner.rows(twins, "train_loss")) < 1e-8
-    x_t = SCHEDULE.noised(fresh, t, asked.eps(asked.held_out, 0))
+    x_t = SCHEDULE.noised(fresh, t, options.eps(options.held_out, 0))
     for row, images in zip(examiner.rows(twins, "test_loss"), own, strict=True):
         nearest = images[(x_t[:, None] - signal.float() * images[None]).flatten(2).norm(dim=2).argmin(1)]
         expected = (signal / sigma) ** 2 * (fresh - nearest).double().square().flatten(1).mean(1)

@@ -9,7 +9,7 @@ import torch
 
 from twinsplit.diffusion.denoiser import Categorical
 from twinsplit.exact.tree import TreeOracle
-from twinsplit.execution.local import Inline, crew
+from twinsplit.execution.local import Inline, open_executor
 from twinsplit.measures.decomposition import decompose
 from twinsplit.papers.bg.claims import profile
 from twinsplit.pipeline.landmarks import landmarks_of
@@ -154,8 +154,8 @@ def test_fresh_sequences_are_not_those_of_the_run(world: HierarchicalWorld) -> N
 
 def test_measurements_do_not_depend_on_the_crew_and_resume(middle: Run, measured: Run, world: HierarchicalWorld, tmp_path: Path) -> None:
     again, last = copied(middle, tmp_path / "again"), middle.steps()[-1:]
-    with crew(2) as hands:
-        list(measure_profile(again, world, last, hands))
+    with open_executor(2) as executor:
+        list(measure_profile(again, world, last, executor))
     name = f"measurements/time_profile.parquet/step_{last[0]:08d}.parquet"
     assert (again.path / name).read_bytes() == (measured.path / name).read_bytes()
     assert list(measure_profile(again, world, last, Inline())) == []

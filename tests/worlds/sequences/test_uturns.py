@@ -11,7 +11,7 @@ import torch
 from twinsplit.diffusion.sampler import Ancestral
 from twinsplit.exact.empirical import EmpiricalDenoiser
 from twinsplit.exact.tree import TreeOracle
-from twinsplit.execution.local import Crew, Inline, crew
+from twinsplit.execution.local import Executor, Inline, open_executor
 from twinsplit.papers.bg.claims import overlap_ratios
 from twinsplit.pipeline.landmarks import landmarks_of
 from twinsplit.runs.store import Run
@@ -181,10 +181,10 @@ def copied(run: Run, to: Path) -> Run:
     return Run.open(to)
 
 
-def everything(run: Run, world: HierarchicalWorld, hands: Crew) -> Iterator[object]:
+def everything(run: Run, world: HierarchicalWorld, executor: Executor) -> Iterator[object]:
     step = run.steps()[-1]
-    yield from measure_uturns(run, world, (step,), hands)
-    yield from measure_random_uturns(run, world, step, hands)
+    yield from measure_uturns(run, world, (step,), executor)
+    yield from measure_random_uturns(run, world, step, executor)
 
 
 def tables(run: Run) -> dict[Path, bytes]:
@@ -194,8 +194,8 @@ def tables(run: Run) -> dict[Path, bytes]:
 def test_nothing_depends_on_the_crew_and_a_lost_file_comes_back(middle: Run, world: HierarchicalWorld, tmp_path: Path) -> None:
     alone, together = copied(middle, tmp_path / "alone"), copied(middle, tmp_path / "together")
     assert len(list(everything(alone, world, Inline()))) == 4
-    with crew(2) as hands:
-        list(everything(together, world, hands))
+    with open_executor(2) as executor:
+        list(everything(together, world, executor))
     files = tables(alone)
     assert len(files) == 4
     assert files == tables(together)

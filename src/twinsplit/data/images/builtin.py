@@ -15,7 +15,7 @@ from twinsplit.data.images.frame import Bytes, Frame
 from twinsplit.data.images.listing import Entry, Listing
 from twinsplit.data.images.sources import Source
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.runs.files import read_json, write_bytes, write_json, write_many
 from twinsplit.runs.progress import progress
 
@@ -85,7 +85,7 @@ class SyntheticSource(Source):
         return Decoded(pixels, len(content), hashlib.sha256(content).hexdigest())
 
 
-def write_faces(out: Path, count: int, album: "Album", hands: Crew) -> None:
+def write_faces(out: Path, count: int, album: "Album", executor: Executor) -> None:
     """A raw folder in exactly CelebA's layout: `count` drawn faces and the three tables; images that stand are not drawn again.
 
     The first 80% of the images are for training, the next 10% for validation and the rest for testing, as the partition says.
@@ -98,7 +98,7 @@ def write_faces(out: Path, count: int, album: "Album", hands: Crew) -> None:
     batches = [_Batch(out / IMAGES, album, start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
     rows: list[tuple[int, dict[str, int]]] = []
     with progress("draw", count) as report:
-        for drawn in hands.map(_draw, batches):
+        for drawn in executor.map(_draw, batches):
             rows.extend(drawn)
             report(len(rows))
     _write_tables(out, rows)

@@ -24,7 +24,7 @@ from twinsplit.data.images.frame import Bytes, Frame, UnusableError
 from twinsplit.data.images.listing import Entry, Listing
 from twinsplit.data.images.sources import Source
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.runs.files import fingerprint, hold, read_json, write_bytes, write_json
 from twinsplit.runs.progress import progress
 
@@ -65,18 +65,18 @@ class _Chunk:
     file: Path
 
 
-def prepare(source: Source, frame: Frame, out: Path, hands: Crew, treatment: Treatment = refuse) -> ImageData:
+def prepare(source: Source, frame: Frame, out: Path, executor: Executor, treatment: Treatment = refuse) -> ImageData:
     """Decode everything `source` lists into the data folder `out`, or open the one that stands for the very same request."""
     listing = source.listing()
     _check_place(out, source)
     request = _request(source, frame, listing)
     if (out / "data.json").is_file():
         _check_standing(source, frame, listing, out, request)
-        return _standing(out, treatment)
+        return _existing(out, treatment)
     out.mkdir(parents=True, exist_ok=True)
     with closing(hold(out)):
         chunks = _chunks(source, frame, listing.entries, _Cache(out / ".cache", request))
-        _decode(chunks, len(listing.entries), hands)
+        _decode(chunks, len(listing.entries), executor)
         _finish(listing, chunks, out, request, treatment)
     shutil.rmtree(out / ".cache", ignore_errors=True)
     return load_images(out)
@@ -104,7 +104,7 @@ def _check_standing(source: Source, frame: Frame, listing: Listing, out: Path, r
         raise InputError(f"{out} was made from other files: they have changed since (first: {Problem(name, 'rewritten')})", ELSEWHERE)
 
 
-def _standing(out: Path, treatment: Treatment) -> ImageData:
+def _existing(out: Path, treatment: Treatment) -> ImageData:
     """The finished folder."""
     treatment(read_problems(out), out / "problems.json")
     shutil.rmtree(out / ".cache", ignore_errors=True)
@@ -130,10 +130,10 @@ def _chunks(source: Source, frame: Frame, entries: tuple[Entry, ...], cache: _Ca
     return [_Chunk(source, frame, part, cache.file(part)) for part in parts]
 
 
-def _decode(chunks: list[_Chunk], total: int, hands: Crew) -> None:
+def _decode(chunks: list[_Chunk], total: int, executor: Executor) -> None:
     done = 0
     with progress("decode", total) as report:
-        for count in hands.map(_decode_chunk, chunks):
+        for count in executor.map(_decode_chunk, chunks):
             done += count
             report(done)
 

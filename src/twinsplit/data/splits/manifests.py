@@ -86,18 +86,18 @@ def make_split(data: ImageData, rule: Controlled, duplicates: DuplicateList | No
 def write_split(path: Path, split: ControlledSplit, data: ImageData) -> None:
     """The manifest; another file in its place is refused, but for the same split without how its data were prepared."""
     found = split.describe(data)
-    if path.exists() and _standing(path) not in (found, split.describe(data, _identity(data))):
+    if path.exists() and _existing(path) not in (found, split.describe(data, _identity(data))):
         raise InputError(f"{path} exists and holds something else", ELSEWHERE)
     write_json(path, found)
 
 
 def check_place(path: Path, rule: Controlled) -> None:
     """InputError where `write_split` would refuse every split by this rule: known before the duplicates are sought, which takes minutes."""
-    if path.exists() and _standing(path).get("split") != rule.to_json():
+    if path.exists() and _existing(path).get("split") != rule.to_json():
         raise InputError(f"{path} exists and holds something else", ELSEWHERE)
 
 
-def _standing(path: Path) -> dict[str, Any]:
+def _existing(path: Path) -> dict[str, Any]:
     """What is in a manifest's place; empty where that is no manifest."""
     try:
         found: dict[str, Any] = read_json(path)

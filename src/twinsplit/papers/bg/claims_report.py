@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, final
 
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.papers.bg.claims import claims_of, to_json
 from twinsplit.papers.bg.landmark_measures import CLAIMS, closer
 from twinsplit.papers.bg.sequences.settings import run_name, setting_of
 from twinsplit.papers.bg.verdicts import Claim, Part
-from twinsplit.papers.from_runs import given_run
+from twinsplit.papers.from_runs import run_from
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.recipes import Recipe
 from twinsplit.runs.files import read_json, write_bytes
@@ -68,7 +68,7 @@ def planned(scale: str, repeats: int, splits: int | None, out: Path) -> list[tup
 def runs_of(paths: Sequence[Path]) -> list[tuple[Path, Recipe]]:
     """Run folders, and the runs that figures were made from."""
     found = {run: None for path in paths for run in _runs_behind(path)}
-    return [(run, given_run(run).recipe) for run in found]
+    return [(run, run_from(run).recipe) for run in found]
 
 
 def _runs_behind(path: Path) -> list[Path]:
@@ -91,20 +91,20 @@ def _beside(folder: Path, run: str) -> Path:
     return found.resolve() if ".." in found.parts else found
 
 
-def made(path: Path, recipe: Recipe, crew: Crew) -> Path:
+def made(path: Path, recipe: Recipe, executor: Executor) -> Path:
     """A planned run, trained to the end: taken up where it stood."""
-    session = pipeline.begin(path, recipe, crew)
+    session = pipeline.begin(path, recipe, executor)
     with closing(session.lock):
         pipeline.train_stage(session)
     return path
 
 
-def judge(path: Path, crew: Crew) -> Judged:
+def judge(path: Path, executor: Executor) -> Judged:
     """Measure what is missing at the checkpoints there are, and judge; the verdicts are stored in RUN/measurements/claims.json.
 
     Nothing is trained: a run that was made elsewhere, or whose training has not ended, is judged as it stands.
     """
-    session = pipeline.resume(path, crew)
+    session = pipeline.resume(path, executor)
     with closing(session.lock):
         closer(session, CLAIMS)
         claims = tuple(claims_of(session.run))
@@ -166,7 +166,7 @@ def _summary(judged: Sequence[Judged]) -> str:
 
 def _section(j: Judged) -> str:
     data = j.recipe.data
-    told = (
+    caption = (
         f"{len(j.recipe.members)} networks on {data.splits} disjoint splits of {data.split_size} sequences (depth {data.depth}, "
         f"{data.held_out} held out), {j.trained}."
     )
@@ -176,4 +176,4 @@ def _section(j: Judged) -> str:
         for p in c.parts
     )
     head = "| claim | statistic | value | 95% interval | over | says |\n|---|---|---|---|---|---|\n"
-    return f"## Seed {j.recipe.seed}\n\n{told}\n\n{head}{rows}\n"
+    return f"## Seed {j.recipe.seed}\n\n{caption}\n\n{head}{rows}\n"

@@ -25,23 +25,25 @@ def uturn_stage(session: Session) -> None:
     """U-turns at the nearest-neighbour minimum and at the test-loss minimum."""
     marks = landmarks_of(session.run)
     steps = tuple(sorted({marks.nearest, marks.loss}))
-    pipeline.follow(session, "U-turns", measure_uturns(session.run, session.world, steps, session.crew))
+    pipeline.follow(session, "U-turns", measure_uturns(session.run, session.world, steps, session.executor))
 
 
 def random_stage(session: Session) -> None:
     """U-turns from random sequences at the test-loss minimum."""
-    pipeline.follow(session, "U-turns", measure_random_uturns(session.run, session.world, checkpoint_at(session.run, LOSS), session.crew))
+    pipeline.follow(
+        session, "U-turns", measure_random_uturns(session.run, session.world, checkpoint_at(session.run, LOSS), session.executor)
+    )
 
 
 def profile_stage(session: Session) -> None:
     """The divergence to the oracle against time at the test-loss minimum."""
-    pipeline.follow(session, "profile", measure_profile(session.run, session.world, (checkpoint_at(session.run, LOSS),), session.crew))
+    pipeline.follow(session, "profile", measure_profile(session.run, session.world, (checkpoint_at(session.run, LOSS),), session.executor))
 
 
 def fresh_stage(session: Session) -> None:
     """The excess term on fresh sequences at the onset and at the test-loss minimum."""
     steps = tuple(sorted({checkpoint_at(session.run, SPLIT), checkpoint_at(session.run, LOSS)}))
-    pipeline.follow(session, "fresh data", measure_fresh(session.run, session.world, steps, session.crew))
+    pipeline.follow(session, "fresh data", measure_fresh(session.run, session.world, steps, session.executor))
 
 
 def training_data_stage(session: Session) -> None:

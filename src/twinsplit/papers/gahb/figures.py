@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.measures.perceptual import COUNT
 from twinsplit.papers.bg.images.settings import run_name
-from twinsplit.papers.figure_store import standing, store_figure
+from twinsplit.papers.figure_store import existing, store_figure
 from twinsplit.papers.gahb import panels
 from twinsplit.papers.gahb.ladder_data import told_layout, write_ladder
 from twinsplit.papers.gahb.settings import HERE, ladder_of
@@ -73,7 +73,7 @@ def _sample_tables(rungs: Rungs) -> "dict[str, pa.Table]":
 
 def _told_twins(rungs: Rungs) -> str:
     closest = f"Closest training image, by correlation: {ARCSINE}"
-    return f"{OVER_PAIRS} {panels.SHUFFLED} {closest} {nearest_panels.told(_counts(rungs))}"
+    return f"{OVER_PAIRS} {panels.SHUFFLED} {closest} {nearest_panels.caption(_counts(rungs))}"
 
 
 LADDER_FIGURES: Mapping[str, Figure] = {
@@ -122,47 +122,47 @@ def reranked(eye: Eye) -> Figure:
 def _told_reranked(eye: Eye, rungs: Rungs) -> str:
     side = min(Samples.read(rungs[0], last_samples(rungs[0])).images.shape[-2:])
     return (
-        f"The {COUNT} training images that correlate best with a sample, or all where there are fewer, ordered again by {eye.told(side)}. "
-        "By chance: an order that knows nothing of the other, 1 - 1 / count. Changes: mean over samples, and the "
+        f"The {COUNT} training images that correlate best with a sample, or all where there are fewer, ordered again by "
+        f"{eye.caption(side)}. By chance: an order that knows nothing of the other, 1 - 1 / count. Changes: mean over samples, and the "
         f"{LEVEL:.0%} interval of Clopper and Pearson for as many as the networks are worth (Korn and Graubard). Agreement: {ARCSINE} "
-        f"{nearest_panels.told(_counts(rungs))}"
+        f"{nearest_panels.caption(_counts(rungs))}"
     )
 
 
-def make_figure(name: str, scale: str, out: Path, recipes: dict[int, ImageRecipe], crew: Crew, eye: Eye = SSIM) -> list[Path]:
+def make_figure(name: str, scale: str, out: Path, recipes: dict[int, ImageRecipe], executor: Executor, eye: Eye = SSIM) -> list[Path]:
     """Train what is missing on every rung, measure, draw and store; the paths. What stands is not made again. eye: of rp-lpips."""
     figure = reranked(eye) if name == RERANKED else LADDER_FIGURES[name]
     configuration: dict[str, Any] = {
         "scale": scale,
         "runs": {f"runs/{run_name(recipe)}": recipe.to_json() for recipe in recipes.values()},
     } | dict(figure.decides)
-    if found := standing(out, name, configuration):
+    if found := existing(out, name, configuration):
         return found
     write_ladder(ladder_of(scale), recipes)
-    rungs = [made_ready(out, recipe, figure.stages, crew) for recipe in recipes.values()]
+    rungs = [prepare_run(out, recipe, figure.stages, executor) for recipe in recipes.values()]
     sheet = sheet_of(name, figure, rungs)
     pages = {f"{name}.html": interactive(sheet, configuration).encode()}
     return store_figure(out, name, printed(sheet), sheet.tables() | figure.tables(rungs), configuration, pages)
 
 
-def made_ready(out: Path, recipe: ImageRecipe, stages: tuple[Stage, ...], crew: Crew) -> Run[Any]:
+def prepare_run(out: Path, recipe: ImageRecipe, stages: tuple[Stage, ...], executor: Executor) -> Run[Any]:
     """A rung with all that a figure reads, taken up where it stood."""
-    session: Session[ImageWorld] = pipeline.begin(out / "runs" / run_name(recipe), recipe, crew)
+    session: Session[ImageWorld] = pipeline.begin(out / "runs" / run_name(recipe), recipe, executor)
     with closing(session.lock):
         pipeline.train_stage(session)
         step = _last(session.run)
         pipeline.sampling_stage(session, (step,))
         for stage in stages:
-            pipeline.follow(session, "measure", stage(session.run, session.world, step, crew))
+            pipeline.follow(session, "measure", stage(session.run, session.world, step, executor))
     return session.run
 
 
 def sheet_of(name: str, figure: Figure, rungs: Rungs) -> Sheet:
     """The figure as data."""
     data = rungs[0].recipe.data
-    told = f"{data.splits} networks on every rung, judged on {data.held_out:,} held-out images."
+    caption = f"{data.splits} networks on every rung, judged on {data.held_out:,} held-out images."
     axes, plates = tuple(figure.axes(rungs)), tuple(figure.plates(rungs))
-    caption = f"{told} {figure.caption(rungs)} {told_layout(data)}"
+    caption = f"{caption} {figure.caption(rungs)} {told_layout(data)}"
     return Sheet(name, f"{name}: {figure.title}", axes, caption, figure.columns, plates)
 
 

@@ -52,9 +52,9 @@ class Rates:
         """The run on a prepared folder."""
         return replace(self.base, seed=seed, data=replace(self.base.data, splits=splits)).on_folder(folder.resolve())
 
-    def networks(self, asked: int | None) -> int:
+    def networks(self, options: int | None) -> int:
         """Networks of every class, each on images of its own."""
-        count = self.base.data.splits if asked is None else asked
+        count = self.base.data.splits if options is None else options
         if count < FEWEST_NETWORKS:
             raise InputError(f"{count} networks show no spread", f"use --seeds {FEWEST_NETWORKS} or more")
         return count

@@ -11,7 +11,7 @@ from torch import Tensor
 from twinsplit.data.synthetic import DiscImages, ImageClass, fresh
 from twinsplit.diffusion.blind import Blind
 from twinsplit.exact.discs import DiscPosterior, best_errors
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.measures.psnr import denoising_psnr
 from twinsplit.noise.reference import Noise
 from twinsplit.papers.gahb.rate_settings import Rates
@@ -35,12 +35,14 @@ def _clean(kind: ImageClass, count: int) -> tuple[Tensor, Tensor]:
     return ids, torch.from_numpy(kind.images(ids)).float()
 
 
-def measure_errors(kind: ImageClass, count: int, run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> Iterator[Measured]:
+def measure_errors(kind: ImageClass, count: int, run: Run[Any], world: ImageWorld, step: int, executor: Executor) -> Iterator[Measured]:
     """A row per network and noise level: mean squared error per pixel of each fresh image, noised (input) and denoised (output)."""
     if step in run.measured(ERRORS):
         return
-    tasks = [(name | {"sigma": sigma}, denoiser) for name, denoiser, _ in blind_members(run, world, step, crew.device) for sigma in LEVELS]
-    rows = [row for found in crew.map(partial(_rows, kind, count, _noise(world)), tasks) for row in found]
+    tasks = [
+        (name | {"sigma": sigma}, denoiser) for name, denoiser, _ in blind_members(run, world, step, executor.device) for sigma in LEVELS
+    ]
+    rows = [row for found in executor.map(partial(_rows, kind, count, _noise(world)), tasks) for row in found]
     run.write_table(ERRORS, step, as_table(step, rows))
     yield Measured(step, (ERRORS,))
 
@@ -52,14 +54,14 @@ def _rows(kind: ImageClass, count: int, noise: Noise, task: tuple[dict[str, Any]
     return [name | {"of": of, "values": found[:, i].float().cpu().numpy()} for i, of in enumerate(("input", "output"))]
 
 
-def measure_best(kind: DiscImages, setting: Rates, run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> Iterator[Measured]:
+def measure_best(kind: DiscImages, setting: Rates, run: Run[Any], world: ImageWorld, step: int, executor: Executor) -> Iterator[Measured]:
     """A row per noise level: estimated errors of the best denoiser, told sigma, on the first fresh images; `effective` particles."""
     if step in run.measured(BEST):
         return
     posterior = DiscPosterior(kind, setting.best.particles)
     levels = LEVELS[:: setting.best.every]
     tasks = [(sigma, i) for sigma in levels for i in range(setting.best.images)]
-    found = list(crew.map(partial(_best, posterior, _noise(world)), tasks))
+    found = list(executor.map(partial(_best, posterior, _noise(world)), tasks))
     per_level = np.array(found).reshape(len(levels), setting.best.images, 2)
     rows = [
         {"sigma": sigma, "effective": float(both[:, 1].min()), "values": both[:, 0].astype(np.float32)}

@@ -6,9 +6,9 @@ from typing import Any
 
 from twinsplit.data.images.preparing import prepare
 from twinsplit.data.synthetic import DiscImages, ImageClass
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.papers.bg.images.settings import run_name
-from twinsplit.papers.figure_store import standing, store_figure
+from twinsplit.papers.figure_store import existing, store_figure
 from twinsplit.papers.gahb import rate_panels
 from twinsplit.papers.gahb.rate_panels import Rated
 from twinsplit.papers.gahb.rate_settings import FITTED, Rates, rates_of
@@ -31,16 +31,16 @@ CAPTION = (
 )
 
 
-def make_figure(scale: str, out: Path, seed: int, networks: int | None, crew: Crew) -> list[Path]:
+def make_figure(scale: str, out: Path, seed: int, networks: int | None, executor: Executor) -> list[Path]:
     """Draw the images, train, measure, draw and store; the paths. What stands is not made again."""
     setting = rates_of(scale)
     count, kinds = setting.networks(networks), setting.kinds(seed)
     recipes = {name: setting.recipe(seed, count, _folder(out, setting, kind, count)) for name, kind in kinds.items()}
     runs = {f"runs/{run_name(recipe)}": recipe.to_json() for recipe in recipes.values()}
     configuration: dict[str, Any] = {"scale": scale, "runs": runs, "classes": [kind.describe() for kind in kinds.values()]}
-    if found := standing(out, NAME, configuration):
+    if found := existing(out, NAME, configuration):
         return found
-    classes = [Rated.read(name, kind, made_ready(out, recipes[name], kind, setting, crew)) for name, kind in kinds.items()]
+    classes = [Rated.read(name, kind, prepare_run(out, recipes[name], kind, setting, executor)) for name, kind in kinds.items()]
     sheet = sheet_of(classes, setting)
     tables = sheet.tables() | {"slopes": rate_panels.slope_table(classes), "best": rate_panels.best_table(classes[-1])}
     pages = {f"{NAME}.html": interactive(sheet, configuration).encode()}
@@ -54,17 +54,17 @@ def _folder(out: Path, setting: Rates, kind: ImageClass, networks: int) -> Path:
     return out / "data" / f"{name}-{kind.size}px-n{setting.source(kind, networks).count}-seed{kind.seed}"
 
 
-def made_ready(out: Path, recipe: ImageRecipe, kind: ImageClass, setting: Rates, crew: Crew) -> Run[Any]:
+def prepare_run(out: Path, recipe: ImageRecipe, kind: ImageClass, setting: Rates, executor: Executor) -> Run[Any]:
     """The run of a class with all that the figure reads, taken up where it stood."""
     source = setting.source(kind, recipe.data.splits)
-    prepare(source, source.frame, _folder(out, setting, kind, recipe.data.splits), crew)
-    session: Session[ImageWorld] = pipeline.begin(out / "runs" / run_name(recipe), recipe, crew)
+    prepare(source, source.frame, _folder(out, setting, kind, recipe.data.splits), executor)
+    session: Session[ImageWorld] = pipeline.begin(out / "runs" / run_name(recipe), recipe, executor)
     with closing(session.lock):
         pipeline.train_stage(session)
         run, world, step = session.run, session.world, session.run.steps()[-1]
-        pipeline.follow(session, "measure", measure_errors(kind, setting.fresh, run, world, step, crew))
+        pipeline.follow(session, "measure", measure_errors(kind, setting.fresh, run, world, step, executor))
         if isinstance(kind, DiscImages):
-            pipeline.follow(session, "best", measure_best(kind, setting, run, world, step, crew))
+            pipeline.follow(session, "best", measure_best(kind, setting, run, world, step, executor))
         write_pictures(kind, run, world, step)
     return session.run
 
@@ -72,7 +72,7 @@ def made_ready(out: Path, recipe: ImageRecipe, kind: ImageClass, setting: Rates,
 def sheet_of(classes: list[Rated], setting: Rates) -> Sheet:
     """The figure as data."""
     data = classes[0].run.recipe.data
-    told = f"{data.splits} networks per class, each with {data.split_size:,} images of its own, judged on {setting.fresh:,} fresh ones."
+    caption = f"{data.splits} networks per class, each with {data.split_size:,} images of its own, judged on {setting.fresh:,} fresh ones."
     axes = [*map(rate_panels.curve, classes), rate_panels.against_alpha(classes)]
     title = f"{NAME}: Denoising regular images, and the best possible rate"
-    return Sheet(NAME, title, tuple(axes), f"{told} {CAPTION}", 3, tuple(map(rate_panels.plate, classes)))
+    return Sheet(NAME, title, tuple(axes), f"{caption} {CAPTION}", 3, tuple(map(rate_panels.plate, classes)))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from twinsplit.diffusion.blind import Blind
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.measures.jacobian import Basis, exact_basis, lanczos_basis
 from twinsplit.measures.psnr import denoising_psnr
 from twinsplit.noise.reference import Noise
@@ -57,17 +57,17 @@ def blind_members(run: Run[Any], world: ImageWorld, step: int, device: str = "cp
     return found
 
 
-def measure_psnr(run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> Iterator[Measured]:
+def measure_psnr(run: Run[Any], world: ImageWorld, step: int, executor: Executor) -> Iterator[Measured]:
     """A row per network, data (train, test) and noise level: PSNR of each denoised image, in decibels."""
     if step in run.measured(PSNR):
         return
     noise = world.root.child("psnr")
     tasks = [
         (name | {"sigma": sigma}, denoiser, sets_of(world, split))
-        for name, denoiser, split in blind_members(run, world, step, crew.device)
+        for name, denoiser, split in blind_members(run, world, step, executor.device)
         for sigma in LEVELS
     ]
-    rows = [row for found in crew.map(partial(_psnr_rows, noise), tasks) for row in found]
+    rows = [row for found in executor.map(partial(_psnr_rows, noise), tasks) for row in found]
     run.write_table(PSNR, step, as_table(step, rows))
     yield Measured(step, (PSNR,))
 
@@ -82,7 +82,7 @@ def _psnr_rows(noise: Noise, task: tuple[dict[str, Any], Blind, Sets]) -> Rows:
     return rows
 
 
-def measure_same_image(run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> Iterator[Measured]:
+def measure_same_image(run: Run[Any], world: ImageWorld, step: int, executor: Executor) -> Iterator[Measured]:
     """Training images of the first network, noised, and denoised by it and by the second, which has never seen them; (SHOWN, C, H, W)."""
     members = blind_members(run, world, step)
     sets = sets_of(world, members[0][2])
@@ -97,7 +97,7 @@ def _noised(world: ImageWorld, clean: Tensor, ids: Tensor) -> Tensor:
     return clean + NOISY * world.root.child("psnr").normal(0, ids, tuple(clean.shape[1:]), clean.dtype)
 
 
-def measure_bases(run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> Iterator[Measured]:
+def measure_bases(run: Run[Any], world: ImageWorld, step: int, executor: Executor) -> Iterator[Measured]:
     """A row per network and noised held-out image: shrinkage factors of the Jacobian, descending, the asymmetry that they do not show, and
     how far a factor may be off; the first directions beside the table.
     """
@@ -106,8 +106,8 @@ def measure_bases(run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> It
     fresh = sets_of(world, 0)
     clean, ids = fresh.test[:ANALYSED], fresh.test_ids[:ANALYSED]
     noisy, noise = _noised(world, clean, ids), world.root.child("lanczos")
-    members = blind_members(run, world, step, crew.device)
-    found = list(crew.map(partial(_bases, noise), [(denoiser, noisy) for _, denoiser, _ in members]))
+    members = blind_members(run, world, step, executor.device)
+    found = list(executor.map(partial(_bases, noise), [(denoiser, noisy) for _, denoiser, _ in members]))
     rows = [
         name | {"image": i, "asymmetry": basis.asymmetry, "bound": float(basis.bounds.max()), "values": basis.values.float().numpy()}
         for (name, _, _), bases in zip(members, found, strict=True)
@@ -133,4 +133,4 @@ def basis_at(denoiser: Blind, image: Tensor, noise: Noise) -> Basis:
     return lanczos_basis(denoiser.mean, image, k, noise, steps)
 
 
-Stage = Callable[[Run[Any], ImageWorld, int, Crew], Iterator[Measured]]
+Stage = Callable[[Run[Any], ImageWorld, int, Executor], Iterator[Measured]]

@@ -4,10 +4,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.onset.decision import find_onset
 from twinsplit.papers.bg.images.settings import run_name
-from twinsplit.papers.figure_store import standing, store_figure
+from twinsplit.papers.figure_store import existing, store_figure
 from twinsplit.papers.gahb import together_panels as panels
 from twinsplit.papers.gahb.ladder_data import told_layout, write_ladder
 from twinsplit.papers.gahb.panels import SHUFFLED
@@ -31,38 +31,38 @@ TITLE = "How far twins converge, and when they part"
 CAPTION = f"{OVER_PAIRS} {SHUFFLED} Minima: joint 95% intervals over splits and held-out images."
 
 
-def make_figure(scale: str, out: Path, recipes: dict[int, ImageRecipe], crew: Crew) -> list[Path]:
+def make_figure(scale: str, out: Path, recipes: dict[int, ImageRecipe], executor: Executor) -> list[Path]:
     """Train what is missing on every rung, measure along training, decide, draw and store; the paths. What stands is not made again."""
     runs = {f"runs/{run_name(recipe)}": recipe.to_json() for recipe in recipes.values()}
     configuration: dict[str, Any] = {"scale": scale, "runs": runs}
-    if found := standing(out, NAME, configuration):
+    if found := existing(out, NAME, configuration):
         return found
     write_ladder(ladder_of(scale), recipes)
-    rungs = [made_ready(out, recipe, crew) for recipe in recipes.values()]
+    rungs = [prepare_run(out, recipe, executor) for recipe in recipes.values()]
     sheet = sheet_of(rungs)
     tables = sheet.tables() | {"onsets": panels.onset_table(rungs)}
     return store_figure(out, NAME, printed(sheet), tables, configuration, {f"{NAME}.html": interactive(sheet, configuration).encode()})
 
 
-def made_ready(out: Path, recipe: ImageRecipe, crew: Crew) -> Rung:
+def prepare_run(out: Path, recipe: ImageRecipe, executor: Executor) -> Rung:
     """A rung measured at every checkpoint, with the decision, and with samples at its landmarks; taken up where it stood."""
-    session: Session[ImageWorld] = pipeline.begin(out / "runs" / run_name(recipe), recipe, crew)
+    session: Session[ImageWorld] = pipeline.begin(out / "runs" / run_name(recipe), recipe, executor)
     with closing(session.lock):
         pipeline.train_stage(session)
         pipeline.measure_stage(session)
         rung = Rung(session.run, pipeline.decide(session.run))
         pipeline.sampling_stage(session, rung.moments.steps)
         for step in rung.moments.steps:
-            pipeline.follow(session, "measure", measure_closest(session.run, session.world, step, crew))
+            pipeline.follow(session, "measure", measure_closest(session.run, session.world, step, executor))
     return rung
 
 
 def sheet_of(rungs: list[Rung]) -> Sheet:
     """The figure as data."""
     data = rungs[0].run.recipe.data
-    told = f"{data.splits} networks on every rung, judged on {data.held_out:,} held-out images. {panels.told(rungs)}"
+    caption = f"{data.splits} networks on every rung, judged on {data.held_out:,} held-out images. {panels.caption(rungs)}"
     axes = (panels.convergence(rungs), panels.along_training(rungs), panels.turns(rungs))
-    caption = f"{told} {CAPTION} {nearest_panels.told(panels.counts(rungs))} {told_layout(data)}"
+    caption = f"{caption} {CAPTION} {nearest_panels.caption(panels.counts(rungs))} {told_layout(data)}"
     return Sheet(NAME, f"{NAME}: {TITLE}", axes, caption, 3, tuple(panels.drawn(rungs[-1])))
 
 

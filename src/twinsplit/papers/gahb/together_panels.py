@@ -142,7 +142,7 @@ def counts(rungs: Rungs) -> list[Counts]:
     return [Counts.of(rung.run, rung.moments.steps) for rung in rungs]
 
 
-def told(rungs: Rungs) -> str:
+def caption(rungs: Rungs) -> str:
     """The verdicts, and what is missing from the panels."""
     return " ".join(f"{rung.name}: {rung.onset.verdict.replace('_', ' ')}{_missing(rung)}." for rung in rungs)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from twinsplit.errors import InputError
-from twinsplit.papers.figure_store import standing, store_figure
+from twinsplit.papers.figure_store import existing, store_figure
 from twinsplit.papers.gtv.drawings import draw_gtv1, draw_gtv2, draw_gtv3
 from twinsplit.papers.gtv.settings import CIRCLE, FRACTION_GRID, LINE, RIDGE, STEPS, preset
 from twinsplit.papers.gtv.tables import Tables, gtv1_tables, gtv2_tables, gtv3_tables
@@ -51,7 +51,7 @@ def make_figure(name: str, scale: str, out: Path, seed: int = 0) -> list[Path]:
         raise InputError(f"there is no figure {name!r} among those of [GTV]", f"choose one of {', '.join(FIGURES)}")
     recipe = FIGURES[name]
     configuration = recipe.configuration(scale, seed)
-    if found := standing(out, name, configuration):
+    if found := existing(out, name, configuration):
         return found
     tables = recipe.tables(scale, seed)
     return store_figure(out, name, recipe.draw(tables), tables, configuration)

@@ -126,8 +126,8 @@ def _weights(source: Path) -> Any:
     except (InputError, MemoryError):
         raise
     except Exception as error:  # see _pickled
-        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"the file asks for {asked[1]}, which is no weights: nothing of it was carried out" if asked else _reason(error)
+        options = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"the file asks for {options[1]}, which is no weights: nothing of it was carried out" if options else _reason(error)
         raise InputError(what, WHOLE) from error
 
 

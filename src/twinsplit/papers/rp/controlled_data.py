@@ -14,7 +14,7 @@ from twinsplit.data.splits.controlled import Controlled
 from twinsplit.data.splits.duplicate_lists import DuplicateList, write_duplicates
 from twinsplit.data.splits.manifests import ControlledSplit, make_split, write_split
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.papers.gahb.manifests import Manifests
 from twinsplit.papers.rp.controlled_settings import Case, Setting, setting_of
 from twinsplit.recipes import ImageRecipe
@@ -75,12 +75,12 @@ class Plan:
         return replace(base, seed=seed, data=data)
 
 
-def prepare_splits(plan: Plan, cases: tuple[Case, ...], hands: Crew) -> None:
+def prepare_splits(plan: Plan, cases: tuple[Case, ...], executor: Executor) -> None:
     """Draw what is to be drawn, find duplicates where they are taken out, write the manifests; what stands is not made again.
 
     Data that are too few for a case are refused before duplicates are sought or anything is written beside them.
     """
-    data = _images(plan, hands)
+    data = _images(plan, executor)
     for case in cases:
         _made(plan, case, data, None)
     for case in cases:
@@ -98,14 +98,14 @@ def _made(plan: Plan, case: Case, data: ImageData, duplicates: DuplicateList | N
     return splits
 
 
-def _images(plan: Plan, hands: Crew) -> ImageData:
+def _images(plan: Plan, executor: Executor) -> ImageData:
     faces, folder = plan.setting.faces, plan.folder
     if plan.data is not None or (folder / "data.json").is_file():
         return load_images(folder)
     assert faces is not None
     raw = folder.with_name(folder.name.removesuffix(f"-{faces.size}px") + "-raw")
-    write_faces(raw, faces.count, Album(plan.seeds[0], faces.people), hands)
-    return prepare(CelebaSource(raw), replace(gahb(faces.size), exact=SIZE), folder, hands)
+    write_faces(raw, faces.count, Album(plan.seeds[0], faces.people), executor)
+    return prepare(CelebaSource(raw), replace(gahb(faces.size), exact=SIZE), folder, executor)
 
 
 def _duplicates(plan: Plan, data: ImageData) -> DuplicateList:

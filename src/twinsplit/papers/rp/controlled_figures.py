@@ -9,15 +9,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.papers.bg.images.settings import run_name
-from twinsplit.papers.figure_store import standing, store_figure
-from twinsplit.papers.gahb.figures import made_ready
+from twinsplit.papers.figure_store import existing, store_figure
+from twinsplit.papers.gahb.figures import prepare_run
 from twinsplit.papers.gahb.stages import measure_psnr
 from twinsplit.papers.rp import controlled_panels as panels
 from twinsplit.papers.rp.controlled_data import Plan, prepare_splits
 from twinsplit.papers.rp.controlled_settings import Case, check_seeds, setting_of
-from twinsplit.papers.rp.controlled_values import Runs, Values, comparisons, told, values_of
+from twinsplit.papers.rp.controlled_values import Runs, Values, caption, comparisons, values_of
 from twinsplit.papers.rp.nearest import measure_closest
 from twinsplit.report.figure import Sheet
 from twinsplit.report.figure_page import interactive
@@ -38,7 +38,7 @@ TESTS = (
 Found = dict[Case, tuple[Runs, Values]]
 
 
-def make_figure(name: str, scale: str, out: Path, seeds: tuple[int, ...], data: Path | None, crew: Crew) -> list[Path]:
+def make_figure(name: str, scale: str, out: Path, seeds: tuple[int, ...], data: Path | None, executor: Executor) -> list[Path]:
     """Draw the data where none are given, split, train what is missing, measure, test, store; what stands is not made again."""
     plan = Plan.of(scale, out, seeds, data)
     cases = plan.setting.cases(name)
@@ -50,12 +50,14 @@ def make_figure(name: str, scale: str, out: Path, seeds: tuple[int, ...], data: 
         "data": str(plan.folder),
         "runs": {f"runs/{run_name(recipe)}": recipe.to_json() for recipe in recipes},
     }
-    if found := standing(out, name, configuration):
+    if found := existing(out, name, configuration):
         return found
-    prepare_splits(plan, cases, crew)
+    prepare_splits(plan, cases, executor)
     results: Found = {}
     for case, kinds in wanted.items():
-        runs = {kind: [made_ready(out, recipe, (measure_psnr, measure_closest), crew) for recipe in one] for kind, one in kinds.items()}
+        runs = {
+            kind: [prepare_run(out, recipe, (measure_psnr, measure_closest), executor) for recipe in one] for kind, one in kinds.items()
+        }
         results[case] = runs, values_of(case, runs)
     sheet = sheet_of(name, results)
     pages = {f"{name}.html": interactive(sheet, configuration).encode()}
@@ -68,7 +70,7 @@ def sheet_of(name: str, found: Found) -> Sheet:
     plates = tuple(plate for runs, values in found.values() for plate in panels.examples(values, runs))
     one = next(iter(found.values()))[1]
     judged = f"{len(one.seeds)} seeds of two networks for every kind of split, judged on the same {one.common:,} held-out images."
-    caption = " ".join([judged, *(told(values) for _, values in found.values()), TESTS])
+    caption = " ".join([judged, *(caption(values) for _, values in found.values()), TESTS])
     return Sheet(name, f"{name}: {TITLES[name]}", axes, caption, 3, plates)
 
 
@@ -81,6 +83,6 @@ def tables_of(found: Found) -> dict[str, pa.Table]:
 
 def seeds_of(scale: str, first: int, count: int | None) -> tuple[int, ...]:
     """The seeds of a figure: `count` of them, or as many as the scale has, from `first` on."""
-    asked = setting_of(scale).seeds if count is None else count
-    check_seeds(asked)
-    return tuple(range(first, first + asked))
+    options = setting_of(scale).seeds if count is None else count
+    check_seeds(options)
+    return tuple(range(first, first + options))

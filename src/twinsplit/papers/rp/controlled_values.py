@@ -128,7 +128,7 @@ class Comparison:
         """As a row of a table."""
         return asdict(self) | {"verdict": self.verdict}
 
-    def told(self) -> str:
+    def caption(self) -> str:
         """In words."""
         low, high = ("?" if end is None else f"{end:+.3f}" if self.what == "mean" else f"{end:.2f}" for end in (self.low, self.high))
         if self.what == "mean":
@@ -165,10 +165,10 @@ def _spreads(values: Values, name: str, controlled: Floats, random: Floats) -> C
     return Comparison(case.title, case.size, name, "spread", *spreads, ratio, low, high, test.p_value, test.smallest, None, count)
 
 
-def told(values: Values) -> str:
+def caption(values: Values) -> str:
     """All tests of a case in one sentence each; where they could not reject, why."""
     found = comparisons(values)
-    parts = [f"{name[0].upper()}{name[1:]}: {'; '.join(c.told() for c in found if c.quantity == name)}." for name in (LIKENESS, QUALITY)]
+    parts = [f"{name[0].upper()}{name[1:]}: {'; '.join(c.caption() for c in found if c.quantity == name)}." for name in (LIKENESS, QUALITY)]
     parts.append(f"Samples whose ascent did not end, kept as they were: {_given_up(values)}.")
     weakest = max(c.smallest_p for c in found)
     if weakest > 1 - LEVEL + 1e-12:

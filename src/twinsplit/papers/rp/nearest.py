@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.measures.perceptual import (
     COUNT,
     SAVED,
@@ -68,7 +68,7 @@ class Near:
         return found.numpy()
 
 
-def measure_closest(run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> Iterator[Measured]:
+def measure_closest(run: Run[Any], world: ImageWorld, step: int, executor: Executor) -> Iterator[Measured]:
     """A row per network: the correlation of each sample with the training image that correlates best; these images beside the table."""
     if step in run.measured(CLOSEST):
         return
@@ -123,7 +123,7 @@ class Eye:
         """Of what is measured: another distance, or other weights, is another measurement."""
         return "_".join(part for part in ("reranked", self.name.lower(), self.sha256[:16]) if part)
 
-    def told(self, side: int) -> str:
+    def caption(self, side: int) -> str:
         """In a caption, for images of `side` pixels."""
         factor = enlargement(side) if self.sha256 else 1  # of the weights' network alone
         return self.name if factor == 1 else f"{self.name} (images enlarged {factor} times, to the {SMALLEST_SIDE} pixels that VGG needs)"
@@ -136,7 +136,7 @@ class Eye:
 SSIM = Eye("SSIM", "", ssim_distance)
 
 
-def measure_reranked(eye: Eye, run: Run[Any], world: ImageWorld, step: int, crew: Crew) -> Iterator[Measured]:
+def measure_reranked(eye: Eye, run: Run[Any], world: ImageWorld, step: int, executor: Executor) -> Iterator[Measured]:
     """A row per network and quantity: of each sample, whether its nearest training image changes when the `count` that correlate best are
     ordered by the distance instead, and how far both orders agree.
     """

@@ -136,7 +136,7 @@ def unfinished(found: Sequence[int | None]) -> int | None:
     return sum(known) if len(known) == len(found) else None
 
 
-def told(counts: Sequence[Counts]) -> str:
+def caption(counts: Sequence[Counts]) -> str:
     """In a caption."""
     given_up = ", ".join(f"{_count(one)} at N = {one.N:,}" for one in counts)
     if all(one.unfinished is None for one in counts):

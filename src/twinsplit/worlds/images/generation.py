@@ -17,7 +17,7 @@ from twinsplit.diffusion.blind import Blind
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.sampler import DDIM, Ancestral, Sampler, strided_times
 from twinsplit.diffusion.schedule import Schedule
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.measures.divergence import ordered_pairs
 from twinsplit.measures.memorization import gap_ratio_of
 from twinsplit.measures.similarity import blockwise_nearest, cosine_similarity
@@ -105,15 +105,15 @@ class Climbed(Drawing):
 
 def drawing_of(world: ImageWorld) -> Drawing:
     """As the recipe says; a reverse process has at most T steps."""
-    asked, shape, noise = world.recipe.measuring, tuple(world.album.pixels.shape[1:]), world.root.child("generation")
+    options, shape, noise = world.recipe.measuring, tuple(world.image_set.pixels.shape[1:]), world.root.child("generation")
     if not isinstance(world.schedule, Schedule):
-        ascent = Ascent(asked.step_size, asked.injected, asked.sigma_end, max_steps=asked.sampling_steps)
-        return Climbed(ascent, asked.generated, shape, noise)
-    times = strided_times(world.schedule.T, min(asked.sampling_steps, world.schedule.T))
-    return Reversed(SAMPLERS[asked.sampler](world.schedule, times), asked.generated, shape, noise)
+        ascent = Ascent(options.step_size, options.injected, options.sigma_end, max_steps=options.sampling_steps)
+        return Climbed(ascent, options.generated, shape, noise)
+    times = strided_times(world.schedule.T, min(options.sampling_steps, world.schedule.T))
+    return Reversed(SAMPLERS[options.sampler](world.schedule, times), options.generated, shape, noise)
 
 
-def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
     """Samples at the given checkpoints and what is measured on them, where it is not on disk yet."""
     todo = [step for step in steps if step not in run.measured(SIMILARITY)]
     if not todo:
@@ -121,8 +121,8 @@ def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], cr
     training = [own.apply(images) for own, images in zip(world.normalisations, world.pictures[0], strict=True)]
     fresh = _held_out_rows(world, training)
     for step in todo:
-        ensemble = world.load(run, step, crew.device)
-        drawn = _drawn(drawing_of(world), ensemble, training, crew)
+        ensemble = world.load(run, step, executor.device)
+        drawn = _drawn(drawing_of(world), ensemble, training, executor)
         _store(run, step, world, ensemble, drawn)
         near = [row for k, (_, nearest) in enumerate(drawn) for row in _near_rows(_name(ensemble, k), "generated", nearest)]
         run.write_table(MEMORIZATION, step, as_table(step, near + fresh))
@@ -133,10 +133,10 @@ def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], cr
 Nearest = tuple[Tensor, Tensor]
 
 
-def _drawn(drawing: Drawing, ensemble: Ensemble, training: list[Tensor], crew: Crew) -> list[tuple[Drawn, Nearest]]:
+def _drawn(drawing: Drawing, ensemble: Ensemble, training: list[Tensor], executor: Executor) -> list[tuple[Drawn, Nearest]]:
     """Each member's g samples; distances (g, 2) and rows (g, 2) of their nearest two images among its own."""
-    samples = [joined(parts) for parts in draw_parts(drawing.on_cpu, ensemble.denoisers(), drawing.count, CHUNK, crew)]
-    near = crew.map(_nearest_of, [(own.images, training[member.split]) for own, member in zip(samples, ensemble.members, strict=True)])
+    samples = [joined(parts) for parts in draw_parts(drawing.on_cpu, ensemble.denoisers(), drawing.count, CHUNK, executor)]
+    near = executor.map(_nearest_of, [(own.images, training[member.split]) for own, member in zip(samples, ensemble.members, strict=True)])
     return list(zip(samples, near, strict=True))
 
 

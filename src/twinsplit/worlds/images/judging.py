@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.measures.features import LocalFeatures, fid, load_features
 from twinsplit.measures.two_sample import FEWEST, TwoSample, nearest_neighbour_two_sample
 from twinsplit.runs.files import fingerprint
@@ -42,7 +42,7 @@ def can_be_told_apart(world: ImageWorld) -> bool:
     return recipe.data.filter == "none" and min(recipe.measuring.generated, recipe.data.held_out) >= FEWEST
 
 
-def measure_two_sample(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+def measure_two_sample(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
     """The two-sample test of every network at the given checkpoints, whose samples stand, where it is not on disk yet."""
     todo = [step for step in steps if step not in run.measured(TWO_SAMPLE)]
     if not todo or not can_be_told_apart(world):
@@ -51,7 +51,7 @@ def measure_two_sample(run: Run[Any], world: ImageWorld, steps: tuple[int, ...],
     for step in todo:
         made = _pictures(run.tensors(SAMPLES, step)["images"])
         tasks = [(made[k], sides[member.split], sides[-1], world.recipe.seed) for k, member in enumerate(world.members)]
-        found = list(crew.map(_told_apart, tasks))
+        found = list(executor.map(_told_apart, tasks))
         run.write_table(TWO_SAMPLE, step, as_table(step, [row for k, one in enumerate(found) for row in _rows(_name(world, k), one)]))
         yield Measured(step, (TWO_SAMPLE,))
 

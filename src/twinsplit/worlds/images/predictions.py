@@ -54,7 +54,7 @@ class ImageQuestions:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Likeness:
+class Similarity:
     """Of two members' noise predictions on the same noised images, (draws * m,) each: cosine similarity and mean squared difference."""
 
     similarity: Tensor
@@ -99,9 +99,9 @@ class Answers:
         x_t, there = q.asking.process.noised(x_0, t, q.eps(pictures, draw)), denoiser.device
         return q.asking.noise(denoiser, x_t.to(there), t if isinstance(t, int) else t.to(there)).cpu()
 
-    def _compared(self, a: int, b: int, data: int, t: int) -> Likeness:
+    def _compared(self, a: int, b: int, data: int, t: int) -> Similarity:
         first, second = self.at(a, data, t), self.at(b, data, t)
-        return Likeness(cosine_similarity(first, second), mean_squared_difference(first, second))
+        return Similarity(cosine_similarity(first, second), mean_squared_difference(first, second))
 
     def losses(self, member: int, data: int, t: int | None) -> Tensor:
         """(draws * m,) squared error of the predicted noise, averaged over pixels, weighted as in training."""
@@ -156,7 +156,7 @@ def fixed_time_loss_rows(answers: Answers) -> Rows:
     return [answers.name(k) | {"t": t, "values": answers.losses(k, answers.held_out, t)} for t in times for k in range(answers.count)]
 
 
-def _pair_rows(answers: Answers, quantity: Callable[[Likeness], Tensor], on_splits: Callable[[int], int]) -> Rows:
+def _pair_rows(answers: Answers, quantity: Callable[[Similarity], Tensor], on_splits: Callable[[int], int]) -> Rows:
     """A row per ordered pair (a, b) and time: their predictions compared on the images `on_splits(a)`."""
     rows: Rows = []
     for t in answers.questions.recipe.measuring.times:

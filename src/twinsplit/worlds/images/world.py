@@ -21,7 +21,7 @@ from twinsplit.data.splits.disjoint import Splits, content_ids, disjoint_splits
 from twinsplit.data.splits.manifests import cut, load_split
 from twinsplit.diffusion.schedule import Noising, Schedule
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.networks.blind_denoiser import BlindDenoiser
 from twinsplit.networks.blind_unet import BlindUNet
 from twinsplit.networks.parametrisation import Goal, NoisePrediction, ResidualPrediction
@@ -34,12 +34,12 @@ from twinsplit.runs.store import Run
 from twinsplit.training.ensemble import Reading
 from twinsplit.worlds.images.asking import Asking, NotTold, Told
 from twinsplit.worlds.images.predictions import MEASURES, STANDARD, ImageExaminer, ImageQuestions, Pictures
-from twinsplit.worlds.world import Examiner, Measured, Toll, World, noising_of
+from twinsplit.worlds.world import Examiner, Measured, MeasurementCost, World, noising_of
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Album:
+class ImageSet:
     """All images there are. pixels: (N, C, H, W) uint8, perhaps a memory map; level `white` is 1.0. folder: of prepared images."""
 
     pixels: Bytes
@@ -48,7 +48,7 @@ class Album:
     folder: ImageData | None = None
 
     @classmethod
-    def of(cls, data: Images) -> "Album":
+    def of(cls, data: Images) -> "ImageSet":
         """The prepared folder, or the built-in digits."""
         if data.path:
             found = load_images(Path(data.path))
@@ -68,7 +68,7 @@ class ImageWorld(World):
     """Everything a run on images learns from and is judged by."""
 
     recipe: ImageRecipe
-    album: Album
+    image_set: ImageSet
     splits: Splits
     schedule: Noising
     network: UNet | BlindUNet
@@ -76,9 +76,9 @@ class ImageWorld(World):
     @classmethod
     def of(cls, recipe: ImageRecipe) -> "ImageWorld":
         """Build it; InputError where the recipe's sizes do not fit the data."""
-        album = Album.of(recipe.data)
-        network = network_of(recipe.network, album.pixels.shape[1:])
-        return cls(recipe, album, _splits(album, recipe), noising_of(recipe.diffusion), network)
+        image_set = ImageSet.of(recipe.data)
+        network = network_of(recipe.network, image_set.pixels.shape[1:])
+        return cls(recipe, image_set, _splits(image_set, recipe), noising_of(recipe.diffusion), network)
 
     @property
     def goal(self) -> Goal:
@@ -86,9 +86,9 @@ class ImageWorld(World):
 
     @property
     def reading(self) -> Reading:
-        told: Any = partial(UNetDenoiser, schedule=self.schedule)  # type: ignore[arg-type]  # a U-Net that is told t has a Schedule
+        caption: Any = partial(UNetDenoiser, schedule=self.schedule)  # type: ignore[arg-type]  # a U-Net that is told t has a Schedule
         blind: Any = BlindDenoiser
-        reading: Reading = blind if isinstance(self.network, BlindUNet) else told
+        reading: Reading = blind if isinstance(self.network, BlindUNet) else caption
         return reading
 
     @property
@@ -99,7 +99,7 @@ class ImageWorld(World):
     @cached_property
     def pictures(self) -> tuple[tuple[Tensor, ...], Tensor]:
         """Training images of each split (n, C, H, W), and the held-out ones (m, C, H, W), in [0, 1] before any filter; filtered."""
-        *training, held_out = (self.album.pictures(rows) for rows in (*self.splits.rows, self.splits.held_out))
+        *training, held_out = (self.image_set.pictures(rows) for rows in (*self.splits.rows, self.splits.held_out))
         filtered = _filter_of(self.recipe.data, torch.cat(training))
         return tuple(map(filtered, training)), filtered(held_out)
 
@@ -115,17 +115,17 @@ class ImageWorld(World):
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        return tuple(self.album.pixels.shape[1:])
+        return tuple(self.image_set.pixels.shape[1:])
 
     def describe(self) -> dict[str, Any]:
         rows = {"splits": self.splits.rows.tolist(), "held_out": self.splits.held_out.tolist()}
         own = [normalisation.to_json() for normalisation in self.normalisations]
-        return self.album.about | {"rows": rows, "rows_sha256": fingerprint(repr(rows).encode()), "normalisations": own}
+        return self.image_set.about | {"rows": rows, "rows_sha256": fingerprint(repr(rows).encode()), "normalisations": own}
 
     @property
     def data_bytes(self) -> int:
         held_out, splits = self.splits.held_out.size, self.splits.rows.size
-        return 4 * (held_out + splits) * int(np.prod(self.album.pixels.shape[1:]))
+        return 4 * (held_out + splits) * int(np.prod(self.image_set.pixels.shape[1:]))
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -166,16 +166,16 @@ class ImageWorld(World):
 
         return CHUNK
 
-    def toll(self) -> Toll:
-        from twinsplit.worlds.images.cost import toll_of
+    def measurement_cost(self) -> MeasurementCost:
+        from twinsplit.worlds.images.cost import measurement_cost_of
 
-        return toll_of(self)
+        return measurement_cost_of(self)
 
-    def sample_stage(self, run: Run[Any], steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+    def sample_stage(self, run: Run[Any], steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
         from twinsplit.worlds.images.generation import measure_samples
         from twinsplit.worlds.images.judging import measure_two_sample
 
-        return chain(measure_samples(run, self, steps, crew), measure_two_sample(run, self, steps, crew))
+        return chain(measure_samples(run, self, steps, executor), measure_two_sample(run, self, steps, executor))
 
 
 def _filter_of(data: Images, fit_on: Tensor) -> Callable[[Tensor], Tensor]:
@@ -202,14 +202,14 @@ def network_of(sizes: UNetSizes | BlindSizes, shape: tuple[int, ...]) -> UNet | 
     return UNet(channels, height, sizes.channels, sizes.layers_per_block, sizes.attention, sizes.norm_groups, sizes.dropout)
 
 
-def _splits(album: Album, recipe: ImageRecipe) -> Splits:
+def _splits(image_set: ImageSet, recipe: ImageRecipe) -> Splits:
     """Those of a manifest (`twinsplit data split`), whose data the recipe must name, or else by the order of the images."""
     data = recipe.data
     if not data.manifest:
-        return image_splits(album.pixels, data, Noise(recipe.seed))
-    if album.folder is None:
+        return image_splits(image_set.pixels, data, Noise(recipe.seed))
+    if image_set.folder is None:
         raise InputError("data.manifest without data.path", "name the folder that the manifest splits, in the recipe or with --data")
-    return cut(load_split(Path(data.manifest), album.folder), album.pixels, data.split_size, data.held_out)
+    return cut(load_split(Path(data.manifest), image_set.folder), image_set.pixels, data.split_size, data.held_out)
 
 
 def image_splits(pixels: Bytes, data: Images, root: Noise) -> Splits:

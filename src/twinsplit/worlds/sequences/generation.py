@@ -13,7 +13,7 @@ from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.sampler import Ancestral, strided_times
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.measures.neighbours import nearest_hamming
 from twinsplit.noise.reference import Noise
 from twinsplit.runs.rows import Rows, as_table
@@ -65,20 +65,22 @@ def generate(generation: Generation, denoiser: NetworkDenoiser) -> Tensor:
     return torch.cat([generation.part(denoiser, ids) for ids in names])
 
 
-def generate_all(generation: Generation, denoisers: Sequence[Denoiser[Any]], crew: Crew) -> list[Tensor]:
+def generate_all(generation: Generation, denoisers: Sequence[Denoiser[Any]], executor: Executor) -> list[Tensor]:
     """The same of each member, drawn side by side."""
-    at_once = generation.at_once(torch.device(crew.device))
-    return [torch.cat(parts) for parts in draw_parts(generation.part, denoisers, generation.count, at_once, crew)]
+    at_once = generation.at_once(torch.device(executor.device))
+    return [torch.cat(parts) for parts in draw_parts(generation.part, denoisers, generation.count, at_once, executor)]
 
 
-def measure_neighbours(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+def measure_neighbours(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
     """Nearest-neighbour distances at the given checkpoints, those that are not on disk yet."""
     splits = world.split_samples().to(torch.int8)
     fresh = held_out_rows(world, splits)
     for step in (s for s in steps if s not in run.measured(NAME)):
-        ensemble = world.load(run, step, crew.device)
-        samples = generate_all(Generation.of(world), ensemble.denoisers(), crew)
-        distances = crew.map(_distances, [(drawn, splits[member.split]) for drawn, member in zip(samples, ensemble.members, strict=True)])
+        ensemble = world.load(run, step, executor.device)
+        samples = generate_all(Generation.of(world), ensemble.denoisers(), executor)
+        distances = executor.map(
+            _distances, [(drawn, splits[member.split]) for drawn, member in zip(samples, ensemble.members, strict=True)]
+        )
         rows = [
             {"member": k, "split": member.split, "seed": member.seed, "source": "generated", "values": found}
             for k, (member, found) in enumerate(zip(ensemble.members, distances, strict=True))

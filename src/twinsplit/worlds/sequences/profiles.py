@@ -11,7 +11,7 @@ from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Categorical
 from twinsplit.exact.tree import TreeOracle
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.measures.decomposition import decompose
 from twinsplit.measures.divergence import oracle_divergence
 from twinsplit.noise.reference import Noise
@@ -47,7 +47,7 @@ def profile_times(world: HierarchicalWorld) -> tuple[int, ...]:
     return tuple(sorted({round(t) for t in np.linspace(1, T, min(count, T))}))
 
 
-def measure_profile(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+def measure_profile(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
     """KL(BP_k || network) at every profile time and member: rows hold the mean over sequences and its standard error."""
     rows = world.splits.held_out[: world.recipe.measuring.profile_sequences]
     shown = sorted({world.data.factorised, *range(min(COARSEST, world.grammar.depth) + 1)})
@@ -55,8 +55,8 @@ def measure_profile(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], 
     held_out = torch.from_numpy(world.data.sequences[rows].astype(np.int64))
     sequences = Sequences(held_out, torch.from_numpy(rows), oracles, world.root.child("profile"))
     for step in (s for s in steps if s not in run.measured(PROFILE)):
-        ensemble = world.load(run, step, crew.device)
-        found = crew.map(partial(_at_time, ensemble, sequences), profile_times(world))
+        ensemble = world.load(run, step, executor.device)
+        found = executor.map(partial(_at_time, ensemble, sequences), profile_times(world))
         run.write_table(PROFILE, step, as_table(step, [row for rows in found for row in rows]))
         yield Measured(step, (PROFILE,))
 
@@ -78,7 +78,7 @@ def _summary(values: Tensor) -> dict[str, Any]:
     return {"standard_error": error, "values": np.array([float(values.mean())], dtype=np.float32)}
 
 
-def measure_fresh(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+def measure_fresh(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
     """The excess term on sequences drawn afresh from the grammar, repeats and all: there its expectation is 0 (claim C4).
 
     The held-out set leaves out what the splits contain, so it is a little rarer than fresh data and its excess is above 0.
@@ -86,7 +86,7 @@ def measure_fresh(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], cr
     count = FRESH_FACTOR * world.recipe.data.held_out
     drawn = world.grammar.sample(count, world.recipe.seed + FRESH_SEED, factorised=world.data.factorised)
     for step in (s for s in steps if s not in run.measured(FRESH)):
-        ensemble = world.load(run, step, crew.device)
+        ensemble = world.load(run, step, executor.device)
         pieces = [_excesses(world, ensemble, probe) for probe in fresh_probes(world, drawn)]
         rows = [
             {"member": m, "split": member.split, "seed": member.seed, "values": torch.cat([piece[m] for piece in pieces]).numpy()}

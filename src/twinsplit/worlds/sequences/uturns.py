@@ -24,7 +24,7 @@ from twinsplit.diffusion.uturn import overlap, uturn
 from twinsplit.errors import InputError
 from twinsplit.exact.empirical import EmpiricalDenoiser
 from twinsplit.exact.tree import TreeOracle
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.noise.reference import Noise
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
@@ -133,7 +133,7 @@ def networks_of(run: Run, world: HierarchicalWorld, step: int, device: str = "cp
     return found
 
 
-def measure_uturns(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+def measure_uturns(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
     """U-turns of every network from its own split and from the next one at the given checkpoints, and the oracle's, once."""
     times, count = times_of(world, FRACTIONS), world.recipe.data.splits
     found = own_starts(world)
@@ -142,38 +142,38 @@ def measure_uturns(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], c
         run.write_json(DROPPED, [{"split": i, "starts": len(one.starts.ids), "shared": one.dropped} for i, one in enumerate(found)])
         oracle = world.oracle()
         cases: list[Case] = [({"starts": split}, oracle, starts) for split, starts in enumerate(own)]
-        run.write_table(ORACLE, 0, as_table(0, _rows(world, cases, times, crew)))
+        run.write_table(ORACLE, 0, as_table(0, _rows(world, cases, times, executor)))
         yield Measured(0, (ORACLE,))
     for step in (s for s in steps if s not in run.measured(NAME)):
-        named = networks_of(run, world, step, crew.device)
+        named = networks_of(run, world, step, executor.device)
         kinds = (("train", 0), ("test", 1))
         cases = [
             (name | {"data": data, "starts": (split + shift) % count}, model, own[(split + shift) % count])
             for data, shift in kinds
             for name, model, split in named
         ]
-        run.write_table(NAME, step, as_table(step, _rows(world, cases, times, crew)))
+        run.write_table(NAME, step, as_table(step, _rows(world, cases, times, executor)))
         yield Measured(step, (NAME,))
 
 
-def measure_random_uturns(run: Run, world: HierarchicalWorld, step: int, crew: Crew) -> Iterator[Measured]:
+def measure_random_uturns(run: Run, world: HierarchicalWorld, step: int, executor: Executor) -> Iterator[Measured]:
     """U-turns from random sequences by the networks at one checkpoint, the empirical denoiser, and BP_k for every k ([BG] fig. 11)."""
     times, starts = times_of(world, RANDOM_FRACTIONS), random_starts(world)
     if 0 not in run.measured(EXACT_RANDOM):
         points = world.split_samples()[0][:MEMORIZED]
         cases: list[Case] = [({"model": "empirical"}, EmpiricalDenoiser(points, world.schedule, world.grammar.vocab_size), starts)]
         cases += [({"model": f"BP_{k}"}, TreeOracle(world.grammar, world.schedule, k), starts) for k in range(world.grammar.depth + 1)]
-        run.write_table(EXACT_RANDOM, 0, as_table(0, _rows(world, cases, times, crew)))
+        run.write_table(EXACT_RANDOM, 0, as_table(0, _rows(world, cases, times, executor)))
         yield Measured(0, (EXACT_RANDOM,))
     if step not in run.measured(RANDOM):
-        cases = [(name, model, starts) for name, model, _ in networks_of(run, world, step, crew.device)]
-        run.write_table(RANDOM, step, as_table(step, _rows(world, cases, times, crew)))
+        cases = [(name, model, starts) for name, model, _ in networks_of(run, world, step, executor.device)]
+        run.write_table(RANDOM, step, as_table(step, _rows(world, cases, times, executor)))
         yield Measured(step, (RANDOM,))
 
 
-def _rows(world: HierarchicalWorld, cases: list[Case], times: tuple[int, ...], crew: Crew) -> Rows:
+def _rows(world: HierarchicalWorld, cases: list[Case], times: tuple[int, ...], executor: Executor) -> Rows:
     tasks = [(name | {"t": t}, denoiser, starts, t) for name, denoiser, starts in cases for t in times]
-    return list(crew.map(partial(_row, Course.of(world)), tasks))
+    return list(executor.map(partial(_row, Course.of(world)), tasks))
 
 
 def _row(course: Course, task: tuple[dict[str, Any], Denoiser[Any], Starts, int]) -> dict[str, Any]:

@@ -17,14 +17,14 @@ from twinsplit.data.splits.disjoint import Splits, disjoint_splits, published_sp
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
 from twinsplit.exact.tree import TreeOracle
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.networks.parametrisation import Tokens
 from twinsplit.networks.transformer import Transformer
 from twinsplit.recipes import Data, Recipe
 from twinsplit.runs.files import fingerprint
 from twinsplit.runs.store import Run
 from twinsplit.worlds.sequences.predictions import MEASURES, STANDARD, SequenceExaminer
-from twinsplit.worlds.world import Examiner, Measured, Toll, World, schedule_of
+from twinsplit.worlds.world import Examiner, Measured, MeasurementCost, World, schedule_of
 
 
 @final
@@ -92,15 +92,15 @@ class HierarchicalWorld(World):
 
         return Generation.of(self).at_once(torch.device(device))
 
-    def toll(self) -> Toll:
-        from twinsplit.worlds.sequences.cost import toll_of
+    def measurement_cost(self) -> MeasurementCost:
+        from twinsplit.worlds.sequences.cost import measurement_cost_of
 
-        return toll_of(self)
+        return measurement_cost_of(self)
 
-    def sample_stage(self, run: Run[Any], steps: tuple[int, ...], crew: Crew) -> Iterator[Measured]:
+    def sample_stage(self, run: Run[Any], steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
         from twinsplit.worlds.sequences.generation import measure_neighbours
 
-        return measure_neighbours(run, self, steps, crew)
+        return measure_neighbours(run, self, steps, executor)
 
     def split_samples(self, device: torch.device | str = "cpu") -> Tensor:
         """(splits, n, L) int64."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.papers.bg.images import panels
 from twinsplit.papers.bg.images.levels import measure_levels
 from twinsplit.papers.bg.images.settings import ImageSetting, run_name, setting_of
 from twinsplit.papers.bg.images.turns import turns_table
-from twinsplit.papers.figure_store import standing, store_figure
+from twinsplit.papers.figure_store import existing, store_figure
 from twinsplit.papers.lines import MINIMA, OVER_NETWORKS, OVER_PAIRS
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.stages import Session
@@ -46,7 +46,7 @@ def training_images_stage(session: Session[ImageWorld], levels: Mapping[str, Lev
 
 def levels_stage(session: Session[ImageWorld], levels: Mapping[str, Level]) -> None:
     """Similarity to the networks of coarser images."""
-    pipeline.follow(session, "levels", measure_levels(session.run, session.world, levels, session.crew))
+    pipeline.follow(session, "levels", measure_levels(session.run, session.world, levels, session.executor))
 
 
 @final
@@ -109,16 +109,16 @@ FIGURES: dict[str, Figure] = {
 }
 
 
-def make_figure(name: str, scale: str, out: Path, recipe: ImageRecipe, crew: Crew) -> list[Path]:
+def make_figure(name: str, scale: str, out: Path, recipe: ImageRecipe, executor: Executor) -> list[Path]:
     """Train what is missing, measure, draw and store; the paths. What stands is not made again."""
     figure, setting = FIGURES[name], setting_of(scale)
     coarser = setting.filtered(recipe) if figure.coarser else {}
     runs = {f"runs/{run_name(one)}": one.to_json() for one in (recipe, *coarser.values())}
     configuration = {"scale": scale, "runs": runs}
-    if found := standing(out, name, configuration):
+    if found := existing(out, name, configuration):
         return found
-    levels = {level: made_ready(out, one, crew) for level, one in coarser.items()}
-    run, _ = made_ready(out, recipe, crew, figure.stages, levels)
+    levels = {level: prepare_run(out, one, executor) for level, one in coarser.items()}
+    run, _ = prepare_run(out, recipe, executor, figure.stages, levels)
     return store_sheet(out, name, run, configuration)
 
 
@@ -130,11 +130,11 @@ def store_sheet(out: Path, name: str, run: Run[Any], configuration: dict[str, An
     return store_figure(out, name, printed(sheet), tables, configuration, pages)
 
 
-def made_ready(
-    out: Path, recipe: ImageRecipe, crew: Crew, stages: tuple[Stage, ...] = (), levels: Mapping[str, Level] | None = None
+def prepare_run(
+    out: Path, recipe: ImageRecipe, executor: Executor, stages: tuple[Stage, ...] = (), levels: Mapping[str, Level] | None = None
 ) -> Level:
     """A run with all that a figure reads, taken up where it stood, and its world."""
-    session = pipeline.begin(out / "runs" / run_name(recipe), recipe, crew)
+    session = pipeline.begin(out / "runs" / run_name(recipe), recipe, executor)
     with closing(session.lock):
         pipeline.train_stage(session)
         measured(session, stages, levels or {})
@@ -151,9 +151,9 @@ def measured(session: Session[ImageWorld], stages: tuple[Stage, ...], levels: Ma
 def sheet_of(name: str, run: Run[Any]) -> Sheet:
     """The figure as data."""
     figure, data = FIGURES[name], run.recipe.data
-    told = f"{len(run.recipe.members)} networks with {panels.size(run)} images each, judged on {data.held_out:,} held-out ones."
+    caption = f"{len(run.recipe.members)} networks with {panels.size(run)} images each, judged on {data.held_out:,} held-out ones."
     axes, plates = tuple(figure.axes(run)), tuple(figure.plates(run))
-    return Sheet(name, f"{name}: {figure.title}", axes, f"{told} {figure.caption}", figure.columns, plates)
+    return Sheet(name, f"{name}: {figure.title}", axes, f"{caption} {figure.caption}", figure.columns, plates)
 
 
 def recipe_of(scale: str, seed: int, splits: int | None, data: Path | None) -> ImageRecipe:

@@ -11,7 +11,7 @@ from typing import Any, final
 
 from torch import Tensor
 
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.measures.similarity import cosine_similarity
 from twinsplit.papers.bg.images.settings import FULL
 from twinsplit.pipeline.landmarks import SPLIT, checkpoint_at
@@ -51,13 +51,17 @@ def _answers(ensemble: Ensemble, questions: ImageQuestions) -> tuple[Tensor, ...
     return tuple(answers.at(k, answers.held_out, questions.recipe.measured_time) for k in range(answers.count))
 
 
-def measure_levels(run: Run[Any], world: ImageWorld, levels: Mapping[str, tuple[Run[Any], ImageWorld]], crew: Crew) -> Iterator[Measured]:
+def measure_levels(
+    run: Run[Any], world: ImageWorld, levels: Mapping[str, tuple[Run[Any], ImageWorld]], executor: Executor
+) -> Iterator[Measured]:
     """Similarity to every level, at every checkpoint where it is not on disk yet."""
     todo = [step for step in run.steps() if step not in run.measured(NAME)]
     if not todo:
         return
-    frozen = freeze(world, levels, crew.device)
-    for step, rows in zip(todo, crew.map(partial(_rows, frozen), (world.load(run, step, crew.device) for step in todo)), strict=True):
+    frozen = freeze(world, levels, executor.device)
+    for step, rows in zip(
+        todo, executor.map(partial(_rows, frozen), (world.load(run, step, executor.device) for step in todo)), strict=True
+    ):
         run.write_table(NAME, step, as_table(step, rows))
         yield Measured(step, (NAME,))
 

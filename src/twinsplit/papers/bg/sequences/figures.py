@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.papers.bg.landmark_measures import (
     Stage,
     closer,
@@ -19,7 +19,7 @@ from twinsplit.papers.bg.landmark_measures import (
 )
 from twinsplit.papers.bg.sequences import captions, panels
 from twinsplit.papers.bg.sequences.settings import Setting, Size, run_name, setting_of
-from twinsplit.papers.figure_store import standing, store_figure
+from twinsplit.papers.figure_store import existing, store_figure
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.landmarks import LOSS, NEAREST
 from twinsplit.recipes import Recipe
@@ -118,14 +118,14 @@ FIGURES: dict[str, Figure] = {
 }
 
 
-def make_figure(name: str, scale: str, out: Path, seed: int, splits: int | None, crew: Crew) -> list[Path]:
+def make_figure(name: str, scale: str, out: Path, seed: int, splits: int | None, executor: Executor) -> list[Path]:
     """Train what is missing, measure, draw and store; the paths. What stands is not made again."""
     figure = FIGURES[name]
     recipes = figure.recipes(setting_of(scale), seed, splits)
     configuration: dict[str, Any] = {"scale": scale, "runs": {f"runs/{run}": recipe.to_json() for run, recipe in recipes.items()}}
-    if found := standing(out, name, configuration):
+    if found := existing(out, name, configuration):
         return found
-    runs = [made_ready(out / "runs" / run, recipe, figure.stages, crew) for run, recipe in recipes.items()]
+    runs = [prepare_run(out / "runs" / run, recipe, figure.stages, executor) for run, recipe in recipes.items()]
     return store_sheet(out, name, sheet_of(name, runs), configuration)
 
 
@@ -135,9 +135,9 @@ def store_sheet(out: Path, name: str, sheet: Sheet, configuration: dict[str, Any
     return store_figure(out, name, printed(sheet), sheet.tables(), configuration, pages)
 
 
-def made_ready(path: Path, recipe: Recipe, stages: tuple[Stage, ...], crew: Crew) -> Run:
+def prepare_run(path: Path, recipe: Recipe, stages: tuple[Stage, ...], executor: Executor) -> Run:
     """A run with all that a figure reads, taken up where it stood."""
-    session = pipeline.begin(path, recipe, crew)
+    session = pipeline.begin(path, recipe, executor)
     with closing(session.lock):
         pipeline.train_stage(session)
         closer(session, stages)
@@ -147,9 +147,9 @@ def made_ready(path: Path, recipe: Recipe, stages: tuple[Stage, ...], crew: Crew
 def sheet_of(name: str, runs: Sequence[Run]) -> Sheet:
     """The figure as data."""
     figure = FIGURES[name]
-    told = ", ".join(f"{len(run.recipe.members)} networks with {panels.size(run)}" for run in runs)
+    caption = ", ".join(f"{len(run.recipe.members)} networks with {panels.size(run)}" for run in runs)
     axes = tuple(axes for run in runs for axes in named(figure.axes(run), run, runs))
-    return Sheet(name, f"{name}: {figure.title}", axes, f"{told[:1].upper()}{told[1:]}. {figure.caption(runs)}", figure.columns)
+    return Sheet(name, f"{name}: {figure.title}", axes, f"{caption[:1].upper()}{caption[1:]}. {figure.caption(runs)}", figure.columns)
 
 
 def named(axes: list[Axes], run: Run, runs: Sequence[Run]) -> list[Axes]:

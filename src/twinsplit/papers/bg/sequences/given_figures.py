@@ -5,22 +5,22 @@ from contextlib import closing
 from pathlib import Path
 
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Crew
+from twinsplit.execution.local import Executor
 from twinsplit.papers.bg.landmark_measures import Stage, closer
 from twinsplit.papers.bg.sequences.figures import FIGURES, sheet_of, store_sheet
-from twinsplit.papers.figure_store import standing
-from twinsplit.papers.from_runs import configuration_of, given_run
+from twinsplit.papers.figure_store import existing
+from twinsplit.papers.from_runs import configuration_of, run_from
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.runs.store import Run
 
 
-def draw_figure(name: str, paths: Sequence[Path], out: Path, crew: Crew) -> list[Path]:
+def draw_figure(name: str, paths: Sequence[Path], out: Path, executor: Executor) -> list[Path]:
     """Measure what is missing, draw and store; the paths. What stands is not made again, unless the checkpoints changed."""
     _check_number(name, paths)
-    configuration = configuration_of(out, paths, [given_run(path) for path in paths])
-    if found := standing(out, name, configuration):
+    configuration = configuration_of(out, paths, [run_from(path) for path in paths])
+    if found := existing(out, name, configuration):
         return found
-    measured = [_measured(path, FIGURES[name].stages, crew) for path in paths]
+    measured = [_measured(path, FIGURES[name].stages, executor) for path in paths]
     return store_sheet(out, name, sheet_of(name, measured), configuration)
 
 
@@ -33,8 +33,8 @@ def _check_number(name: str, paths: Sequence[Path]) -> None:
         raise InputError("a run is given twice", "name each run once")
 
 
-def _measured(path: Path, stages: tuple[Stage, ...], crew: Crew) -> Run:
-    session = pipeline.resume(path, crew)
+def _measured(path: Path, stages: tuple[Stage, ...], executor: Executor) -> Run:
+    session = pipeline.resume(path, executor)
     with closing(session.lock):
         closer(session, stages)
     return session.run
