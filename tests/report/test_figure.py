@@ -21,7 +21,7 @@ pytest.importorskip("plotly", reason="needs plotly: pip install 'twinsplit[repor
 from matplotlib.collections import LineCollection
 
 from twinsplit.papers.figure_store import image
-from twinsplit.report.figure import COLOURS, SPOTS, Axes, Line, Mark, Rule, Sheet, Spot
+from twinsplit.report.figure import COLOURS, SPOTS, Axes, Figure, HorizontalLine, Line, Point, VerticalLine
 from twinsplit.report.figure_page import faded, interactive, round_numbers
 from twinsplit.report.figure_print import printed
 
@@ -30,20 +30,22 @@ X = np.geomspace(10.0, 1_000.0, 9)
 NAN = np.full(9, np.nan)
 
 
-def a_sheet(text: str = "twins") -> Sheet:
+def a_sheet(text: str = "twins") -> Figure:
     """Bands that reach below 0 on a logarithmic axis, a gap in a curve, marks with open sides and without a place."""
     y = 1.0 / X
     gap = np.where(X > 500, np.nan, X / 1_000)
     lines = (Line(text, X, y, y - 0.05, y + 0.05, "red"), Line(f"{text} 2", X, gap, NAN, NAN, "k2", "dash"))
     marks = (
-        Mark(f"{text} at", 50.0, 30.0, 90.0, "red"),
-        Mark(f"{text} late", 300.0, 200.0, None, "blue"),
-        Mark(f"{text} early", None, None, 40.0, "purple"),
-        Mark(f"{text} nowhere", None, None, None),
+        VerticalLine(f"{text} at", 50.0, 30.0, 90.0, "red"),
+        VerticalLine(f"{text} late", 300.0, 200.0, None, "blue"),
+        VerticalLine(f"{text} early", None, None, 40.0, "purple"),
+        VerticalLine(f"{text} nowhere", None, None, None),
     )
     logarithmic = Axes(f"{text} panel 1", f"{text} x", f"{text} y", lines, marks, y_scale="log")
-    linear = Axes(f"{text} panel 2", "x", "y", lines[:1], rules=(Rule(f"{text} rule", 0.05),), x_scale="linear", y_range=(0.0, 0.2))
-    return Sheet("a", f"{text} title", (logarithmic, linear, linear), f"{text} caption", 2)
+    linear = Axes(
+        f"{text} panel 2", "x", "y", lines[:1], rules=(HorizontalLine(f"{text} rule", 0.05),), x_scale="linear", y_range=(0.0, 0.2)
+    )
+    return Figure("a", f"{text} title", (logarithmic, linear, linear), f"{text} caption", 2)
 
 
 def test_tables_hold_every_number() -> None:
@@ -63,7 +65,7 @@ def test_tables_hold_every_number() -> None:
 
 
 def test_a_sheet_without_marks_has_an_empty_table_of_them() -> None:
-    tables = Sheet("a", "t", a_sheet().axes[1:], "c").tables()
+    tables = Figure("a", "t", a_sheet().axes[1:], "c").tables()
     assert tables["marks"].num_rows == 0
     assert tables["marks"].column_names == ["panel", "label", "x", "low", "high", "y"]
 
@@ -107,15 +109,15 @@ def test_print_shows_the_range_asked_for_and_open_sides_to_the_end() -> None:
 
 
 SPOTTED = (
-    Spot("whole", 50.0, 30.0, 90.0, 0.02, "red"),
-    Spot("late", None, 200.0, None, 0.003, "blue"),
-    Spot("alone", 100.0, None, None, 0.01),
-    Spot("nowhere", None, None, None, 0.05),
+    Point("whole", 50.0, 30.0, 90.0, 0.02, "red"),
+    Point("late", None, 200.0, None, 0.003, "blue"),
+    Point("alone", 100.0, None, None, 0.01),
+    Point("nowhere", None, None, None, 0.05),
 )
 
 
-def spotted() -> Sheet:
-    return Sheet("a", "t", (replace(a_sheet().axes[0], marks=(), spots=SPOTTED),), "c")
+def spotted() -> Figure:
+    return Figure("a", "t", (replace(a_sheet().axes[0], marks=(), spots=SPOTTED),), "c")
 
 
 def test_spots_lie_on_their_curves_and_open_sides_reach_the_end() -> None:
@@ -142,7 +144,7 @@ def test_the_page_shows_spots_and_names_them_once() -> None:
     assert [t["showlegend"] for t in drawn].count(True) == 1
 
 
-def gaps(sheet: Sheet) -> tuple[float, float]:
+def gaps(sheet: Figure) -> tuple[float, float]:
     """Inches from the lowest legend or axes to the caption, and from the title to the highest heading."""
     figure = printed(sheet)
     figure.draw_without_rendering()
@@ -158,7 +160,7 @@ def gaps(sheet: Sheet) -> tuple[float, float]:
 def test_print_leaves_no_empty_strip(rows: int, lines: int, words: int) -> None:
     """Between legend and caption, and between title and axes, whatever there is of each."""
     one = replace(a_sheet().axes[1], lines=tuple(replace(a_sheet().axes[1].lines[0], label=str(i)) for i in range(lines)))
-    below, above = gaps(Sheet("a", "t", (one,) * (2 * rows), "word " * words))
+    below, above = gaps(Figure("a", "t", (one,) * (2 * rows), "word " * words))
     assert 0.03 < below < 0.35
     assert 0.0 < above < 0.2
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from twinsplit.papers.figure_store import image
-from twinsplit.report.figure import Plate, Sheet
+from twinsplit.report.figure import Figure, ImageGrid
 from twinsplit.report.figure_page import interactive
 from twinsplit.report.figure_print import printed
 from twinsplit.report.pictures import GAP, Samples, encoded, pairs_sheet, sheet
@@ -54,9 +54,9 @@ def test_a_pair_stands_between_its_nearest_images() -> None:
             assert np.array_equal(page[68 * i : 68 * i + 64, 68 * j : 68 * j + 64], row[sample, 0])
 
 
-def plates(channels: int = 1, text: str = "sample of\ntwin A") -> Sheet:
+def plates(channels: int = 1, text: str = "sample of\ntwin A") -> Figure:
     page = sheet([[levels(channels, 8, 8, seed=i) for i in range(3)]] * 2)
-    return Sheet("p", "pictures", (), "what they are", 1, (Plate(f"epoch {text}", page, (text, "nearest image")),) * 2)
+    return Figure("p", "pictures", (), "what they are", 1, (ImageGrid(f"epoch {text}", page, (text, "nearest image")),) * 2)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -11,7 +11,7 @@ from twinsplit.onset.minima import Minima
 from twinsplit.onset.turning import Turn
 from twinsplit.pipeline.landmarks import LOSS, NEAREST, SPLIT, minima_of
 from twinsplit.pipeline.replicates import splits_of
-from twinsplit.report.figure import Dash, Line, Mark, Spot
+from twinsplit.report.figure import Dash, Line, Point, VerticalLine
 from twinsplit.report.model import Series
 from twinsplit.report.stored import FEWEST, LEVEL, Label, member_series, pair_series
 from twinsplit.runs.rows import Table
@@ -80,21 +80,21 @@ def places(run: Run[Any], turn: Turn) -> tuple[float | None, float | None, float
     return x, low, high
 
 
-def spot(run: Run[Any], turn: Turn, on: Line) -> Spot:
+def spot(run: Run[Any], turn: Turn, on: Line) -> Point:
     """The minimum of a curve along training, on the curve; one that is not reached has the height of the curve's lowest point."""
     x, low, high = places(run, turn)
     height = float(np.nanmin(on.y)) if x is None else float(np.exp(np.interp(np.log(x), np.log(on.x), np.log(on.y))))
-    return Spot(f"minimum of {on.label}" + (" (not reached)" if x is None else ""), x, low, high, height, on.colour)
+    return Point(f"minimum of {on.label}" + (" (not reached)" if x is None else ""), x, low, high, height, on.colour)
 
 
-def mark(run: Run[Any], minima: Minima, name: str, text: str, colour: str) -> Mark:
+def mark(run: Run[Any], minima: Minima, name: str, text: str, colour: str) -> VerticalLine:
     """The minimum of a curve, with its interval, in epochs."""
     turn = minima.turn(name)
     label = text if turn.step is not None else f"{text} (not reached)"
-    return Mark(label, *places(run, turn), colour)
+    return VerticalLine(label, *places(run, turn), colour)
 
 
-def landmarks(run: Run[Any], *names: str) -> tuple[Mark, ...]:
+def landmarks(run: Run[Any], *names: str) -> tuple[VerticalLine, ...]:
     """The minima that a figure shows."""
     minima = minima_of(run, *names)
     known = {SPLIT: ("twins agree best", "blue"), NEAREST: ("nearest-neighbour minimum", "purple"), LOSS: ("test-loss minimum", "red")}

@@ -43,7 +43,7 @@ class Line:
 
 @final
 @dataclass(frozen=True)
-class Mark:
+class VerticalLine:
     """A place on the x axis, such as a minimum, and its interval; None on a side that is open, and as `x` where it was not reached."""
 
     label: str
@@ -55,7 +55,7 @@ class Mark:
 
 @final
 @dataclass(frozen=True)
-class Spot:
+class Point:
     """A place on a curve, such as its minimum, at height y; x, low and high as in `Mark`."""
 
     label: str
@@ -71,7 +71,7 @@ SPOTS = "minimum of a curve, with its 95% interval"  # what the legend says, onc
 
 @final
 @dataclass(frozen=True)
-class Rule:
+class HorizontalLine:
     """A horizontal line for comparison."""
 
     label: str
@@ -87,12 +87,12 @@ class Axes:
     x_label: str
     y_label: str
     lines: tuple[Line, ...]
-    marks: tuple[Mark, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    marks: tuple[VerticalLine, ...] = ()
+    rules: tuple[HorizontalLine, ...] = ()
     x_scale: Scale = "log"
     y_scale: Scale = "linear"
     y_range: tuple[float, float] | None = None
-    spots: tuple[Spot, ...] = ()
+    spots: tuple[Point, ...] = ()
 
     @property
     def entries(self) -> int:
@@ -102,7 +102,7 @@ class Axes:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Plate:
+class ImageGrid:
     """Pictures in place of axes. page: (H, W, C) levels 0..255; rows: what its rows of pictures are, from above."""
 
     title: str
@@ -112,7 +112,7 @@ class Plate:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Sheet:
+class Figure:
     """A figure: axes, then plates, in rows of `columns`, and a caption that says what bands are and over what."""
 
     name: str
@@ -120,7 +120,7 @@ class Sheet:
     axes: tuple[Axes, ...]
     caption: str
     columns: int = 2
-    plates: tuple[Plate, ...] = ()
+    plates: tuple[ImageGrid, ...] = ()
 
     def tables(self) -> "dict[str, pa.Table]":
         """All numbers: `curves`, a row per point, and `marks`, a row per mark and per spot; y is that of a spot."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from twinsplit.errors import InputError
-from twinsplit.report.figure import COLOURS, SPOTS, Axes, Line, Mark, Plate, Scale, Sheet, Spot, number
+from twinsplit.report.figure import COLOURS, SPOTS, Axes, Figure, ImageGrid, Line, Point, Scale, VerticalLine, number
 from twinsplit.report.markup import escaped, settings
 from twinsplit.report.model import FloatArray
 from twinsplit.report.pictures import encoded
@@ -27,7 +27,7 @@ dl.settings div {{ display: flex; gap: 1rem; }} dt {{ min-width: 16rem; }} dd {{
 """
 
 
-def interactive(sheet: Sheet, configuration: Json) -> str:
+def interactive(sheet: Figure, configuration: Json) -> str:
     """The page. InputError where plotly is not installed."""
     try:
         import plotly.graph_objects as go
@@ -49,7 +49,7 @@ def _chart(figure: Any, title: str, i: int) -> str:
     return f"<h2>{escaped(title)}</h2>{chart}"
 
 
-def _plate(plate: Plate) -> str:
+def _plate(plate: ImageGrid) -> str:
     png, width = encoded(plate.page)
     source = f"data:image/png;base64,{b64encode(png).decode()}"
     rows = f"Rows from above: {'; '.join(' '.join(row.split()) for row in plate.rows)}."
@@ -128,7 +128,7 @@ def round_numbers(values: FloatArray) -> list[float]:
     return [float(f"{factor}e{power}") for power in range(first, last + 1) for factor in factors]
 
 
-def _shapes(mark: Mark, axes: Axes) -> list[Json]:
+def _shapes(mark: VerticalLine, axes: Axes) -> list[Json]:
     """The line of a mark and its interval; an open side reaches to the end of the curves."""
     place: Json = {"yref": "paper", "y0": 0, "y1": 1}
     low, high = _interval(mark, axes)
@@ -137,13 +137,13 @@ def _shapes(mark: Mark, axes: Axes) -> list[Json]:
     return [place | line] * (mark.x is not None) + [place | area] * (mark.low is not None or mark.high is not None)
 
 
-def _interval(mark: Mark | Spot, axes: Axes) -> tuple[float, float]:
+def _interval(mark: VerticalLine | Point, axes: Axes) -> tuple[float, float]:
     """Its ends; an open side reaches to the end of the curves."""
     ends = np.concatenate([line.x for line in axes.lines])
     return float(ends.min()) if mark.low is None else mark.low, float(ends.max()) if mark.high is None else mark.high
 
 
-def _spot(spot: Spot, axes: Axes, named: bool) -> list[Json]:
+def _spot(spot: Point, axes: Axes, named: bool) -> list[Json]:
     """A bar over its interval and a dot at its place; where neither is known, nothing."""
     colour, known = COLOURS[spot.colour], spot.low is not None or spot.high is not None
     common: Json = {"type": "scatter", "legendgroup": SPOTS, "name": SPOTS, "text": escaped(spot.label), "hoverinfo": "text+x"}
@@ -173,7 +173,7 @@ def _keys(axes: Axes) -> list[Json]:
     return [{"type": "scatter", "mode": "lines", "hoverinfo": "skip"} | key for key in marks + rules]
 
 
-def _key(mark: Mark) -> Json:
+def _key(mark: VerticalLine) -> Json:
     """Dashes for a place; a broad pale line where there is only an interval."""
     if mark.x is None:
         return {"width": 10, "color": faded(mark.colour)}

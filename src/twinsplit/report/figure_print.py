@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twinsplit.report.figure import COLOURS, SPOTS, Axes, Line, Mark, Plate, Sheet, Spot
+from twinsplit.report.figure import COLOURS, SPOTS, Axes, Figure, ImageGrid, Line, Point, VerticalLine
 
 if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.axis
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
 DASHES = {"solid": "-", "dash": "--", "dot": ":"}
 WIDTH, HEIGHT = 4.6, 3.3  # inches, of one pair of axes
@@ -19,9 +19,9 @@ CHARACTERS_PER_INCH = 16
 ABOVE, GAP, KEYS = 0.3, 0.07, 0.42  # inches: of the title, around axes, and from axes down to their legend
 
 
-def printed(sheet: Sheet) -> "Figure":
+def printed(sheet: Figure) -> "MatplotlibFigure":
     """The figure, its title above and its caption below; never pyplot's global state."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
     count = len(sheet.axes) + len(sheet.plates)
     columns = min(sheet.columns, count)
@@ -30,7 +30,7 @@ def printed(sheet: Sheet) -> "Figure":
     caption = fill(sheet.caption, int(width * CHARACTERS_PER_INCH))
     below = CAPTION_LINE * (caption.count("\n") + 1) + 0.15
     height = HEIGHT * rows + sum(_legend_heights(sheet, columns)) + ABOVE + below
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = MatplotlibFigure(figsize=(width, height), layout="constrained")
     _leave_room(figure, below / height, 1 - ABOVE / height)
     grid = figure.subplots(rows, columns, squeeze=False)
     for place, axes in zip(grid.flat, sheet.axes, strict=False):
@@ -45,13 +45,13 @@ def printed(sheet: Sheet) -> "Figure":
     return figure
 
 
-def _legend_heights(sheet: Sheet, columns: int) -> list[float]:
+def _legend_heights(sheet: Figure, columns: int) -> list[float]:
     """Inches that the tallest legend of each row of axes takes."""
     heights = [ENTRY * -(-axes.entries // 2) for axes in sheet.axes]
     return [max(heights[i : i + columns]) for i in range(0, len(heights), columns)]
 
 
-def _leave_room(figure: "Figure", bottom: float, top: float) -> None:
+def _leave_room(figure: "MatplotlibFigure", bottom: float, top: float) -> None:
     """Axes and legends keep between title and caption; parts of the height."""
     engine = figure.get_layout_engine()
     assert engine is not None
@@ -95,7 +95,7 @@ def _legend(place: "matplotlib.axes.Axes") -> None:
     place.legend(fontsize=7, frameon=False, ncols=2, columnspacing=1.0, handlelength=3.2, **anchor)
 
 
-def _plate(place: "matplotlib.axes.Axes", plate: Plate) -> None:
+def _plate(place: "matplotlib.axes.Axes", plate: ImageGrid) -> None:
     """Pictures, with the names of their rows at the left."""
     grey = plate.page.shape[-1] == 1
     place.imshow(plate.page[..., 0] if grey else plate.page, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
@@ -133,7 +133,7 @@ def _set_range(place: "matplotlib.axes.Axes", axes: Axes) -> None:
         place.set_ylim(*axes.y_range)
 
 
-def _mark(place: "matplotlib.axes.Axes", mark: Mark) -> None:
+def _mark(place: "matplotlib.axes.Axes", mark: VerticalLine) -> None:
     colour, (left, right) = COLOURS[mark.colour], place.get_xlim()
     label: dict[str, Any] = {"label": mark.label}
     if mark.x is not None:
@@ -145,7 +145,7 @@ def _mark(place: "matplotlib.axes.Axes", mark: Mark) -> None:
         place.axvspan(mark.low or left, mark.high or right, color=colour, alpha=0.08, linewidth=0, **label)
 
 
-def _spot(place: "matplotlib.axes.Axes", spot: Spot) -> None:
+def _spot(place: "matplotlib.axes.Axes", spot: Point) -> None:
     """A bar over its interval, which on an open side reaches to the end, and a dot at its place."""
     colour, (left, right) = COLOURS[spot.colour], place.get_xlim()
     if spot.low is not None or spot.high is not None:

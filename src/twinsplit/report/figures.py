@@ -13,7 +13,7 @@ from twinsplit.runs.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
 FORMATS = ("png", "pdf")
 STYLE = {
@@ -32,7 +32,7 @@ STYLE = {
 _MARKERS = "osD^Xp"
 
 
-def main_figure(report: Report, width: float = 6.6) -> "Figure":
+def main_figure(report: Report, width: float = 6.6) -> "MatplotlibFigure":
     """The main panels of a report on a shared logarithmic axis of optimizer steps; width in inches.
 
     Raises InputError where matplotlib is not installed or the report has no main panel.
@@ -60,10 +60,10 @@ def _matplotlib() -> Any:
     return matplotlib
 
 
-def _drawn(report: Report, panels: Sequence[Panel], width: float) -> "Figure":
-    from matplotlib.figure import Figure
+def _drawn(report: Report, panels: Sequence[Panel], width: float) -> "MatplotlibFigure":
+    from matplotlib.figure import Figure as MatplotlibFigure
 
-    figure = Figure(figsize=(width, 0.9 + 2.1 * len(panels)), dpi=200, layout="constrained")
+    figure = MatplotlibFigure(figsize=(width, 0.9 + 2.1 * len(panels)), dpi=200, layout="constrained")
     rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     colours, x_range = series_colours(report), axes.step_range(panels)
     for rank, (row, panel) in enumerate(zip(rows, panels, strict=True)):
@@ -126,7 +126,7 @@ def _literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _encoded(figure: "Figure", kind: str) -> bytes:
+def _encoded(figure: "MatplotlibFigure", kind: str) -> bytes:
     """Without the date, so that the bytes depend on the report only."""
     metadata = {"png": {"Software": "twinsplit"}, "pdf": {"CreationDate": None, "ModDate": None}}
     buffer = BytesIO()

@@ -14,7 +14,7 @@ from twinsplit.execution.local import Inline
 from twinsplit.measures.statistics import mean_over, mean_over_pairs
 from twinsplit.onset.minima import find_minima
 from twinsplit.papers.bg.claims import c3
-from twinsplit.papers.bg.sequences.figures import FIGURES, make_figure, sheet_of
+from twinsplit.papers.bg.sequences.figures import FIGURES, figure_of, make_figure
 from twinsplit.papers.bg.sequences.settings import SETTINGS, run_name, setting_of
 from twinsplit.papers.lines import epochs, landmarks
 from twinsplit.pipeline.landmarks import LOSS, NEAREST, SPLIT, landmarks_of
@@ -233,7 +233,7 @@ def test_the_peak_of_a_profile_is_marked_as_the_claim_has_it(figures: Path, midd
 
 def test_bands_are_not_cut_off(middle: Run) -> None:
     """Of the second half of every curve; the first fall may leave the axes."""
-    for axes in sheet_of("fig4b", [middle]).axes:
+    for axes in figure_of("fig4b", [middle]).axes:
         low, high = axes.y_range
         for line in axes.lines:
             late = slice(len(line.x) // 2, None)
@@ -241,19 +241,19 @@ def test_bands_are_not_cut_off(middle: Run) -> None:
 
 
 def test_captions_count_and_measure(figures: Path, middle: Run) -> None:
-    assert "the empirical denoiser of 6 training sequences" in sheet_of("fig11", [middle]).caption
+    assert "the empirical denoiser of 6 training sequences" in figure_of("fig11", [middle]).caption
     rows = [r for r in middle.table("loss_decomposition").to_pylist() if (r["data"], r["times"], r["term"]) == ("test", "all", "excess")]
     excess = np.mean([np.mean(r["values"]) for r in rows if r["step"] == landmarks_of(middle).loss])
-    assert f"have {excess:+.2g} nats per token" in sheet_of("fig4b", [middle]).caption
+    assert f"have {excess:+.2g} nats per token" in figure_of("fig4b", [middle]).caption
     recipes = FIGURES["fig3b"].recipes(setting_of("smoke"), 0, None)
     runs = [Run.open(figures / "runs" / name) for name in recipes]
-    assert "the same held-out sequences" in sheet_of("fig3b", runs).caption
-    assert "splits of the run" in sheet_of("fig3b", runs[:1]).caption
+    assert "the same held-out sequences" in figure_of("fig3b", runs).caption
+    assert "splits of the run" in figure_of("fig3b", runs[:1]).caption
     for name, run in (("fig4a", middle), ("fig4b", middle), ("fig9", runs[0])):
-        assert "upright bands: their 95% intervals" in sheet_of(name, [run]).caption
+        assert "upright bands: their 95% intervals" in figure_of(name, [run]).caption
 
 
 def test_a_figure_is_drawn_from_stored_numbers_alone(figures: Path, middle: Run) -> None:
     stored = pq.read_table(figures / "fig11-curves.parquet")
-    assert sheet_of("fig11", [middle]).tables()["curves"].equals(stored)
+    assert figure_of("fig11", [middle]).tables()["curves"].equals(stored)
     assert set(stored.column("line").to_pylist()) == {"networks", "empirical", "BP_0", "BP_1", "BP_2"}

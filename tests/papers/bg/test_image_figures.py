@@ -18,7 +18,7 @@ from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
 from twinsplit.measures.statistics import mean_over, mean_over_pairs
 from twinsplit.papers.bg.images import panels
-from twinsplit.papers.bg.images.figures import FIGURES, make_figure, recipe_of, sheet_of
+from twinsplit.papers.bg.images.figures import FIGURES, figure_of, make_figure, recipe_of
 from twinsplit.papers.bg.images.settings import FULL, SETTINGS, run_name, setting_of
 from twinsplit.papers.bg.images.turns import ALIKE, LOWEST, minima_at
 from twinsplit.papers.lines import epochs
@@ -186,7 +186,7 @@ def test_pairs_shown_are_nearest_to_the_mean(image_run: Run[Any]) -> None:
 
 
 def test_plates_show_samples_between_their_nearest_training_images(image_figures: Path, image_run: Run[Any]) -> None:
-    sheet = sheet_of("fig8", image_run)
+    sheet = figure_of("fig8", image_run)
     steps = image_run.steps()
     moments = list(dict.fromkeys((steps[len(steps) // 4], checkpoint_at(image_run, SPLIT), steps[-1])))
     assert [plate.title for plate in sheet.plates] == [f"epoch {step / 2:,.0f} (step {step})" for step in moments]
@@ -198,7 +198,7 @@ def test_plates_show_samples_between_their_nearest_training_images(image_figures
         for j, sample in enumerate(chosen):
             shown = last.page[i * pitch : i * pitch + 64 : scale, j * pitch : j * pitch + 64 : scale, 0]
             assert np.array_equal(shown, row[sample, 0].numpy())
-    assert len(sheet_of("fig1a", image_run).plates) <= 2
+    assert len(figure_of("fig1a", image_run).plates) <= 2
 
 
 def test_the_interactive_pages_hold_their_pictures_and_fetch_nothing(image_figures: Path) -> None:
@@ -251,7 +251,7 @@ def test_levels_of_two_filters_are_drawn_apart(image_run: Run[Any], tmp_path: Pa
 
 def test_captions_say_what_is_drawn(image_figures: Path, image_run: Run[Any]) -> None:
     for name in ("fig1a", "fig8"):
-        assert "the first network of the first split (A) and that of the second (B)" in sheet_of(name, image_run).caption
-    sheet = sheet_of("fig7", image_run)
+        assert "the first network of the first split (A) and that of the second (B)" in figure_of(name, image_run).caption
+    sheet = figure_of("fig7", image_run)
     assert "half as long" in sheet.caption
     assert "(principal components of all training splits)" in sheet.axes[0].title

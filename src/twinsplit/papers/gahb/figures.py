@@ -22,7 +22,7 @@ from twinsplit.papers.rp.nearest_panels import Counts, Rungs, counts_table, last
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.stages import Session
 from twinsplit.recipes import ImageRecipe
-from twinsplit.report.figure import Axes, Plate, Sheet
+from twinsplit.report.figure import Axes, Figure, ImageGrid
 from twinsplit.report.figure_page import interactive
 from twinsplit.report.figure_print import printed
 from twinsplit.report.pictures import Samples
@@ -39,7 +39,7 @@ ARCSINE = f"mean over networks with the {LEVEL:.0%} Student interval of its arcs
 
 @final
 @dataclass(frozen=True)
-class Figure:
+class PublishedFigure:
     """A figure of a ladder. stages: what is measured at the last checkpoint of every rung, after its samples are drawn; tables: beside
     those of its lines; decides: what decides it beside the runs.
     """
@@ -47,7 +47,7 @@ class Figure:
     title: str
     stages: tuple[Stage, ...]
     axes: Callable[[Rungs], list[Axes]]
-    plates: Callable[[Rungs], list[Plate]]
+    plates: Callable[[Rungs], list[ImageGrid]]
     caption: Callable[[Rungs], str]
     columns: int = 2
     tables: "Callable[[Rungs], dict[str, pa.Table]]" = lambda rungs: {}
@@ -76,15 +76,15 @@ def _told_twins(rungs: Rungs) -> str:
     return f"{OVER_PAIRS} {panels.SHUFFLED} {closest} {nearest_panels.caption(_counts(rungs))}"
 
 
-LADDER_FIGURES: Mapping[str, Figure] = {
-    "gahb-psnr": Figure(
+LADDER_FIGURES: Mapping[str, PublishedFigure] = {
+    "gahb-psnr": PublishedFigure(
         "Denoising of training and of held-out images",
         (measure_psnr, measure_same_image),
         lambda rungs: [panels.psnr_curves(rungs, data) for data in ("train", "test")],
         lambda rungs: [panels.denoised(run, _last(run)) for run in _ends(rungs)],
         lambda rungs: OVER_NETWORKS,
     ),
-    "gahb-twins": Figure(
+    "gahb-twins": PublishedFigure(
         "Two denoisers on disjoint splits draw the same images once N is large",
         (measure_closest,),
         lambda rungs: [panels.convergence(rungs)],
@@ -92,7 +92,7 @@ LADDER_FIGURES: Mapping[str, Figure] = {
         _told_twins,
         tables=_sample_tables,
     ),
-    "gahb-bases": Figure(
+    "gahb-bases": PublishedFigure(
         "The bases in which denoisers shrink",
         (measure_bases,),
         lambda rungs: [panels.spectra(rungs)],
@@ -106,9 +106,9 @@ LADDER_FIGURES: Mapping[str, Figure] = {
 NAMES = (*LADDER_FIGURES, RERANKED)
 
 
-def reranked(eye: Eye) -> Figure:
+def reranked(eye: Eye) -> PublishedFigure:
     """rp-lpips with one perceptual distance."""
-    return Figure(
+    return PublishedFigure(
         "The nearest training image by correlation and by eye",
         (measure_closest, partial(measure_reranked, eye)),
         lambda rungs: nearest_panels.reranked(rungs, eye),
@@ -140,7 +140,7 @@ def make_figure(name: str, scale: str, out: Path, recipes: dict[int, ImageRecipe
         return found
     write_ladder(ladder_of(scale), recipes)
     rungs = [prepare_run(out, recipe, figure.stages, executor) for recipe in recipes.values()]
-    sheet = sheet_of(name, figure, rungs)
+    sheet = figure_of(name, figure, rungs)
     pages = {f"{name}.html": interactive(sheet, configuration).encode()}
     return store_figure(out, name, printed(sheet), sheet.tables() | figure.tables(rungs), configuration, pages)
 
@@ -157,13 +157,13 @@ def prepare_run(out: Path, recipe: ImageRecipe, stages: tuple[Stage, ...], execu
     return session.run
 
 
-def sheet_of(name: str, figure: Figure, rungs: Rungs) -> Sheet:
+def figure_of(name: str, figure: PublishedFigure, rungs: Rungs) -> Figure:
     """The figure as data."""
     data = rungs[0].recipe.data
     caption = f"{data.splits} networks on every rung, judged on {data.held_out:,} held-out images."
     axes, plates = tuple(figure.axes(rungs)), tuple(figure.plates(rungs))
     caption = f"{caption} {figure.caption(rungs)} {told_layout(data)}"
-    return Sheet(name, f"{name}: {figure.title}", axes, caption, figure.columns, plates)
+    return Figure(name, f"{name}: {figure.title}", axes, caption, figure.columns, plates)
 
 
 def recipes_of(scale: str, seed: int, splits: int | None, data: Path | None, out: Path = HERE) -> dict[int, ImageRecipe]:

@@ -14,7 +14,7 @@ from twinsplit.papers.lines import over_members
 from twinsplit.papers.rp.nearest import CLOSEST
 from twinsplit.papers.rp.nearest_panels import NOTHING, Band, N, Rungs, banded, closest_line, last_samples, size
 from twinsplit.pipeline.replicates import splits_of
-from twinsplit.report.figure import Axes, Line, Plate, Rule
+from twinsplit.report.figure import Axes, HorizontalLine, ImageGrid, Line
 from twinsplit.report.from_images import typical
 from twinsplit.report.model import as_floats
 from twinsplit.report.pictures import Levels, Samples, sheet
@@ -107,7 +107,7 @@ def spectra(rungs: Rungs) -> Axes:
         members = np.array([row["member"] for row in rows])
         each = np.stack([values[members == k].mean(0) for k in np.unique(members)], axis=1)
         lines.append(over_members(f"N = {size(run):,}", np.arange(1.0, len(each) + 1), each, rung_colour(i, len(rungs))))
-    rules = (Rule("kept", 1.0), Rule("removed", 0.0))
+    rules = (HorizontalLine("kept", 1.0), HorizontalLine("removed", 0.0))
     return Axes("shrinkage of each direction", "direction", "factor", tuple(lines), rules=rules, x_scale="log")
 
 
@@ -128,16 +128,16 @@ def _leading(run: Run[Any], rows: list[list[dict[str, Any]]]) -> str:
     return f" The {shown} largest by Lanczos, each within {bound:.1g} of an eigenvalue."
 
 
-def drawn(run: Run[Any], step: int) -> Plate:
+def drawn(run: Run[Any], step: int) -> ImageGrid:
     """Samples of two networks from the same noise, each beside the image of its own split that correlates best with it."""
     first, second = 0, int(np.flatnonzero(splits_of(run) != splits_of(run)[0])[0])
     samples, chosen = Samples.read(run, step).images, typical(run, step, first, second, COLUMNS)
     closest = run.tensors(CLOSEST, step)["images"].numpy()
     rows = [closest[first], samples[first], samples[second], closest[second]]
-    return Plate(f"N = {size(run):,}", sheet([[row[i] for i in chosen] for row in rows]), ROWS)
+    return ImageGrid(f"N = {size(run):,}", sheet([[row[i] for i in chosen] for row in rows]), ROWS)
 
 
-def denoised(run: Run[Any], step: int) -> Plate:
+def denoised(run: Run[Any], step: int) -> ImageGrid:
     """The same noised image denoised by the network that learned from it and by one that did not."""
     found = run.tensors("same_image", step)
     names = {
@@ -147,10 +147,10 @@ def denoised(run: Run[Any], step: int) -> Plate:
         "unseen": "denoised by B,\nwhich did not",
     }
     rows = [list(levels(found[key].numpy())) for key in names]
-    return Plate(f"N = {size(run):,}", sheet(rows), tuple(names.values()))
+    return ImageGrid(f"N = {size(run):,}", sheet(rows), tuple(names.values()))
 
 
-def directions(run: Run[Any], step: int) -> Plate:
+def directions(run: Run[Any], step: int) -> ImageGrid:
     """The directions that a network keeps most, at a noised held-out image; grey is 0."""
     found = run.tensors("bases", step)
     basis = found["directions"][0].numpy()
@@ -158,7 +158,7 @@ def directions(run: Run[Any], step: int) -> Plate:
     image = np.concatenate([found["image"][:1].numpy(), found["noisy"][:1].numpy()])
     first = np.concatenate([image, np.full_like(scaled[2:], 1.0)])
     names = ("image,\nnoised image", "directions kept\nmost, in order")
-    return Plate(f"N = {size(run):,}", sheet([list(levels(first)), list(levels(scaled))]), names)
+    return ImageGrid(f"N = {size(run):,}", sheet([list(levels(first)), list(levels(scaled))]), names)
 
 
 def levels(images: NDArray[np.float32]) -> Levels:

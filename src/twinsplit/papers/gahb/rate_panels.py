@@ -14,7 +14,7 @@ from twinsplit.papers.gahb.panels import INPUT, OUTPUT, levels
 from twinsplit.papers.gahb.rate_settings import FITTED
 from twinsplit.papers.gahb.rate_stages import BEST, ERRORS, PICTURES
 from twinsplit.papers.lines import over_members
-from twinsplit.report.figure import Axes, Line, Plate, number
+from twinsplit.report.figure import Axes, ImageGrid, Line, number
 from twinsplit.report.pictures import sheet
 from twinsplit.report.stored import FEWEST, LEVEL
 from twinsplit.runs.rows import Table, values
@@ -168,8 +168,8 @@ def same_images(run: Run[Any], sigma: float, images: int) -> Floats:
     return np.array([np.mean(row["values"][:images]) for row in rows])
 
 
-def plate(rated: Rated) -> Plate:
+def plate(rated: Rated) -> ImageGrid:
     """Fresh images, noised and denoised by the first network."""
     found: Mapping[str, Any] = rated.run.tensors(PICTURES, rated.run.steps()[-1])
     rows = [list(levels(found[key].numpy())) for key in ("clean", "noisy", "denoised")]
-    return Plate(rated.name, sheet(rows), ("fresh image", "noised", "denoised"))
+    return ImageGrid(rated.name, sheet(rows), ("fresh image", "noised", "denoised"))

@@ -17,7 +17,7 @@ from twinsplit.papers.lines import OVER_NETWORKS
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.stages import Session
 from twinsplit.recipes import ImageRecipe
-from twinsplit.report.figure import Sheet
+from twinsplit.report.figure import Figure
 from twinsplit.report.figure_page import interactive
 from twinsplit.report.figure_print import printed
 from twinsplit.runs.store import Run
@@ -41,7 +41,7 @@ def make_figure(scale: str, out: Path, seed: int, networks: int | None, executor
     if found := existing(out, NAME, configuration):
         return found
     classes = [Rated.read(name, kind, prepare_run(out, recipes[name], kind, setting, executor)) for name, kind in kinds.items()]
-    sheet = sheet_of(classes, setting)
+    sheet = figure_of(classes, setting)
     tables = sheet.tables() | {"slopes": rate_panels.slope_table(classes), "best": rate_panels.best_table(classes[-1])}
     pages = {f"{NAME}.html": interactive(sheet, configuration).encode()}
     return store_figure(out, NAME, printed(sheet), tables, configuration, pages)
@@ -69,10 +69,10 @@ def prepare_run(out: Path, recipe: ImageRecipe, kind: ImageClass, setting: Rates
     return session.run
 
 
-def sheet_of(classes: list[Rated], setting: Rates) -> Sheet:
+def figure_of(classes: list[Rated], setting: Rates) -> Figure:
     """The figure as data."""
     data = classes[0].run.recipe.data
     caption = f"{data.splits} networks per class, each with {data.split_size:,} images of its own, judged on {setting.fresh:,} fresh ones."
     axes = [*map(rate_panels.curve, classes), rate_panels.against_alpha(classes)]
     title = f"{NAME}: Denoising regular images, and the best possible rate"
-    return Sheet(NAME, title, tuple(axes), f"{caption} {CAPTION}", 3, tuple(map(rate_panels.plate, classes)))
+    return Figure(NAME, title, tuple(axes), f"{caption} {CAPTION}", 3, tuple(map(rate_panels.plate, classes)))

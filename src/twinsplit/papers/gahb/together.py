@@ -20,7 +20,7 @@ from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.curves import curves_of
 from twinsplit.pipeline.stages import Session
 from twinsplit.recipes import ImageRecipe
-from twinsplit.report.figure import Sheet
+from twinsplit.report.figure import Figure
 from twinsplit.report.figure_page import interactive
 from twinsplit.report.figure_print import printed
 from twinsplit.runs.store import Run
@@ -39,7 +39,7 @@ def make_figure(scale: str, out: Path, recipes: dict[int, ImageRecipe], executor
         return found
     write_ladder(ladder_of(scale), recipes)
     rungs = [prepare_run(out, recipe, executor) for recipe in recipes.values()]
-    sheet = sheet_of(rungs)
+    sheet = figure_of(rungs)
     tables = sheet.tables() | {"onsets": panels.onset_table(rungs)}
     return store_figure(out, NAME, printed(sheet), tables, configuration, {f"{NAME}.html": interactive(sheet, configuration).encode()})
 
@@ -57,13 +57,13 @@ def prepare_run(out: Path, recipe: ImageRecipe, executor: Executor) -> Rung:
     return rung
 
 
-def sheet_of(rungs: list[Rung]) -> Sheet:
+def figure_of(rungs: list[Rung]) -> Figure:
     """The figure as data."""
     data = rungs[0].run.recipe.data
     caption = f"{data.splits} networks on every rung, judged on {data.held_out:,} held-out images. {panels.caption(rungs)}"
     axes = (panels.convergence(rungs), panels.along_training(rungs), panels.turns(rungs))
     caption = f"{caption} {CAPTION} {nearest_panels.caption(panels.counts(rungs))} {told_layout(data)}"
-    return Sheet(NAME, f"{NAME}: {TITLE}", axes, caption, 3, tuple(panels.drawn(rungs[-1])))
+    return Figure(NAME, f"{NAME}: {TITLE}", axes, caption, 3, tuple(panels.drawn(rungs[-1])))
 
 
 def recipes_of(scale: str, seed: int, splits: int | None, data: Path | None, out: Path = HERE) -> dict[int, ImageRecipe]:

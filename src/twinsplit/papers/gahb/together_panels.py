@@ -14,7 +14,7 @@ from twinsplit.papers.gahb.panels import alike, rung_colour
 from twinsplit.papers.lines import Floats, epoch_label, epochs, pair_line
 from twinsplit.papers.rp.nearest_panels import NOTHING, Band, Counts, N, banded, size
 from twinsplit.pipeline.landmarks import nearest_checkpoint
-from twinsplit.report.figure import Axes, Line, Mark, Plate
+from twinsplit.report.figure import Axes, ImageGrid, Line, VerticalLine
 from twinsplit.report.model import as_floats
 from twinsplit.runs.store import Run
 
@@ -97,10 +97,10 @@ def along_training(rungs: Rungs) -> Axes:
     return Axes("twins along training", epoch_label(rungs[0].run), "sample-split divergence (nats)", lines, marks, y_scale="log")
 
 
-def _mark(rung: Rung, colour: str) -> Mark:
+def _mark(rung: Rung, colour: str) -> VerticalLine:
     x, low, high = _in_epochs(rung.run, rung.onset.onset)
     label = f"{rung.name}: agree best" if x is not None else f"{rung.name}: agree best (not reached)"
-    return Mark(label, x, low, high, colour)
+    return VerticalLine(label, x, low, high, colour)
 
 
 def _in_epochs(run: Run[Any], turn: Turn) -> tuple[float | None, float | None, float | None]:
@@ -126,7 +126,7 @@ def _turn_line(text: str, x: Floats, rungs: Rungs, found: Sequence[Turn], colour
     return banded(text, x, bands, colour)
 
 
-def drawn(rung: Rung) -> list[Plate]:
+def drawn(rung: Rung) -> list[ImageGrid]:
     """What twins draw where they agree best and at the end, each sample beside its closest training image."""
     moments = rung.moments
     steps = [step for step in dict.fromkeys((moments.onset, moments.end)) if step is not None]

@@ -19,7 +19,7 @@ from twinsplit.papers.rp.controlled_data import Plan, prepare_splits
 from twinsplit.papers.rp.controlled_settings import Case, check_seeds, setting_of
 from twinsplit.papers.rp.controlled_values import Runs, Values, caption, comparisons, values_of
 from twinsplit.papers.rp.nearest import measure_closest
-from twinsplit.report.figure import Sheet
+from twinsplit.report.figure import Figure
 from twinsplit.report.figure_page import interactive
 from twinsplit.report.figure_print import printed
 from twinsplit.report.stored import LEVEL
@@ -59,19 +59,19 @@ def make_figure(name: str, scale: str, out: Path, seeds: tuple[int, ...], data: 
             kind: [prepare_run(out, recipe, (measure_psnr, measure_closest), executor) for recipe in one] for kind, one in kinds.items()
         }
         results[case] = runs, values_of(case, runs)
-    sheet = sheet_of(name, results)
+    sheet = figure_of(name, results)
     pages = {f"{name}.html": interactive(sheet, configuration).encode()}
     return store_figure(out, name, printed(sheet), sheet.tables() | tables_of(results), configuration, pages)
 
 
-def sheet_of(name: str, found: Found) -> Sheet:
+def figure_of(name: str, found: Found) -> Figure:
     """The figure as data."""
     axes = tuple(axis for _, values in found.values() for axis in (*panels.distributions(values), panels.cost(values)))
     plates = tuple(plate for runs, values in found.values() for plate in panels.examples(values, runs))
     one = next(iter(found.values()))[1]
     judged = f"{len(one.seeds)} seeds of two networks for every kind of split, judged on the same {one.common:,} held-out images."
     caption = " ".join([judged, *(caption(values) for _, values in found.values()), TESTS])
-    return Sheet(name, f"{name}: {TITLES[name]}", axes, caption, 3, plates)
+    return Figure(name, f"{name}: {TITLES[name]}", axes, caption, 3, plates)
 
 
 def tables_of(found: Found) -> dict[str, pa.Table]:

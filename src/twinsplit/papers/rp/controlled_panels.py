@@ -11,7 +11,7 @@ from twinsplit.papers.lines import over_members
 from twinsplit.papers.rp.controlled_settings import RANDOM
 from twinsplit.papers.rp.controlled_values import LIKENESS, QUALITY, Floats, Runs, Values
 from twinsplit.papers.rp.nearest_panels import last_samples
-from twinsplit.report.figure import Axes, Line, Mark, Plate, Rule
+from twinsplit.report.figure import Axes, HorizontalLine, ImageGrid, Line, VerticalLine
 from twinsplit.report.stored import FEWEST, LEVEL
 
 SHARE = "share of seeds at or below"
@@ -41,11 +41,11 @@ def _steps(text: str, numbers: Floats, colour: str) -> Line:
     return Line(text, np.repeat(np.sort(numbers), 2), heights, nothing, nothing, colour)
 
 
-def _mean(text: str, numbers: Floats, colour: str) -> Mark:
+def _mean(text: str, numbers: Floats, colour: str) -> VerticalLine:
     """The mean with Student's interval over seeds."""
     mean = mean_over(numbers, "splits")
     low, high = (mean.interval(LEVEL) if mean.count >= FEWEST else None) or (None, None)
-    return Mark(text, mean.value, low, high, colour)
+    return VerticalLine(text, mean.value, low, high, colour)
 
 
 def cost(values: Values) -> Axes:
@@ -54,10 +54,10 @@ def cost(values: Values) -> Axes:
     x = -20 * np.log10(values.levels)
     title = f"{values.case.title}, N = {values.case.size:,}: PSNR against random"
     line = over_members("mean over seeds", x, gain.T, "red")
-    return Axes(title, INPUT, "difference in output PSNR (dB)", (line,), rules=(Rule("no difference", 0.0),), x_scale="linear")
+    return Axes(title, INPUT, "difference in output PSNR (dB)", (line,), rules=(HorizontalLine("no difference", 0.0),), x_scale="linear")
 
 
-def examples(values: Values, runs: Runs) -> list[Plate]:
+def examples(values: Values, runs: Runs) -> list[ImageGrid]:
     """What the twins of the first seed draw, for each kind of split."""
     return [
         replace(drawn(found[0], last_samples(found[0])), title=f"{kind}, N = {values.case.size:,}, seed {values.seeds[0]}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from twinsplit.measures.bounded import fraction_interval, mean_interval
 from twinsplit.measures.statistics import mean_over
 from twinsplit.papers.rp.nearest import CLOSEST, Eye
-from twinsplit.report.figure import Axes, Line, Rule
+from twinsplit.report.figure import Axes, HorizontalLine, Line
 from twinsplit.report.model import as_floats
 from twinsplit.report.pictures import Samples
 from twinsplit.report.stored import FEWEST, LEVEL
@@ -102,7 +102,7 @@ def reranked(rungs: Rungs, eye: Eye) -> list[Axes]:
     orders = banded("mean over networks", x, [_mean(rows) for rows in agreement], "purple")
     return [
         Axes(f"nearest image changes under {eye.name}", N, "fraction of samples", lines),
-        Axes("agreement of both orders", N, "rank correlation", (orders,), rules=(Rule("by chance", 0.0),)),
+        Axes("agreement of both orders", N, "rank correlation", (orders,), rules=(HorizontalLine("by chance", 0.0),)),
     ]
 
 

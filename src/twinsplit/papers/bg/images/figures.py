@@ -16,7 +16,7 @@ from twinsplit.papers.lines import MINIMA, OVER_NETWORKS, OVER_PAIRS
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.stages import Session
 from twinsplit.recipes import ImageRecipe
-from twinsplit.report.figure import Axes, Plate, Sheet
+from twinsplit.report.figure import Axes, Figure, ImageGrid
 from twinsplit.report.figure_page import interactive
 from twinsplit.report.figure_print import printed
 from twinsplit.runs.store import Run
@@ -51,13 +51,13 @@ def levels_stage(session: Session[ImageWorld], levels: Mapping[str, Level]) -> N
 
 @final
 @dataclass(frozen=True)
-class Figure:
+class PublishedFigure:
     """A figure of one run. stages: finer measurements; tables: what is stored beside the drawn numbers, by name."""
 
     title: str
     stages: tuple[Stage, ...]
     axes: Callable[[Run[Any]], list[Axes]]
-    plates: Callable[[Run[Any]], list[Plate]]
+    plates: Callable[[Run[Any]], list[ImageGrid]]
     caption: str
     columns: int = 2
     tables: Mapping[str, Callable[[Run[Any]], "pa.Table"]] = field(default_factory=dict)
@@ -72,23 +72,23 @@ def _times(run: Run[Any]) -> list[Axes]:
     return [axes for t in run.recipe.measuring.times for axes in (panels.predicted(run, t), panels.loss_at(run, t))]
 
 
-def _moments(run: Run[Any]) -> list[Plate]:
+def _moments(run: Run[Any]) -> list[ImageGrid]:
     return [panels.pairs(run, step) for step in dict.fromkeys(panels.moments(run))]
 
 
-def _ends(run: Run[Any]) -> list[Plate]:
+def _ends(run: Run[Any]) -> list[ImageGrid]:
     return _moments(run)[-2:]
 
 
-FIGURES: dict[str, Figure] = {
-    "fig1a": Figure(
+FIGURES: dict[str, PublishedFigure] = {
+    "fig1a": PublishedFigure(
         "Twins' samples part while the test loss falls",
         (samples_stage,),
         lambda run: [panels.drawn(run), panels.losses(run)],
         _ends,
         f"{OVER_PAIRS} {OVER_NETWORKS} {MINIMA} {IMAGES} {TYPICAL}",
     ),
-    "fig2": Figure(
+    "fig2": PublishedFigure(
         "Similarity of the twins' noise predictions at fixed times, and the test loss at these times",
         (training_images_stage,),
         _times,
@@ -96,7 +96,7 @@ FIGURES: dict[str, Figure] = {
         f"{OVER_PAIRS} {OVER_NETWORKS} {MINIMA} {IMAGES}",
         tables={"turns": turns_table},
     ),
-    "fig7": Figure(
+    "fig7": PublishedFigure(
         "From coarse to fine: which level of detail the networks resemble",
         (levels_stage,),
         panels.levels,
@@ -105,7 +105,9 @@ FIGURES: dict[str, Figure] = {
         f"they agree best. {OVER_PAIRS} {IMAGES}",
         columns=1,
     ),
-    "fig8": Figure("What twins draw from the same noise", (samples_stage,), lambda run: [], _moments, f"{TYPICAL} {IMAGES}", columns=1),
+    "fig8": PublishedFigure(
+        "What twins draw from the same noise", (samples_stage,), lambda run: [], _moments, f"{TYPICAL} {IMAGES}", columns=1
+    ),
 }
 
 
@@ -119,12 +121,12 @@ def make_figure(name: str, scale: str, out: Path, recipe: ImageRecipe, executor:
         return found
     levels = {level: prepare_run(out, one, executor) for level, one in coarser.items()}
     run, _ = prepare_run(out, recipe, executor, figure.stages, levels)
-    return store_sheet(out, name, run, configuration)
+    return store_drawn(out, name, run, configuration)
 
 
-def store_sheet(out: Path, name: str, run: Run[Any], configuration: dict[str, Any]) -> list[Path]:
+def store_drawn(out: Path, name: str, run: Run[Any], configuration: dict[str, Any]) -> list[Path]:
     """Drawn for print and for a browser, and stored with its tables; the paths."""
-    sheet = sheet_of(name, run)
+    sheet = figure_of(name, run)
     pages = {f"{name}.html": interactive(sheet, configuration).encode()}
     tables = sheet.tables() | {also: table(run) for also, table in FIGURES[name].tables.items()}
     return store_figure(out, name, printed(sheet), tables, configuration, pages)
@@ -148,12 +150,12 @@ def measured(session: Session[ImageWorld], stages: tuple[Stage, ...], levels: Ma
         stage(session, levels)
 
 
-def sheet_of(name: str, run: Run[Any]) -> Sheet:
+def figure_of(name: str, run: Run[Any]) -> Figure:
     """The figure as data."""
     figure, data = FIGURES[name], run.recipe.data
     caption = f"{len(run.recipe.members)} networks with {panels.size(run)} images each, judged on {data.held_out:,} held-out ones."
     axes, plates = tuple(figure.axes(run)), tuple(figure.plates(run))
-    return Sheet(name, f"{name}: {figure.title}", axes, f"{caption} {figure.caption}", figure.columns, plates)
+    return Figure(name, f"{name}: {figure.title}", axes, f"{caption} {figure.caption}", figure.columns, plates)
 
 
 def recipe_of(scale: str, seed: int, splits: int | None, data: Path | None) -> ImageRecipe:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Executor
-from twinsplit.papers.bg.images.figures import FIGURES, measured, store_sheet
+from twinsplit.papers.bg.images.figures import FIGURES, measured, store_drawn
 from twinsplit.papers.figure_store import existing
 from twinsplit.papers.from_runs import configuration_of, image_run_from
 from twinsplit.pipeline import stages as pipeline
@@ -23,4 +23,4 @@ def draw_figure(name: str, path: Path, out: Path, executor: Executor) -> list[Pa
     session = pipeline.resume(path, executor)
     with closing(session.lock):
         measured(session, figure.stages, {})
-    return store_sheet(out, name, session.run, configuration)
+    return store_drawn(out, name, session.run, configuration)

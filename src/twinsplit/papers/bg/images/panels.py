@@ -11,7 +11,7 @@ from twinsplit.papers.bg.images.turns import ALIKE, LOWEST, SAMPLES, minima_at, 
 from twinsplit.papers.lines import EPOCH, epochs, landmarks, late_range, mark, member_line, pair_line
 from twinsplit.pipeline.landmarks import LOSS, SPLIT, checkpoint_at
 from twinsplit.pipeline.replicates import loss_curve, splits_of
-from twinsplit.report.figure import Axes, Line, Mark, Plate
+from twinsplit.report.figure import Axes, ImageGrid, Line, VerticalLine
 from twinsplit.report.from_images import typical
 from twinsplit.report.model import as_floats
 from twinsplit.report.pictures import Samples, sheet
@@ -69,7 +69,7 @@ def loss_at(run: Run[Any], t: int) -> Axes:
     return Axes(f"t = {t}: test loss", EPOCH, PIXEL, lines, _turns(run, t), y_range=late_range(lines))
 
 
-def _turns(run: Run[Any], t: int) -> tuple[Mark, ...]:
+def _turns(run: Run[Any], t: int) -> tuple[VerticalLine, ...]:
     minima = minima_at(run, t)
     return mark(run, minima, ALIKE, "twins most alike", "blue"), mark(run, minima, LOWEST, "test loss lowest", "red")
 
@@ -101,10 +101,10 @@ def moments(run: Run[Any]) -> tuple[int, int, int]:
     return steps[len(steps) // 4], best, steps[-1]
 
 
-def pairs(run: Run[Any], step: int) -> Plate:
+def pairs(run: Run[Any], step: int) -> ImageGrid:
     """Samples of two twins from the same noise, each beside its nearest training image ([BG] fig. 1a right, 8)."""
     first, second = 0, int(np.flatnonzero(splits_of(run) != splits_of(run)[0])[0])
     samples, chosen = Samples.read(run, step), typical(run, step, first, second, COLUMNS)
     rows = [samples.nearest[first], samples.images[first], samples.images[second], samples.nearest[second]]
     epoch = float(epochs(run, np.array([step]))[0])
-    return Plate(f"epoch {epoch:,.0f} (step {step:,})", sheet([[row[i] for i in chosen] for row in rows]), ROWS)
+    return ImageGrid(f"epoch {epoch:,.0f} (step {step:,})", sheet([[row[i] for i in chosen] for row in rows]), ROWS)

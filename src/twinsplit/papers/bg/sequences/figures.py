@@ -23,7 +23,7 @@ from twinsplit.papers.figure_store import existing, store_figure
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.landmarks import LOSS, NEAREST
 from twinsplit.recipes import Recipe
-from twinsplit.report.figure import Axes, Sheet
+from twinsplit.report.figure import Axes, Figure
 from twinsplit.report.figure_page import interactive
 from twinsplit.report.figure_print import printed
 from twinsplit.runs.store import Run
@@ -31,7 +31,7 @@ from twinsplit.runs.store import Run
 
 @final
 @dataclass(frozen=True)
-class Figure:
+class PublishedFigure:
     """A figure. sizes: its runs; stages: finer measurements; axes: of each run; caption: from the runs; seeds_per_split: 2 where same-data
     pairs are shown; given: how many runs it can be drawn from when they are given, where that is not the number of its sizes.
     """
@@ -89,9 +89,9 @@ def _random(run: Run) -> list[Axes]:
 _SEQUENTIAL = "Sequential learning: coarse structure first, then fine structure, then the samples"
 _SAMPLED = (samples_stage, uturn_stage)
 
-FIGURES: dict[str, Figure] = {
-    "fig1b": Figure(_SEQUENTIAL, ("middle",), (training_data_stage,), _sequential, captions.sequential, 2),
-    "fig3b": Figure(
+FIGURES: dict[str, PublishedFigure] = {
+    "fig1b": PublishedFigure(_SEQUENTIAL, ("middle",), (training_data_stage,), _sequential, captions.sequential, 2),
+    "fig3b": PublishedFigure(
         "Where networks and oracle differ: divergence against diffusion time at the test-loss minimum",
         ("small", "middle", "large"),
         (profile_stage,),
@@ -100,21 +100,25 @@ FIGURES: dict[str, Figure] = {
         columns=3,
         given=range(1, 100),
     ),
-    "fig4a": Figure(
+    "fig4a": PublishedFigure(
         "Samples move closer to the training data while the test loss falls",
         ("middle",),
         (samples_stage,),
         _neighbours,
         captions.neighbours,
     ),
-    "fig4b": Figure(
+    "fig4b": PublishedFigure(
         "The loss is the sum of an oracle term and an excess term", ("middle",), (decomposition_stage,), _terms, captions.terms
     ),
-    "fig5": Figure("U-turns from a network's own training sequences and from another's", ("middle",), _SAMPLED, _uturns, captions.uturns),
-    "fig6": Figure(_SEQUENTIAL, ("small", "large"), (training_data_stage,), _sequential, captions.sequential, 2),
-    "fig9": Figure("Nearest neighbours and U-turns, small splits", ("small",), _SAMPLED, _both, captions.neighbours_and_uturns),
-    "fig10": Figure("Nearest neighbours and U-turns, large splits", ("large",), _SAMPLED, _both, captions.neighbours_and_uturns),
-    "fig11": Figure("U-turns from uniformly random sequences", ("middle",), (random_stage,), _random, captions.random_uturns, columns=1),
+    "fig5": PublishedFigure(
+        "U-turns from a network's own training sequences and from another's", ("middle",), _SAMPLED, _uturns, captions.uturns
+    ),
+    "fig6": PublishedFigure(_SEQUENTIAL, ("small", "large"), (training_data_stage,), _sequential, captions.sequential, 2),
+    "fig9": PublishedFigure("Nearest neighbours and U-turns, small splits", ("small",), _SAMPLED, _both, captions.neighbours_and_uturns),
+    "fig10": PublishedFigure("Nearest neighbours and U-turns, large splits", ("large",), _SAMPLED, _both, captions.neighbours_and_uturns),
+    "fig11": PublishedFigure(
+        "U-turns from uniformly random sequences", ("middle",), (random_stage,), _random, captions.random_uturns, columns=1
+    ),
 }
 
 
@@ -126,10 +130,10 @@ def make_figure(name: str, scale: str, out: Path, seed: int, splits: int | None,
     if found := existing(out, name, configuration):
         return found
     runs = [prepare_run(out / "runs" / run, recipe, figure.stages, executor) for run, recipe in recipes.items()]
-    return store_sheet(out, name, sheet_of(name, runs), configuration)
+    return store_drawn(out, name, figure_of(name, runs), configuration)
 
 
-def store_sheet(out: Path, name: str, sheet: Sheet, configuration: dict[str, Any]) -> list[Path]:
+def store_drawn(out: Path, name: str, sheet: Figure, configuration: dict[str, Any]) -> list[Path]:
     """Drawn for print and for a browser, and stored; the paths."""
     pages = {f"{name}.html": interactive(sheet, configuration).encode()}
     return store_figure(out, name, printed(sheet), sheet.tables(), configuration, pages)
@@ -144,12 +148,12 @@ def prepare_run(path: Path, recipe: Recipe, stages: tuple[Stage, ...], executor:
     return session.run
 
 
-def sheet_of(name: str, runs: Sequence[Run]) -> Sheet:
+def figure_of(name: str, runs: Sequence[Run]) -> Figure:
     """The figure as data."""
     figure = FIGURES[name]
     caption = ", ".join(f"{len(run.recipe.members)} networks with {panels.size(run)}" for run in runs)
     axes = tuple(axes for run in runs for axes in named(figure.axes(run), run, runs))
-    return Sheet(name, f"{name}: {figure.title}", axes, f"{caption[:1].upper()}{caption[1:]}. {figure.caption(runs)}", figure.columns)
+    return Figure(name, f"{name}: {figure.title}", axes, f"{caption[:1].upper()}{caption[1:]}. {figure.caption(runs)}", figure.columns)
 
 
 def named(axes: list[Axes], run: Run, runs: Sequence[Run]) -> list[Axes]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Executor
 from twinsplit.papers.bg.landmark_measures import Stage, closer
-from twinsplit.papers.bg.sequences.figures import FIGURES, sheet_of, store_sheet
+from twinsplit.papers.bg.sequences.figures import FIGURES, figure_of, store_drawn
 from twinsplit.papers.figure_store import existing
 from twinsplit.papers.from_runs import configuration_of, run_from
 from twinsplit.pipeline import stages as pipeline
@@ -21,7 +21,7 @@ def draw_figure(name: str, paths: Sequence[Path], out: Path, executor: Executor)
     if found := existing(out, name, configuration):
         return found
     measured = [_measured(path, FIGURES[name].stages, executor) for path in paths]
-    return store_sheet(out, name, sheet_of(name, measured), configuration)
+    return store_drawn(out, name, figure_of(name, measured), configuration)
 
 
 def _check_number(name: str, paths: Sequence[Path]) -> None:

@@ -8,7 +8,7 @@ from twinsplit.papers.bg.sequences.lines import SEQUENCE, TOKEN, neighbour_line,
 from twinsplit.papers.lines import EPOCH, landmarks, late_range, member_line, over_members, pair_line, spot
 from twinsplit.pipeline.landmarks import LOSS, NEAREST, SPLIT, landmark_of
 from twinsplit.pipeline.replicates import level_of, member_curve, pair_curve, splits_of
-from twinsplit.report.figure import Axes, Line, Mark, Rule
+from twinsplit.report.figure import Axes, HorizontalLine, Line, VerticalLine
 from twinsplit.report.model import as_floats
 from twinsplit.runs.rows import Table
 from twinsplit.runs.store import Run
@@ -63,12 +63,12 @@ def profiles(run: Run) -> Axes:
     return Axes(f"{size(run)}, {at}", TIME, f"KL(BP_k, model) ({SEQUENCE})", lines, peak, x_scale="linear")
 
 
-def _peak(run: Run, step: int, k: int) -> Mark:
+def _peak(run: Run, step: int, k: int) -> VerticalLine:
     """Where the divergence to BP_k is largest, as claim C3 has it."""
     times, values = profile(run, step, k)
     found, T = peak_of(times, values, splits_of(run)), run.recipe.diffusion.T
     x, low, high = (None if t is None else t / T for t in (found.step, *found.interval))
-    return Mark(f"peak of k = {k}" + (" (not reached)" if x is None else ""), x, low, high, f"k{k}")
+    return VerticalLine(f"peak of k = {k}" + (" (not reached)" if x is None else ""), x, low, high, f"k{k}")
 
 
 def neighbours(run: Run) -> Axes:
@@ -93,7 +93,7 @@ def terms(run: Run, times: str, term: str) -> Axes:
     kinds = (("test", "red", "held-out"), ("train", "green", "training"))
     lines = [member_line(run, table.where(data=data, term=term), f"{term} term, {text} data", colour) for data, colour, text in kinds]
     at = f"at t = {run.recipe.measuring.decomposition_fraction:g} T" if late else "averaged over t"
-    rules = (Rule("0", 0.0),) if term == "excess" else ()
+    rules = (HorizontalLine("0", 0.0),) if term == "excess" else ()
     return Axes(
         f"{size(run)}: {term} term, {at}", EPOCH, TOKEN, tuple(lines), landmarks(run, SPLIT, LOSS), rules, y_range=late_range(lines)
     )
@@ -103,7 +103,7 @@ def uturns(run: Run, minimum: str, text: str) -> Axes:
     """Overlap after a U-turn relative to the oracle's at one of the minima, train against test starts ([BG] fig. 5)."""
     at = landmark_of(run, minimum)
     lines = tuple(uturn_line(run, at.step, data, colour) for data, colour in (("train", "red"), ("test", "blue")))
-    return Axes(f"{size(run)}, {text} ({at})", TIME, RELATIVE, lines, rules=(Rule("the oracle", 1.0),), x_scale="linear")
+    return Axes(f"{size(run)}, {text} ({at})", TIME, RELATIVE, lines, rules=(HorizontalLine("the oracle", 1.0),), x_scale="linear")
 
 
 def random_uturns(run: Run) -> Axes:
