@@ -40,7 +40,7 @@ from twinsplit import (
     train,
 )
 from twinsplit.execution.local import available_cores, open_executor
-from twinsplit.recipes import preset
+from twinsplit.recipes import PRESETS
 
 NOISE = Noise(0, "tutorial")
 
@@ -220,7 +220,7 @@ def main(words: Sequence[str] | None = None) -> Story:
     parser.add_argument("--out", type=Path, default=Path("twinsplit-out/hierarchy"))
     parser.add_argument("--workers", type=int, default=available_cores(), help="processes to train with; the result is the same")
     options = parser.parse_args(words)
-    recipe = preset(options.scale)
+    recipe = PRESETS[options.scale]
     world = draw_world(recipe)
     show_oracles(world)
     run, network = train_twins(world, options.out, options.workers)

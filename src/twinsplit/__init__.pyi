@@ -12,6 +12,7 @@ from .diffusion.exploding import VarianceExploding
 from .diffusion.measurement import BlockMeans, Inpainting, Measured
 from .diffusion.sampler import DDIM, Ancestral, PublishedAncestral, Sampler
 from .diffusion.schedule import Schedule
+from .diffusion.series import Member
 from .diffusion.uturn import uturn
 from .errors import InputError
 from .exact.empirical import EmpiricalDenoiser
@@ -38,7 +39,7 @@ from .noise.reference import Noise
 from .onset.decision import Curves, Onset, find_onset
 from .recipes import Recipe
 from .runs.store import Run
-from .training.ensemble import Ensemble, Member
+from .training.ensemble import Ensemble
 from .training.loop import Checkpoint, load_ensemble, train
 from .training.step import Task
 

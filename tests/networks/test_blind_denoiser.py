@@ -10,6 +10,7 @@ from torch import Tensor
 from twinsplit.data.images.builtin import digits_and_labels
 from twinsplit.diffusion.exploding import NOISE_LAWS, VarianceExploding
 from twinsplit.diffusion.schedule import Noising
+from twinsplit.diffusion.series import Member
 from twinsplit.execution.local import Executor, Inline, open_executor
 from twinsplit.measures.psnr import denoising_psnr
 from twinsplit.networks import blind_denoiser
@@ -21,7 +22,7 @@ from twinsplit.noise.reference import Noise
 from twinsplit.recipes import DIGITS_SMOKE, ImageRecipe
 from twinsplit.runs.store import Run
 from twinsplit.training.batches import batch_rows, draw_times
-from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.ensemble import Ensemble
 from twinsplit.training.loop import deal, load_ensemble, train
 from twinsplit.training.step import Task, advance
 

@@ -5,12 +5,13 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from twinsplit.diffusion.series import Member
 from twinsplit.networks.flops import forward_flops, training_flops
 from twinsplit.networks.network import Drop, keep
 from twinsplit.networks.transformer import Transformer
 from twinsplit.noise.reference import Noise
 from twinsplit.training.dropout import Dropout
-from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.ensemble import Ensemble
 
 MEMBERS = (Member(0, 0), Member(1, 1))
 NETWORKS = [Transformer(4, 4, 16, 1, 2, 32, 0.0), Transformer(6, 8, 24, 3, 4, 40, 0.1, time_features=10), Transformer(3, 2, 8, 2, 1, 8)]

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from twinsplit.diffusion.series import Member
 from twinsplit.errors import InputError
 from twinsplit.networks.flops import forward_flops, training_flops
 from twinsplit.networks.network import keep
 from twinsplit.networks.unet import UNet
 from twinsplit.noise.reference import Noise
 from twinsplit.training.dropout import Dropout
-from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.ensemble import Ensemble
 
 SMALL = UNet(2, 8, (8, 16), 1, (1,), 4, 0.0)
 DROPPING = UNet(1, 8, (8, 8), 1, (), 4, 0.25)

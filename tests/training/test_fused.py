@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from twinsplit import kernels
+from twinsplit.diffusion.series import Member
 from twinsplit.networks.network import Drop, keep
 from twinsplit.networks.transformer import Transformer
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import Training
 from twinsplit.training import fused
 from twinsplit.training.dropout import Dropout
-from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.ensemble import Ensemble
 from twinsplit.training.stack import Stack
 
 pytestmark = pytest.mark.skipif(kernels.backend() != "numba", reason="the written-out step needs numba")

@@ -97,6 +97,11 @@ class Denoiser(ABC, Generic[P_co]):
         """Where x_t and the noise of a path are best put: where a network's parameters are; what has none is asked on the CPU."""
         return torch.device("cpu")
 
+    @property
+    def state_shape(self) -> tuple[int, ...] | None:
+        """The shape of one noised state, where the denoiser knows it: samplers start from it."""
+        return None
+
     @abstractmethod
     def forward(self, x_t: Tensor, t: int | Tensor) -> P_co:
         """x_t: (n, ...); t: an int or (n,) int64 in 1..T. Denoisers that are blind to the noise level ignore t."""

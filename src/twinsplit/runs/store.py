@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Generic, final
 from typing_extensions import TypeVar
 
 from twinsplit.errors import InputError
-from twinsplit.recipes import Recipe, RunRecipe, difference, recipe_from
+from twinsplit.recipes import Recipe, RunRecipe, difference, stored_recipe
 from twinsplit.runs.files import Kind, encode_table, encode_tensors, fingerprint, hold, read_json, write_bytes, write_json
 from twinsplit.runs.tables import parts, read_parts
 
@@ -42,7 +42,7 @@ class Run(Generic[AnyRecipe]):
             values = read_json(path / "config.json")
         except InputError as error:
             raise InputError(error.what, "restore it from a copy, or train in another --out: without it the folder is no run") from error
-        recipe: Any = recipe_from(values, str(path / "config.json"))
+        recipe: Any = stored_recipe(values, str(path / "config.json"))
         return cls(path, recipe)
 
     @classmethod

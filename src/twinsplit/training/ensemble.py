@@ -8,24 +8,12 @@ import torch
 from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Categorical, Denoiser
+from twinsplit.diffusion.series import Member
 from twinsplit.networks.network import Network
 from twinsplit.noise.reference import Noise
 from twinsplit.training import fused
 from twinsplit.training.arithmetic import product_dtype
 from twinsplit.training.stack import Stack
-
-
-@final
-@dataclass(frozen=True)
-class Member:
-    """A network's name: the split it learns and the seed of its weights, order and noise (its index within the run)."""
-
-    split: int
-    seed: int
-
-    def noise(self, root: Noise) -> Noise:
-        """Members with one seed would share everything but data; recipes give every member its own, as [BG] does."""
-        return root.child(f"training/{self.seed}")
 
 
 @final

@@ -8,12 +8,13 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from twinsplit.diffusion.series import Member
 from twinsplit.execution.local import Executor, Inline
 from twinsplit.networks.network import Network
 from twinsplit.recipes import RunRecipe
 from twinsplit.runs.imported import refuse_imported
 from twinsplit.runs.store import Run
-from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser, Reading
+from twinsplit.training.ensemble import Ensemble, NetworkDenoiser, Reading
 from twinsplit.training.stack import concatenated
 from twinsplit.training.step import Shard, Task, advance, allocate
 

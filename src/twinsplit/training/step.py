@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from twinsplit.diffusion.schedule import Noising
+from twinsplit.diffusion.series import Member
 from twinsplit.errors import InputError
 from twinsplit.networks.network import Drop, Network, keep
 from twinsplit.networks.parametrisation import Goal
@@ -17,7 +18,6 @@ from twinsplit.training import fused
 from twinsplit.training.arithmetic import product_dtype
 from twinsplit.training.batches import batch_rows, draw_eps, epoch_size, times_of
 from twinsplit.training.dropout import Dropout
-from twinsplit.training.ensemble import Member
 from twinsplit.training.loss import member_losses
 from twinsplit.training.rates import rate_factor
 from twinsplit.training.stack import Stack

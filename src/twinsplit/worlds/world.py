@@ -10,6 +10,7 @@ from torch import Tensor
 
 from twinsplit.diffusion.exploding import VarianceExploding
 from twinsplit.diffusion.schedule import Noising, Schedule
+from twinsplit.diffusion.series import Member
 from twinsplit.execution.local import Executor
 from twinsplit.networks.network import Network
 from twinsplit.networks.parametrisation import Goal
@@ -17,7 +18,7 @@ from twinsplit.noise.reference import Noise
 from twinsplit.recipes import Diffusion, RunRecipe
 from twinsplit.runs.rows import Rows
 from twinsplit.runs.store import Run
-from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser, Reading
+from twinsplit.training.ensemble import Ensemble, NetworkDenoiser, Reading
 from twinsplit.training.loop import load_ensemble
 from twinsplit.training.step import Task
 

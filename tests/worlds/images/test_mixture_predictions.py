@@ -15,12 +15,13 @@ from torch import Tensor
 from twinsplit.data.normalisation import Normalisation
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.schedule import Schedule
+from twinsplit.diffusion.series import Member
 from twinsplit.exact.empirical_images import EmpiricalImages
 from twinsplit.exact.mixture import GaussianMixture, MixtureDenoiser
 from twinsplit.networks.unet import UNet
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import DIGITS_SMOKE, ImageRecipe
-from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.ensemble import Ensemble
 from twinsplit.worlds.images.asking import Asking
 from twinsplit.worlds.images.predictions import ImageExaminer, ImageQuestions, Pictures
 
