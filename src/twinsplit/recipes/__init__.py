@@ -9,6 +9,7 @@ from twinsplit.recipes.parts import Diffusion, Repeating, RunRecipe, Splitting, 
 from twinsplit.recipes.reading import PUBLISHED, SHIPPED, read_recipe, recipe_from, stored_recipe
 from twinsplit.recipes.registry import Entry, enter, entries, entry_of, preset_of
 from twinsplit.recipes.sequences import PRESETS, QUICKSTART, SMOKE, Data, Measuring, Network, Recipe
+from twinsplit.recipes.tensors import SeriesRecipe, TensorNetwork, TensorRecipe
 
 __all__ = [
     "DIGITS",
@@ -31,7 +32,10 @@ __all__ = [
     "Recipe",
     "Repeating",
     "RunRecipe",
+    "SeriesRecipe",
     "Splitting",
+    "TensorNetwork",
+    "TensorRecipe",
     "Training",
     "UNetSizes",
     "difference",

@@ -18,8 +18,8 @@ from twinsplit.papers.gahb.rate_settings import Rates
 from twinsplit.papers.gahb.stages import LEVELS, NOISY, SHOWN, blind_members
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
+from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.images.world import ImageWorld
-from twinsplit.worlds.world import Measured
 
 ERRORS, BEST, PICTURES = "rate_errors", "best_errors", "rate_pictures"
 

@@ -16,8 +16,8 @@ from twinsplit.measures.psnr import denoising_psnr
 from twinsplit.noise.reference import Noise
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
+from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.images.world import ImageWorld
-from twinsplit.worlds.world import Measured
 
 PSNR, SPECTRUM, SAME_IMAGE = "psnr", "jacobian_spectrum", "same_image"
 LEVELS = tuple(float(v) for v in np.geomspace(2, 250, 15) / 255)  # sigma of [GAHB]'s curves, of white = 1

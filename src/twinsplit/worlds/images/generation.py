@@ -24,11 +24,11 @@ from twinsplit.measures.similarity import blockwise_nearest, cosine_similarity
 from twinsplit.noise.reference import Noise
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
-from twinsplit.training.ensemble import Ensemble
+from twinsplit.diffusion.series import Twins
+from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.images.judging import SAMPLES, levels
 from twinsplit.worlds.images.world import ImageWorld
 from twinsplit.worlds.parts import draw_parts, names_in_parts
-from twinsplit.worlds.world import Measured
 
 SIMILARITY, MEMORIZATION = "sample_similarity", "memorization"
 NAMES = (MEMORIZATION, SIMILARITY)  # the one that says the stage is done stands last
@@ -133,7 +133,7 @@ def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], ex
 Nearest = tuple[Tensor, Tensor]
 
 
-def _drawn(drawing: Drawing, ensemble: Ensemble, training: list[Tensor], executor: Executor) -> list[tuple[Drawn, Nearest]]:
+def _drawn(drawing: Drawing, ensemble: Twins, training: list[Tensor], executor: Executor) -> list[tuple[Drawn, Nearest]]:
     """Each member's g samples; distances (g, 2) and rows (g, 2) of their nearest two images among its own."""
     samples = [joined(parts) for parts in draw_parts(drawing.on_cpu, ensemble.denoisers(), drawing.count, CHUNK, executor)]
     near = executor.map(_nearest_of, [(own.images, training[member.split]) for own, member in zip(samples, ensemble.members, strict=True)])
@@ -149,7 +149,7 @@ def _nearest(images: Tensor, training: Tensor) -> Nearest:
     return torch.as_tensor(distances), torch.as_tensor(rows)
 
 
-def _name(ensemble: Ensemble, k: int, suffix: str = "") -> dict[str, int]:
+def _name(ensemble: Twins, k: int, suffix: str = "") -> dict[str, int]:
     member = ensemble.members[k]
     return {f"member{suffix}": k, f"split{suffix}": member.split, f"seed{suffix}": member.seed}
 
@@ -170,7 +170,7 @@ def _held_out_rows(world: ImageWorld, training: list[Tensor]) -> Rows:
     return rows
 
 
-def _similarity_rows(ensemble: Ensemble, samples: list[Tensor]) -> Rows:
+def _similarity_rows(ensemble: Twins, samples: list[Tensor]) -> Rows:
     """Cosine similarity of what two members draw from the same noise, each as it knows images (centred by its own split)."""
     return [
         _name(ensemble, a, "_a") | _name(ensemble, b, "_b") | {"values": cosine_similarity(samples[a], samples[b]).float().numpy()}
@@ -178,7 +178,7 @@ def _similarity_rows(ensemble: Ensemble, samples: list[Tensor]) -> Rows:
     ]
 
 
-def _store(run: Run[Any], step: int, world: ImageWorld, ensemble: Ensemble, drawn: list[tuple[Drawn, Nearest]]) -> None:
+def _store(run: Run[Any], step: int, world: ImageWorld, ensemble: Twins, drawn: list[tuple[Drawn, Nearest]]) -> None:
     """The samples and their nearest training images, as levels 0 to 255, clipped; and which samples were drawn to their end."""
     made, near = [], []
     for member, (samples, (_, rows)) in zip(ensemble.members, drawn, strict=True):

@@ -32,9 +32,10 @@ from twinsplit.recipes import BlindSizes, ImageRecipe, Images, UNetSizes
 from twinsplit.runs.files import fingerprint
 from twinsplit.runs.store import Run
 from twinsplit.training.ensemble import Reading
+from twinsplit.worlds.evaluator import Evaluator, Measured, MeasurementCost
 from twinsplit.worlds.images.asking import Asking, NotTold, Told
-from twinsplit.worlds.images.predictions import MEASURES, STANDARD, ImageExaminer, ImageQuestions, Pictures
-from twinsplit.worlds.world import Examiner, Measured, MeasurementCost, World, noising_of
+from twinsplit.worlds.images.predictions import MEASURES, STANDARD, ImageEvaluator, ImageQuestions, Pictures
+from twinsplit.worlds.world import World, noising_of
 
 
 @final
@@ -113,6 +114,10 @@ class ImageWorld(World):
         """(splits, n, C, H, W) float32, normalised."""
         return torch.stack([own.apply(images) for own, images in zip(self.normalisations, self.pictures[0], strict=True)]).to(device)
 
+    def held_out_samples(self) -> Tensor:
+        """(m, C, H, W) in [0, 1], as they are before any split's normalisation."""
+        return self.pictures[1]
+
     @property
     def sample_shape(self) -> tuple[int, ...]:
         return tuple(self.image_set.pixels.shape[1:])
@@ -143,8 +148,8 @@ class ImageWorld(World):
     def drawn(self) -> tuple[str, ...]:
         return ("memorization", self.sampled, "two_sample")
 
-    def examiner(self) -> Examiner:
-        return ImageExaminer(self.questions())
+    def evaluator(self) -> Evaluator:
+        return ImageEvaluator(self.questions())
 
     def questions(self) -> ImageQuestions:
         """What every checkpoint is asked."""
