@@ -92,7 +92,7 @@ def test_data_of_a_folder_trains(tmp_path: Path) -> None:
     assert "changed since it was made" in refusal(*train)
 
 
-RECIPE = "[data]\ndepth = 2\nvocab_size = 4\nrules_per_symbol = 2\nsamples = 600\nsplit_size = 6\nheld_out = 20\n"
+RECIPE = 'base = "paper"\n[data]\ndepth = 2\nvocab_size = 4\nrules_per_symbol = 2\nsamples = 600\nsplit_size = 6\nheld_out = 20\n'
 
 
 @pytest.mark.parametrize(

@@ -255,6 +255,7 @@ def test_the_laptop_setting_fits_a_folder_of_faces(tmp_path: Path, count: int, f
 
 
 RECIPE = """world = "images"
+base = "paper"
 [data]
 splits = 3
 split_size = 4

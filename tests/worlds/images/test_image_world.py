@@ -200,4 +200,4 @@ def test_images_that_do_not_fit_are_refused(tmp_path: Path, shape: tuple[int, ..
 
 
 def test_a_recipe_of_images_reads_back_as_one() -> None:
-    assert recipe_from({"world": "images", "data": {"split_size": 7}}, "here") == ImageRecipe(data=Images(split_size=7))
+    assert recipe_from({"world": "images", "base": "paper", "data": {"split_size": 7}}, "here") == ImageRecipe(data=Images(split_size=7))

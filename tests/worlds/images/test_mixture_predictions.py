@@ -23,7 +23,7 @@ from twinsplit.noise.reference import Noise
 from twinsplit.recipes import DIGITS_SMOKE, ImageRecipe
 from twinsplit.training.ensemble import Ensemble
 from twinsplit.worlds.images.asking import Asking
-from twinsplit.worlds.images.predictions import ImageExaminer, ImageQuestions, Pictures
+from twinsplit.worlds.images.predictions import ImageEvaluator, ImageQuestions, Pictures
 
 T, SHAPE, PIXELS, VARIANCE, COUNT = 50, (1, 8, 8), 64, 0.3, 400
 SCHEDULE = Schedule.diffusion_lm(T)
@@ -76,7 +76,7 @@ def options() -> ImageQuestions:
 
 
 def rows(options: ImageQuestions, name: str, **wanted: int) -> list[Tensor]:
-    found = ImageExaminer(options).rows(ensemble(*TWINS), name)
+    found = ImageEvaluator(options).rows(ensemble(*TWINS), name)
     return [row["values"].double() for row in found if all(row[key] == value for key, value in wanted.items())]
 
 
@@ -147,7 +147,7 @@ def test_memorizers_pay_nothing_for_their_own_images_and_the_distance_to_them_fo
     spread = GaussianMixture.of_images(torch.zeros(1, *SHAPE).double(), 1.0)
     own, fresh = [spread.sample(30, Noise(seed, "split")).float() for seed in (0, 1)], spread.sample(20, Noise(2)).float()
     options, twins = questions(recipe, fresh, *own), ensemble(*(EmpiricalImages(images, SCHEDULE) for images in own))
-    examiner, (signal, sigma) = ImageExaminer(options), SCHEDULE.scales(t)
+    examiner, (signal, sigma) = ImageEvaluator(options), SCHEDULE.scales(t)
     assert max(float(row["values"].max()) for row in examiner.rows(twins, "train_loss")) < 1e-8
     x_t = SCHEDULE.noised(fresh, t, options.eps(options.held_out, 0))
     for row, images in zip(examiner.rows(twins, "test_loss"), own, strict=True):
