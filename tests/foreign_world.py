@@ -11,8 +11,7 @@ from twinsplit.networks.module import ModuleNetwork
 from twinsplit.noise import Noise
 from twinsplit.recipes import Diffusion, Repeating, RunRecipe, Splitting, Training
 
-TRAINING = Training(steps=60, batch=16, learning_rate=3e-3, schedule="constant", loss="noise", precision="float32", checkpoints=8,
-                    first_checkpoint=4, save_every=20)  # fmt: skip
+TRAINING = Training(steps=60, batch=16, schedule="constant", loss="noise", precision="float32", checkpoints=8, first_checkpoint=4)
 
 
 class MLP(nn.Module):
@@ -47,7 +46,10 @@ class PointsWorld(ts.World):
     def __post_init__(self) -> None:
         object.__setattr__(self, "schedule", ts.Schedule.diffusion_lm(self.recipe.diffusion.T))
         object.__setattr__(self, "network", ModuleNetwork(MLP(self.recipe.width)))
-        object.__setattr__(self, "parametrisation", ts.NoisePrediction(self.schedule))
+
+    @property
+    def parametrisation(self) -> ts.NoisePrediction:
+        return ts.NoisePrediction(self.schedule)
 
     @classmethod
     def of(cls, recipe: Any) -> "PointsWorld":

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from twinsplit.diffusion.denoiser import Denoiser
-from twinsplit.diffusion.schedule import Noising, Schedule
+from twinsplit.diffusion.schedule import Schedule
 from twinsplit.diffusion.series import Series
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Executor, Inline
@@ -126,7 +126,7 @@ def fit(
 def _parametrisation(samples: Samples, process: Schedule) -> Parametrisation:
     if samples.splits.is_floating_point():
         return NoisePrediction(process)
-    return TokenLogits(1 + int(max(samples.splits.max(), samples.held_out.max())))
+    return TokenLogits(1 + int(max(samples.splits.max(), samples.held_out.max())), process)
 
 
 def _training(meaning: Parametrisation, steps: int, further: dict[str, Any]) -> Training:
@@ -161,7 +161,7 @@ def _try_once(world: World) -> None:
 def study(
     series: Series,
     samples: Samples,
-    process: Noising,
+    process: Schedule,
     *,
     out: Path | str | None = None,
     parametrisation: Parametrisation | None = None,
@@ -202,9 +202,8 @@ def study(
         member_splits=tuple(m.split for m in members),
         member_seeds=tuple(m.seed for m in members),
     )
-    if parametrisation is None:
-        parametrisation = NoisePrediction(process) if samples.splits.is_floating_point() else _parametrisation(samples, process)  # type: ignore[arg-type]
-    world = SeriesWorld(recipe, samples, process, _UNKNOWN, parametrisation, oracle)
+    meaning = _parametrisation(samples, process) if parametrisation is None else parametrisation
+    world = SeriesWorld(recipe, samples, process, _UNKNOWN, meaning, oracle)
     folder = Path(mkdtemp(prefix="twinsplit-")) if out is None else Path(out)
     session = stages.begin_in(folder, world, Inline(), series)
     with closing(session.lock):
@@ -212,4 +211,4 @@ def study(
     return Study(session.run, world, series)
 
 
-_UNKNOWN = ModuleNetwork(nn.Identity())  # networks of a series are denoisers already
+_UNKNOWN = ModuleNetwork(nn.Linear(1, 1))  # networks of a series are denoisers already

@@ -12,12 +12,10 @@ import torch
 from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Denoiser, Posterior
-from twinsplit.diffusion.sampler import Ancestral, Sampler
-from twinsplit.diffusion.schedule import Noising
 from twinsplit.diffusion.series import Twins
 from twinsplit.execution.local import Executor
 from twinsplit.measures.divergence import ordered_pairs, sample_split_divergence
-from twinsplit.networks.parametrisation import Parametrisation
+from twinsplit.networks.parametrisation import Draw, Parametrisation
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import RunRecipe
 from twinsplit.runs.rows import Rows, as_table
@@ -46,7 +44,6 @@ class Probes:
     """The probes of a run. splits (S, n, *sample), held_out (m, *sample); held-out sample i is named S n + i for its noise."""
 
     recipe: RunRecipe
-    process: Noising
     parametrisation: Parametrisation
     split_samples: Tensor
     held_out_samples: Tensor
@@ -84,9 +81,9 @@ class Probes:
 
     def _drawn(self, x_0: Tensor, ids: Tensor, t: int | None, draw: int) -> Probe:
         noise = Noise(self.recipe.seed).child("measuring")
-        times = noise.child("time").integers(draw, ids, 1, self.process.T) if t is None else torch.full_like(ids, t)
+        times = noise.child("time").integers(draw, ids, 1, self.parametrisation.noising.T) if t is None else torch.full_like(ids, t)
         eps = noise.child("eps").normal(draw, ids, self.parametrisation.state(tuple(x_0.shape[1:])), torch.float32)
-        signal, sigma = (scale.float() for scale in self.process.scales(times))
+        signal, sigma = (scale.float() for scale in self.parametrisation.noising.scales(times))
         x_t = self.parametrisation.noised(x_0[None], eps[None], signal[None], sigma[None])[0]
         return Probe(x_0, x_t, times, eps)
 
@@ -205,24 +202,18 @@ class GenericEvaluator(Evaluator):
 class Drawing:
     """How samples are drawn: the sampler, their number, the shape of a state, and noise that all networks share."""
 
-    sampler: Sampler
+    draw: Draw
     count: int
     shape: tuple[int, ...]
     noise: Noise
 
     def part(self, denoiser: Denoiser[Any], ids: Tensor) -> Tensor:
         """The samples (n, *state) with these names (n,), on the CPU."""
-        x_T = self.noise.child("x_T").normal(0, ids, self.shape, torch.float32)
-        return self.sampler(denoiser, x_T, self.noise.child("steps"), sample_ids=ids).cpu()
+        return self.draw(denoiser, self.shape, self.noise, ids).samples.cpu()
 
     def __call__(self, denoiser: Denoiser[Any]) -> Tensor:
         """All of them."""
         return torch.cat([self.part(denoiser, ids) for ids in torch.split(torch.arange(self.count, device=denoiser.device), CHUNK)])
-
-
-def drawing_of(recipe: RunRecipe, schedule: Any, times: tuple[int, ...], shape: tuple[int, ...], count: int) -> Drawing:
-    """Ancestral sampling at these times."""
-    return Drawing(Ancestral(schedule, times), count, shape, Noise(recipe.seed).child("generation"))
 
 
 @final

@@ -69,7 +69,7 @@ class HeldByProgram(World):
     samples: Samples
     schedule: Noising
     network: Network
-    parametrisation: Parametrisation
+    meaning: Parametrisation
     exact: Denoiser[Any] | None = None
 
     @classmethod
@@ -78,6 +78,10 @@ class HeldByProgram(World):
             f"the data and the networks of a run of the world {recipe.world!r} live in the program that made it",
             "measure and decide there (twinsplit.measure, twinsplit.decide); tables and page can be read from the folder",
         )
+
+    @property
+    def parametrisation(self) -> Parametrisation:
+        return self.meaning
 
     def split_samples(self, device: torch.device | str = "cpu") -> Tensor:
         return self.samples.splits.to(device)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.exploding import VarianceExploding
-from twinsplit.diffusion.sampler import strided_times
 from twinsplit.diffusion.schedule import Noising, Schedule
 from twinsplit.diffusion.series import Loaded, Member, Twins
 from twinsplit.execution.local import Executor
@@ -32,7 +31,7 @@ class World(ABC):
     """Data, recipe, network and parametrisation: all that the stages of a run know of what is learned.
 
     A world of one's own sets the class attributes `name`, `recipe_type` and, for the command line,
-    `presets`, and gives `of`, `split_samples`, `held_out_samples` and `goal`; everything else has a
+    `presets`, and gives `of`, `split_samples`, `held_out_samples` and `parametrisation`; everything else has a
     default. `register` makes it known to recipes, command line, page and dry run.
     """
 
@@ -99,7 +98,7 @@ class World(ABC):
     @property
     def state_shape(self) -> tuple[int, ...]:
         """The shape of one noised state."""
-        return self.goal.state(self.sample_shape)
+        return self.parametrisation.state(self.sample_shape)
 
     def oracle(self) -> Denoiser[Any] | None:
         """The exact denoiser of the data's law, where it is known."""
@@ -149,12 +148,15 @@ class World(ABC):
 
     def generic_probes(self) -> generic.Probes:
         """The probes of the generic measures."""
-        return generic.Probes(self.recipe, self.schedule, self.goal, self.split_samples(), self.held_out_samples(), self.oracle())
+        return generic.Probes(self.recipe, self.parametrisation, self.split_samples(), self.held_out_samples(), self.oracle())
 
     def drawing(self, count: int, steps: int) -> Callable[[Any], object]:
         """From a network to `count` samples of it in `steps` steps. It travels to worker processes."""
-        times = strided_times(self.schedule.T, min(steps, self.schedule.T))
-        return generic.drawing_of(self.recipe, self.schedule, times, self.state_shape, count)
+        return self._drawing(count, steps)
+
+    def _drawing(self, count: int, steps: int) -> generic.Drawing:
+        draw = self.parametrisation.sampler(Sampling(steps))
+        return generic.Drawing(draw, count, self.state_shape, self.root.child("generation"))
 
     def drawn_at_once(self, device: str) -> int:
         """Samples of one network that a worker draws together."""
@@ -171,8 +173,7 @@ class World(ABC):
 
     def sample_stage(self, run: Run[Any], steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
         """Draw samples at some checkpoints and measure them; skip those that exist."""
-        drawing = self.drawing(self.recipe.repeats.generated, self.recipe.repeats.sampling_steps)
-        assert isinstance(drawing, generic.Drawing)
+        drawing = self._drawing(self.recipe.repeats.generated, self.recipe.repeats.sampling_steps)
         load = partial(self.load, run, device=executor.device)
         return generic.measure_samples(run, load, drawing, self.generic_probes(), steps, executor)
 
