@@ -127,3 +127,5 @@ __all__ = [
     "uturn",
     "write_split",
 ]
+
+__version__: str
