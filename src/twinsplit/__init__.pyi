@@ -155,3 +155,5 @@ __all__ = [
     "uturn",
     "write_split",
 ]
+
+__version__: str

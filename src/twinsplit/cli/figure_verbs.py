@@ -3,16 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Executor
+from twinsplit.papers.options import FigureOptions
 from twinsplit.runs.places import check_place
 
-if TYPE_CHECKING:
-    from twinsplit.cli.command import Figure
-
-Make = Callable[["Figure", Executor], list[Path]]
+Make = Callable[[FigureOptions, Executor], list[Path]]
 OPTIONS = {"data": "--data", "seeds": "--seeds", "lpips_weights": "--lpips-weights", "runs": "--run", "device": "--device"}  # by name
 LEFT_OUT = (None, (), "cpu")
 
@@ -48,7 +46,7 @@ def families() -> tuple[Family, ...]:
     )
 
 
-def make(options: "Figure", executor: Executor) -> list[Path]:
+def make(options: FigureOptions, executor: Executor) -> list[Path]:
     """The paths of a figure; InputError for a name that is none, and for options that it does not take."""
     every = families()
     family = next((one for one in every if options.name in one.names), None)
@@ -62,7 +60,7 @@ def make(options: "Figure", executor: Executor) -> list[Path]:
     return family.make(options, executor)
 
 
-def _of_images(options: "Figure", executor: Executor) -> list[Path]:
+def _of_images(options: FigureOptions, executor: Executor) -> list[Path]:
     from twinsplit.papers.bg.images.figures import make_figure, recipe_of
     from twinsplit.papers.bg.images.given_figures import draw_figure
 
@@ -76,7 +74,7 @@ def _of_images(options: "Figure", executor: Executor) -> list[Path]:
     )
 
 
-def _hierarchical(options: "Figure", executor: Executor) -> list[Path]:
+def _hierarchical(options: FigureOptions, executor: Executor) -> list[Path]:
     from twinsplit.papers.bg.sequences.figures import make_figure
     from twinsplit.papers.bg.sequences.given_figures import draw_figure
 
@@ -86,7 +84,7 @@ def _hierarchical(options: "Figure", executor: Executor) -> list[Path]:
     return make_figure(options.name, options.scale, options.out, options.seed, options.seeds, executor)
 
 
-def _check_given(options: "Figure") -> None:
+def _check_given(options: FigureOptions) -> None:
     """What decides a run that would be trained decides nothing about runs that are given."""
     if options.runs and options.seeds is not None:
         raise InputError("--seeds with --run", "leave one out: the runs that are given have their networks")
@@ -94,7 +92,7 @@ def _check_given(options: "Figure") -> None:
         raise InputError("--data with --run", "leave one out: a run that is given has its data")
 
 
-def _on_a_ladder(options: "Figure", executor: Executor) -> list[Path]:
+def _on_a_ladder(options: FigureOptions, executor: Executor) -> list[Path]:
     from twinsplit.papers.gahb.figures import make_figure, recipes_of
 
     return make_figure(
@@ -106,7 +104,7 @@ def _on_a_ladder(options: "Figure", executor: Executor) -> list[Path]:
     )
 
 
-def _reranked(options: "Figure", executor: Executor) -> list[Path]:
+def _reranked(options: FigureOptions, executor: Executor) -> list[Path]:
     from twinsplit.papers.gahb.figures import make_figure, recipes_of
     from twinsplit.papers.rp.nearest import Eye
 
@@ -114,7 +112,7 @@ def _reranked(options: "Figure", executor: Executor) -> list[Path]:
     return make_figure(options.name, options.scale, options.out, rungs, executor, Eye.of(options.lpips_weights))
 
 
-def _together(options: "Figure", executor: Executor) -> list[Path]:
+def _together(options: FigureOptions, executor: Executor) -> list[Path]:
     from twinsplit.papers.gahb.together import make_figure, recipes_of
 
     return make_figure(
@@ -122,7 +120,7 @@ def _together(options: "Figure", executor: Executor) -> list[Path]:
     )
 
 
-def _controlled(options: "Figure", executor: Executor) -> list[Path]:
+def _controlled(options: FigureOptions, executor: Executor) -> list[Path]:
     from twinsplit.papers.rp.controlled_figures import make_figure, seeds_of
 
     return make_figure(
@@ -130,13 +128,13 @@ def _controlled(options: "Figure", executor: Executor) -> list[Path]:
     )
 
 
-def _rates(options: "Figure", executor: Executor) -> list[Path]:
+def _rates(options: FigureOptions, executor: Executor) -> list[Path]:
     from twinsplit.papers.gahb.rates import make_figure
 
     return make_figure(options.scale, options.out, options.seed, options.seeds, executor)
 
 
-def _gtv(options: "Figure", executor: Executor) -> list[Path]:
+def _gtv(options: FigureOptions, executor: Executor) -> list[Path]:
     from twinsplit.papers.gtv.figures import make_figure
 
     return make_figure(options.name, options.scale, options.out, options.seed)

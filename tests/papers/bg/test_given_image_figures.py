@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from twinsplit.cli import command as cli
 from twinsplit.cli.figure_verbs import make
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
 from twinsplit.papers.bg.images.given_figures import draw_figure
 from twinsplit.papers.gahb.settings import SMOKE as BLIND_SMOKE
+from twinsplit.papers.options import FigureOptions
 from twinsplit.runs.store import Run
 
 DRAWN = (".png", ".pdf", "-curves.parquet", "-marks.parquet")
@@ -69,7 +69,7 @@ def test_other_weights_are_another_figure(given: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_drawn_is_refused(given: Path, name: str, options: dict[str, Any], says: str, tmp_path: Path) -> None:
     before = contents(tmp_path)
     with pytest.raises(InputError, match=says):
-        make(cli.Figure(**{"name": name, "runs": (given,), "out": tmp_path / "figures"} | options), Inline())
+        make(FigureOptions(**{"name": name, "runs": (given,), "out": tmp_path / "figures"} | options), Inline())
     assert contents(tmp_path) == before
 
 
