@@ -21,7 +21,7 @@ from twinsplit.execution.local import Inline
 from twinsplit.measures.bounded import fraction_interval
 from twinsplit.measures.perceptual import spearman, ssim_distance
 from twinsplit.measures.similarity import correlation
-from twinsplit.papers.gahb import figures
+from twinsplit.papers.gahb.ladder import LADDERS
 from twinsplit.papers.rp import nearest, nearest_panels
 from twinsplit.papers.rp.nearest import Eye, Near, measure_closest, measure_reranked
 from twinsplit.papers.rp.nearest_panels import Counts
@@ -31,7 +31,7 @@ from twinsplit.runs.store import Run
 from twinsplit.worlds.images.generation import drawing_of
 from twinsplit.worlds.images.world import ImageWorld
 
-RECIPES = figures.recipes_of("smoke", 0, None, None)
+RECIPES = LADDERS["smoke"].recipes(0)
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def spectra(rungs: Rungs) -> Axes:
     return Axes("shrinkage of each direction", "direction", "factor", tuple(lines), rules=rules, x_scale="log")
 
 
-def told_bases(rungs: Rungs) -> str:
+def asymmetry_caption(rungs: Rungs) -> str:
     """What the factors, of the symmetric part, leave out; and of large images, that they are the first ones."""
     rows = [run.table(SPECTRUM).to_pylist() for run in rungs]
     shares = ", ".join(

@@ -11,8 +11,7 @@ from twinsplit.data.synthetic import DISC_PARAMETERS, CAlphaImages, DiscImages, 
 from twinsplit.exact.fields import field_error
 from twinsplit.measures.statistics import mean_over
 from twinsplit.papers.gahb.panels import INPUT, OUTPUT, levels
-from twinsplit.papers.gahb.rate_settings import FITTED
-from twinsplit.papers.gahb.rate_stages import BEST, ERRORS, PICTURES
+from twinsplit.papers.gahb.rate_measures import BEST, ERRORS, FITTED, PICTURES
 from twinsplit.papers.lines import over_members
 from twinsplit.report.figure import Axes, ImageGrid, Line, number
 from twinsplit.report.pictures import sheet
@@ -168,7 +167,7 @@ def same_images(run: Run[Any], sigma: float, images: int) -> Floats:
     return np.array([np.mean(row["values"][:images]) for row in rows])
 
 
-def plate(rated: Rated) -> ImageGrid:
+def grid(rated: Rated) -> ImageGrid:
     """Fresh images, noised and denoised by the first network."""
     found: Mapping[str, Any] = rated.run.tensors(PICTURES, rated.run.steps()[-1])
     rows = [list(levels(found[key].numpy())) for key in ("clean", "noisy", "denoised")]

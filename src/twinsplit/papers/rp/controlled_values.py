@@ -12,7 +12,7 @@ from twinsplit.measures.permutation import mean_difference_test, spread_ratio_in
 from twinsplit.measures.statistics import paired_difference
 from twinsplit.papers.gahb.panels import alike
 from twinsplit.papers.gahb.stages import PSNR
-from twinsplit.papers.rp.controlled_settings import RANDOM, Case
+from twinsplit.papers.rp.controlled_data import RANDOM, Case
 from twinsplit.papers.rp.nearest_panels import unfinished
 from twinsplit.report.pictures import Samples
 from twinsplit.report.stored import FEWEST, LEVEL
