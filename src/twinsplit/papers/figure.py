@@ -170,68 +170,44 @@ FIGURES = Registry()
 
 
 def make(name: str, options: Options, executor: Executor) -> list[Path]:
-    """Train what is missing, measure, draw and store a figure; return its paths. A figure that exists is not made again."""
+    """Train what is missing, measure, draw and store a figure; return its paths. A figure that exists is not made again.
+
+    With `options.runs` it is drawn from these: they are measured where something is missing, and never trained.
+    """
     figure = FIGURES[name]
-    source = _Given.of(figure, options) if options.runs else _Trained.of(figure, options)
-    if found := existing(options.out, name, source.configuration):
+    recipes = {} if options.runs else figure.recipes(options)
+    configuration = _of_given(figure, options) if options.runs else figure.configuration(options, recipes)
+    if found := existing(options.out, name, configuration):
         return found
-    return figure.draw(options, source.runs(executor)).store(figure, options.out, source.configuration)
+    if not options.runs:
+        figure.prepare_data(options, recipes, executor)
+    done: list[Run[Any]] = []
+    for path in options.runs:
+        done.append(measure_run(path, executor, lambda session: figure.measure(options, done, session)))
+    for folder, recipe in recipes.items():
+        done.append(prepare_run(options.out / "runs" / folder, recipe, executor, lambda session: figure.measure(options, done, session)))
+    return figure.draw(options, done).store(figure, options.out, configuration)
 
 
-@final
-@dataclass(frozen=True)
-class _Trained:
-    """A figure whose runs are trained, below the folder of figures."""
-
-    figure: PublishedFigure
-    options: Options
-    recipes: Recipes
-    configuration: dict[str, Any]
-
-    @classmethod
-    def of(cls, figure: PublishedFigure, options: Options) -> "_Trained":
-        recipes = figure.recipes(options)
-        return cls(figure, options, recipes, figure.configuration(options, recipes))
-
-    def runs(self, executor: Executor) -> list[Run[Any]]:
-        self.figure.prepare_data(self.options, self.recipes, executor)
-        done: list[Run[Any]] = []
-        for name, recipe in self.recipes.items():
-            path = self.options.out / "runs" / name
-            done.append(prepare_run(path, recipe, executor, lambda session: self.figure.measure(self.options, done, session)))
-        return done
+def _of_given(figure: PublishedFigure, options: Options) -> dict[str, Any]:
+    """The configuration of a figure of given runs; what would decide runs that are trained decides nothing here, and is refused."""
+    if options.seeds is not None:
+        raise InputError("--seeds with --run", "leave one out: the runs that are given have their networks")
+    if options.data is not None:
+        raise InputError("--data with --run", "leave one out: a run that is given has its data")
+    check_runs(figure.name, options.runs, figure.numbers)
+    runs = [run_from(path, figure.world) for path in options.runs]
+    for run in runs:
+        figure.check_run(run)
+    return configuration_of(options.out, runs)
 
 
-@final
-@dataclass(frozen=True)
-class _Given:
-    """A figure whose runs are given: measured where something is missing, never trained."""
-
-    figure: PublishedFigure
-    options: Options
-    configuration: dict[str, Any]
-
-    @classmethod
-    def of(cls, figure: PublishedFigure, options: Options) -> "_Given":
-        """What decides a run that would be trained decides nothing about runs that are given, and is refused."""
-        if options.seeds is not None:
-            raise InputError("--seeds with --run", "leave one out: the runs that are given have their networks")
-        if options.data is not None:
-            raise InputError("--data with --run", "leave one out: a run that is given has its data")
-        check_runs(figure.name, options.runs, figure.numbers)
-        runs = [run_from(path, figure.world) for path in options.runs]
-        for run in runs:
-            figure.check_run(run)
-        return cls(figure, options, configuration_of(options.out, runs))
-
-    def runs(self, executor: Executor) -> list[Run[Any]]:
-        return [self._measured(path, executor) for path in self.options.runs]
-
-    def _measured(self, path: Path, executor: Executor) -> Run[Any]:
-        session = pipeline.resume(path, executor)
-        with closing(session.lock):
-            self.figure.measure(self.options, (), session)
-        return session.run
+def measure_run(path: Path, executor: Executor, measure: Measure) -> Run[Any]:
+    """Measure a run that exists, at the checkpoints it has."""
+    session = pipeline.resume(path, executor)
+    with closing(session.lock):
+        measure(session)
+    return session.run
 
 
 def prepare_run(path: Path, recipe: RunRecipe, executor: Executor, measure: Measure = lambda session: None) -> Run[Any]:

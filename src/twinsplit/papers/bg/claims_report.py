@@ -1,4 +1,4 @@
-"""Claims of several runs, judged and told: as text, as JSON, as the page docs/claims.md."""
+"""Claims of several runs, judged: as text, as JSON, as the page docs/claims.md."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The finer measurements that claims and figures need, made at a run's landmarks; what stands is not made again."""
+"""The finer measurements that claims and figures need, made at a run's landmarks; what exists is kept."""
 
 from collections.abc import Callable
 

@@ -55,7 +55,7 @@ class Manifests:
         return self.place / f"{rule.kind}-{_digest(json.dumps(decides, sort_keys=True))}.json"
 
     def sought(self, data: ImageData) -> DuplicateList:
-        """The list that stands, or one sought now."""
+        """Return the list that exists, or search now."""
         return read_duplicates(self.duplicates, data) if self.duplicates.is_file() else find_duplicates(data, self.threshold)
 
 
@@ -157,7 +157,7 @@ def layout_caption(data: Images) -> str:
 
 
 def write_ladder(ladder: Ladder, recipes: Sequence[ImageRecipe]) -> None:
-    """Seek the duplicates and write the manifest that the recipes name, where the ladder is a published one; what stands is compared.
+    """Seek the duplicates and write the manifest that the recipes name, where the ladder is a published one; what exists is compared.
 
     Data that are too few are refused before duplicates are sought, and again, once they are known, before anything is written.
     """

@@ -13,7 +13,7 @@ from twinsplit.papers.figure import FIGURES, Options, Panels
 from twinsplit.papers.gahb import panels as of_samples
 from twinsplit.papers.gahb.figures import OnLadder, rungs_caption
 from twinsplit.papers.gahb.panels import SHUFFLED, alike, rung_colour
-from twinsplit.papers.lines import OVER_PAIRS, Floats, epoch_label, epochs, pair_line
+from twinsplit.papers.lines import OVER_PAIRS, Floats, epoch_label, epochs, in_epochs, minimum_line, pair_line
 from twinsplit.papers.rp import nearest_panels
 from twinsplit.papers.rp.nearest import measure_closest
 from twinsplit.papers.rp.nearest_panels import NOTHING, Band, Counts, N, banded, size
@@ -21,7 +21,7 @@ from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.curves import curves_of
 from twinsplit.pipeline.landmarks import nearest_checkpoint
 from twinsplit.pipeline.stages import Session
-from twinsplit.report.figure import Axes, ImageGrid, Line, VerticalLine
+from twinsplit.report.figure import Axes, ImageGrid, Line
 from twinsplit.report.model import as_floats
 from twinsplit.runs.store import Run
 
@@ -106,19 +106,8 @@ def along_training(rungs: Rungs) -> Axes:
     colours = [rung_colour(i, len(rungs)) for i in range(len(rungs))]
     pairs = list(zip(rungs, colours, strict=True))
     lines = tuple(pair_line(rung.run, of_images.apart(rung.run, DIVERGENCE), rung.name, colour) for rung, colour in pairs)
-    marks = tuple(_mark(rung, colour) for rung, colour in pairs)
+    marks = tuple(minimum_line(rung.run, rung.onset.onset, f"{rung.name}: agree best", colour) for rung, colour in pairs)
     return Axes("twins along training", epoch_label(rungs[0].run), "sample-split divergence (nats)", lines, marks, y_scale="log")
-
-
-def _mark(rung: Rung, colour: str) -> VerticalLine:
-    x, low, high = _in_epochs(rung.run, rung.onset.onset)
-    label = f"{rung.name}: agree best" if x is not None else f"{rung.name}: agree best (not reached)"
-    return VerticalLine(label, x, low, high, colour)
-
-
-def _in_epochs(run: Run[Any], turn: Turn) -> tuple[float | None, float | None, float | None]:
-    x, low, high = (None if step is None else float(epochs(run, np.array(step))) for step in (turn.step, *turn.interval))
-    return x, low, high
 
 
 def turns(rungs: Rungs) -> Axes:
@@ -133,7 +122,7 @@ def _turn_line(text: str, x: Floats, rungs: Rungs, found: Sequence[Turn], colour
     """An interval that is open on a side ends at the checkpoints there are."""
     bands = []
     for rung, turn in zip(rungs, found, strict=True):
-        at, low, high = _in_epochs(rung.run, turn)
+        at, low, high = in_epochs(rung.run, turn)
         first, last = epochs(rung.run, np.array(rung.run.steps())[[0, -1]]).tolist()
         bands.append(NOTHING if at is None else (at, low or first, high or last))
     return banded(text, x, bands, colour)
@@ -174,12 +163,12 @@ def onset_table(rungs: Rungs) -> "pa.Table":
 
 
 def _row(rung: Rung) -> dict[str, Any]:
-    at, low, high = _in_epochs(rung.run, rung.onset.onset)
-    loss, loss_low, loss_high = _in_epochs(rung.run, rung.onset.test_loss_minimum)
-    in_epochs = {"onset_epoch": at, "onset_epoch_low": low, "onset_epoch_high": high}
-    in_epochs |= {"test_loss_minimum_epoch": loss, "test_loss_minimum_epoch_low": loss_low, "test_loss_minimum_epoch_high": loss_high}
+    at, low, high = in_epochs(rung.run, rung.onset.onset)
+    loss, loss_low, loss_high = in_epochs(rung.run, rung.onset.test_loss_minimum)
+    epochs_of = {"onset_epoch": at, "onset_epoch_low": low, "onset_epoch_high": high}
+    epochs_of |= {"test_loss_minimum_epoch": loss, "test_loss_minimum_epoch_low": loss_low, "test_loss_minimum_epoch_high": loss_high}
     drawn = Counts.of(rung.run, rung.moments.steps)
-    return {"N": drawn.N, "samples": drawn.samples, "unfinished": drawn.unfinished} | in_epochs | rung.onset.to_json()
+    return {"N": drawn.N, "samples": drawn.samples, "unfinished": drawn.unfinished} | epochs_of | rung.onset.to_json()
 
 
 @final

@@ -175,7 +175,7 @@ class Plan:
 
 
 def prepare_splits(plan: Plan, cases: tuple[Case, ...], executor: Executor) -> None:
-    """Draw what is to be drawn, find duplicates where they are taken out, write the manifests; what stands is not made again.
+    """Draw what is to be drawn, find duplicates where they are taken out, write the manifests; what exists is kept.
 
     Data that are too few for a case are refused before duplicates are sought or anything is written beside them.
     """

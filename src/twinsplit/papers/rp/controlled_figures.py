@@ -18,15 +18,15 @@ from twinsplit.papers.figure import FIGURES, Options, Panels, PublishedFigure, R
 from twinsplit.papers.gahb.figures import measure_last
 from twinsplit.papers.gahb.panels import INPUT, drawn
 from twinsplit.papers.gahb.stages import measure_psnr
-from twinsplit.papers.lines import over_members
+from twinsplit.papers.lines import Floats, bare, interval_of, over_members
 from twinsplit.papers.rp.controlled_data import RANDOM, Case, Plan, prepare_splits
-from twinsplit.papers.rp.controlled_values import LIKENESS, QUALITY, Floats, Runs, Values, caption, comparisons, values_of
+from twinsplit.papers.rp.controlled_values import LIKENESS, QUALITY, Runs, Values, caption, comparisons, values_of
 from twinsplit.papers.rp.nearest import measure_closest
 from twinsplit.papers.rp.nearest_panels import last_samples
 from twinsplit.pipeline.stages import Session
 from twinsplit.recipes import ImageRecipe
 from twinsplit.report.figure import Axes, HorizontalLine, ImageGrid, Line, VerticalLine
-from twinsplit.report.stored import FEWEST, LEVEL
+from twinsplit.report.stored import LEVEL
 from twinsplit.runs.store import Run
 
 TESTS = (
@@ -111,14 +111,13 @@ def _steps(text: str, numbers: Floats, colour: str) -> Line:
     """The empirical distribution function: from (i - 1)/S up to i/S at the i-th smallest of S numbers."""
     count = len(numbers)
     heights = np.repeat(np.arange(count + 1) / count, 2)[1:-1]
-    nothing = np.full(2 * count, np.nan)
-    return Line(text, np.repeat(np.sort(numbers), 2), heights, nothing, nothing, colour)
+    return bare(text, np.repeat(np.sort(numbers), 2), heights, colour)
 
 
 def _mean(text: str, numbers: Floats, colour: str) -> VerticalLine:
     """The mean with Student's interval over seeds."""
     mean = mean_over(numbers, "splits")
-    low, high = (mean.interval(LEVEL) if mean.count >= FEWEST else None) or (None, None)
+    low, high = interval_of(mean) or (None, None)
     return VerticalLine(text, mean.value, low, high, colour)
 
 

@@ -10,7 +10,7 @@ from twinsplit.papers.bg.images.levels import measure_levels
 from twinsplit.papers.bg.images.settings import SETTINGS
 from twinsplit.papers.bg.images.turns import turns_table
 from twinsplit.papers.figure import FIGURES, Options, Panels, PublishedFigure, run_name
-from twinsplit.papers.lines import MINIMA, OVER_NETWORKS, OVER_PAIRS
+from twinsplit.papers.lines import MINIMA, OVER_NETWORKS, OVER_PAIRS, size
 from twinsplit.papers.scales import at_scale
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.stages import Session
@@ -49,7 +49,7 @@ def _recipe(options: Options) -> ImageRecipe:
 
 
 def _judged(run: Run[Any]) -> str:
-    return f"{len(run.recipe.members)} networks with {panels.size(run)} images each, judged on {run.recipe.data.held_out:,} held-out ones."
+    return f"{len(run.recipe.members)} networks with {size(run)} images each, judged on {run.recipe.data.held_out:,} held-out ones."
 
 
 @final

@@ -17,6 +17,7 @@ from twinsplit.papers.bg.landmark_measures import (
 from twinsplit.papers.bg.sequences import captions, panels
 from twinsplit.papers.bg.sequences.settings import SETTINGS, Size
 from twinsplit.papers.figure import FIGURES, Options, Panels, PublishedFigure, run_name
+from twinsplit.papers.lines import size
 from twinsplit.papers.scales import at_scale
 from twinsplit.pipeline.landmarks import LOSS, NEAREST
 from twinsplit.pipeline.stages import Session
@@ -57,14 +58,14 @@ class SequenceFigure(PublishedFigure):
         measure_landmarks(session, self.stages)
 
     def draw(self, options: Options, runs: Sequence[Run[Any]]) -> Panels:
-        caption = ", ".join(f"{len(run.recipe.members)} networks with {panels.size(run)}" for run in runs)
+        caption = ", ".join(f"{len(run.recipe.members)} networks with {size(run)}" for run in runs)
         axes = [axes for run in runs for axes in named(self.axes(run), run, runs)]
         return Panels(axes, f"{caption[:1].upper()}{caption[1:]}. {self.caption(runs)}", columns=self.columns)
 
 
 def named(axes: list[Axes], run: Run, runs: Sequence[Run]) -> list[Axes]:
     """Titles say the size of a run; where another one has the same size, its folder too."""
-    if sum(panels.size(other) == panels.size(run) for other in runs) == 1:
+    if sum(size(other) == size(run) for other in runs) == 1:
         return axes
     folder = run.path.name if sum(other.path.name == run.path.name for other in runs) == 1 else str(run.path)
     return [replace(one, title=f"{folder}: {one.title}") for one in axes]

@@ -4,7 +4,7 @@ import numpy as np
 
 from twinsplit.onset.minima import LeftOut, find_minima
 from twinsplit.papers.bg.claims import overlap_ratios, peak_of, profile
-from twinsplit.papers.lines import EPOCH, epochs, landmarks, late_range, member_line, over_members, pair_line, spot
+from twinsplit.papers.lines import EPOCH, bare, epochs, landmarks, late_range, member_line, minimum_point, over_members, pair_line, size
 from twinsplit.pipeline.landmarks import LOSS, NEAREST, SPLIT, landmark_of
 from twinsplit.pipeline.replicates import level_of, member_curve, neighbour_divergences, pair_curve, splits_of
 from twinsplit.report.figure import Axes, HorizontalLine, Line, VerticalLine
@@ -19,17 +19,12 @@ RELATIVE = "overlap with the start / oracle's"
 WITHIN = {"test": ("oracle_divergence", "sample_split_divergence"), "train": ("train_oracle_divergence", "train_split_divergence")}
 
 
-def size(run: Run) -> str:
-    """How a run is called in a title."""
-    return f"n = {run.recipe.data.split_size:,}"
-
-
 def sequential(run: Run, data: str) -> Axes:
     """KL(BP_k || model) for every k, and between networks, along training on one kind of data ([BG] fig. 1b, 6), with all minima."""
     of_oracles, of_pairs = WITHIN[data]
     drawn = _to_oracles(run, of_oracles) + _between(run, of_pairs)
     minima = find_minima([curve for _, curve in drawn])
-    spots = tuple(spot(run, minima.turn(curve.name), line) for line, curve in drawn)
+    spots = tuple(minimum_point(run, minima.turn(curve.name), line) for line, curve in drawn)
     where = "held-out sequences" if data == "test" else "the networks' own training data"
     title = f"{size(run)}, on {where}, t = {run.recipe.measuring.time_fraction:g} T"
     return Axes(title, EPOCH, f"divergence ({SEQUENCE})", tuple(line for line, _ in drawn), y_scale="log", spots=spots)
@@ -116,9 +111,8 @@ def random_uturns(run: Run) -> Axes:
     lines = [over_members("networks", as_floats(times) / T, values, "red")]
     for name in dict.fromkeys(exact.columns["model"].tolist()):
         rows, dashed = exact.where(model=name), name == "empirical"
-        nothing = as_floats([float("nan")] * len(rows.means))
         colour = "green" if dashed else f"k{name[3:]}"
-        lines.append(Line(name, as_floats(rows.columns["t"]) / T, rows.means, nothing, nothing, colour, "dash" if dashed else "solid"))
+        lines.append(bare(name, as_floats(rows.columns["t"]) / T, rows.means, colour, "dash" if dashed else "solid"))
     return Axes(f"{size(run)}, {at}", TIME, "overlap with the random start", tuple(lines), x_scale="linear")
 
 
