@@ -133,7 +133,7 @@ NAMES = FIGURES.register(
     ),
     LadderFigure(
         "gahb-twins",
-        "Two denoisers on disjoint splits draw the same images once N is large",
+        "Similarity of what denoisers on disjoint splits draw from the same noise, against N",
         (measure_closest,),
         lambda rungs: [panels.convergence(rungs)],
         lambda rungs: [panels.drawn(run, last_samples(run)) for run in rungs],
@@ -142,7 +142,7 @@ NAMES = FIGURES.register(
     ),
     LadderFigure(
         "gahb-bases",
-        "The bases in which denoisers shrink",
+        "Shrinkage factors and directions of the denoisers' Jacobians",
         (measure_bases,),
         lambda rungs: [panels.spectra(rungs)],
         lambda rungs: [panels.directions(run, run.steps()[-1]) for run in (rungs[0], rungs[-1])],

@@ -190,4 +190,4 @@ class OnsetFigure(OnLadder):
         return Panels(axes, words, drawn(rungs[-1]), 3, {"onsets": onset_table(rungs)})
 
 
-(NAME,) = FIGURES.register(OnsetFigure("gahb-onset", "How far twins converge, and when they part"))
+(NAME,) = FIGURES.register(OnsetFigure("gahb-onset", "Similarity of twins' samples against N, and their divergence along training"))

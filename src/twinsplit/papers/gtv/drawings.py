@@ -74,7 +74,7 @@ def draw_gtv1(tables: Tables) -> "Figure":
     for ax in axes[-1]:
         ax.set_xlabel("$x_1$")
     figure.colorbar(shown, ax=axes, shrink=0.5, label="noise in the target: tr C / (tr C + |score|²)")
-    figure.suptitle("Where the target of denoising is mostly noise, by noise variance σ² (data: red points)", fontsize=11)
+    figure.suptitle("Share of noise in the target of denoising, by noise variance σ² (data: red points)", fontsize=11)
     return figure
 
 

@@ -122,7 +122,7 @@ def _moments(run: Run[Any]) -> list[ImageGrid]:
 NAMES = FIGURES.register(
     ImageFigure(
         "fig1a",
-        "Twins' samples part while the test loss falls",
+        "Similarity of twins' samples from the same noise, and the losses, along training",
         samples_stage,
         lambda run: [panels.drawn(run), panels.losses(run)],
         lambda run: _moments(run)[-2:],
@@ -137,6 +137,6 @@ NAMES = FIGURES.register(
         f"{OVER_PAIRS} {OVER_NETWORKS} {MINIMA} {IMAGES}",
         tables=lambda run: {"turns": turns_table(run)},
     ),
-    LevelsFigure("fig7", "From coarse to fine: which level of detail the networks resemble"),
+    LevelsFigure("fig7", "Similarity to networks of images with less detail, along training"),
     ImageFigure("fig8", "What twins draw from the same noise", samples_stage, lambda run: [], _moments, f"{TYPICAL} {IMAGES}", columns=1),
 )

@@ -99,14 +99,14 @@ def _random(run: Run) -> list[Axes]:
     return [panels.random_uturns(run)]
 
 
-_SEQUENTIAL = "Sequential learning: coarse structure first, then fine structure, then the samples"
+_SEQUENTIAL = "Divergence from BP_k, for every k, to the networks, and between networks, along training"
 _SAMPLED = (samples_stage, uturn_stage)
 
 NAMES = FIGURES.register(
     SequenceFigure("fig1b", _SEQUENTIAL, ("middle",), (training_data_stage,), _sequential, captions.sequential, 2),
     SequenceFigure(
         "fig3b",
-        "Where networks and oracle differ: divergence against diffusion time at the test-loss minimum",
+        "Divergence from BP_k to the networks against diffusion time, at the test-loss minimum",
         ("small", "middle", "large"),
         (profile_stage,),
         _profiles,
@@ -116,14 +116,14 @@ NAMES = FIGURES.register(
     ),
     SequenceFigure(
         "fig4a",
-        "Samples move closer to the training data while the test loss falls",
+        "Nearest-neighbour divergence of samples, and the losses, along training",
         ("middle",),
         (samples_stage,),
         _neighbours,
         captions.neighbours,
     ),
     SequenceFigure(
-        "fig4b", "The loss is the sum of an oracle term and an excess term", ("middle",), (decomposition_stage,), _terms, captions.terms
+        "fig4b", "Oracle term and excess term of the loss, along training", ("middle",), (decomposition_stage,), _terms, captions.terms
     ),
     SequenceFigure(
         "fig5", "U-turns from a network's own training sequences and from another's", ("middle",), _SAMPLED, _uturns, captions.uturns
