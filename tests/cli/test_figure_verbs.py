@@ -9,5 +9,5 @@ from twinsplit.papers.options import FigureOptions
 
 
 def test_figures_without_networks_have_no_device() -> None:
-    with pytest.raises(InputError, match=r"gtv1 has no --device; leave it out: it is for fig1a, .*gahb-rates$"):
+    with pytest.raises(InputError, match=r"gtv1 has no --device; leave it out: it is for fig1a, .*rp-identities$"):
         figure_verbs.make(FigureOptions("gtv1", device="cuda"), Inline("cuda"))

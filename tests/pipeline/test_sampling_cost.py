@@ -12,7 +12,7 @@ from torch import Tensor
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.execution.local import Inline
 from twinsplit.networks.network import Network
-from twinsplit.papers.gahb.settings import SMOKE as BLIND
+from twinsplit.papers.gahb.ladder import SMOKE as BLIND
 from twinsplit.pipeline import sampling_cost as afterwards
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.sampling_cost import pace, sampling_cost_of, sampling_steps

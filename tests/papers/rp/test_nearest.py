@@ -22,7 +22,7 @@ from twinsplit.execution.local import Inline
 from twinsplit.measures.bounded import fraction_interval
 from twinsplit.measures.perceptual import spearman, ssim_distance
 from twinsplit.measures.similarity import correlation
-from twinsplit.papers.gahb import figures
+from twinsplit.papers.gahb.ladder import LADDERS
 from twinsplit.papers.rp import nearest, nearest_panels
 from twinsplit.papers.rp.nearest import Eye, Near, measure_closest, measure_reranked
 from twinsplit.papers.rp.nearest_panels import Counts
@@ -33,7 +33,7 @@ from twinsplit.worlds.images.generation import drawing_of
 from twinsplit.worlds.images.world import ImageWorld
 
 SMOKE, ALONE = TrainingOptions("smoke"), Compute(workers=1)
-RECIPES = figures.recipes_of("smoke", 0, None, None)
+RECIPES = LADDERS["smoke"].recipes(0)
 
 
 @pytest.fixture
@@ -137,13 +137,13 @@ def test_other_weights_at_the_same_path_make_another_figure(ladder_out: Path, tm
 @pytest.mark.parametrize("name", ["gahb-twins", "gahb-psnr", "gahb-bases", "gahb-onset"])
 def test_weights_are_for_the_second_order_alone(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no --lpips-weights; leave it out: it is for rp-lpips$"):
-        figure(name, out=tmp_path / "out", lpips_weights=tmp_path / "vgg.safetensors", training=SMOKE, compute=ALONE)
+        Figure(name, "smoke", tmp_path / "out", lpips_weights=tmp_path / "vgg.safetensors", workers=1).run()
     assert not (tmp_path / "out").exists()
 
 
 def test_weights_that_are_not_there_are_refused_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read --lpips-weights .*nothing\.safetensors: No such file"):
-        figure("rp-lpips", out=tmp_path / "out", lpips_weights=tmp_path / "nothing.safetensors", training=SMOKE, compute=ALONE)
+        Figure("rp-lpips", "smoke", tmp_path / "out", lpips_weights=tmp_path / "nothing.safetensors", workers=1).run()
     assert not (tmp_path / "out").exists()
 
 

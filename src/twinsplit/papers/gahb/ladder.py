@@ -1,19 +1,66 @@
-"""The settings of the two-denoiser experiments ([GAHB], [RP]): a ladder of split sizes, the same exposure on every rung."""
+"""A ladder of split sizes ([GAHB], [RP]): its settings, the same exposure on every rung, and its published layout on disk.
 
-from collections.abc import Mapping
+Of the published layout, near-duplicates are taken out, the last images are held out, and the first
+and the last N of what is left are the two groups (PROTOCOL section 4). One manifest serves all rungs.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
+from twinsplit.data.images.folder import ImageData, load_images
+from twinsplit.data.splits.controlled import Controlled
 from twinsplit.data.splits.controlled import Ladder as Ends
+from twinsplit.data.splits.duplicate_lists import DuplicateList, find_duplicates, read_duplicates, write_duplicates
 from twinsplit.data.splits.duplicates import THRESHOLD
+from twinsplit.data.splits.manifests import make_split, write_split
 from twinsplit.errors import InputError
-from twinsplit.papers.gahb.manifests import Manifests
-from twinsplit.papers.gtv.settings import Scale, preset
+from twinsplit.papers.figure import NEEDS_CELEBA
+from twinsplit.papers.scales import Scale
 from twinsplit.recipes import BlindSizes, Diffusion, ImageMeasuring, ImageRecipe, Images, Training
 
 FEWEST_SPLITS = 2  # two networks show no spread, but twins
 HERE = Path()
+NESTED = "Splits of all sizes are nested and seen equally often; held-out images share no content with any."
+PUBLISHED = (
+    "Group A is the first N images and group B the last N, less near-duplicates and less the held-out ones, which are the very last."
+)
+
+
+@final
+@dataclass(frozen=True)
+class Manifests:
+    """out: the folder of figures; folder: the prepared data; threshold: correlation above which a later image is a duplicate."""
+
+    out: Path
+    folder: Path
+    threshold: float
+
+    @property
+    def place(self) -> Path:
+        """Of all files of these data."""
+        return self.out / "splits" / _digest(str(self.folder))
+
+    @property
+    def duplicates(self) -> Path:
+        """The list."""
+        return self.place / f"duplicates-{self.threshold:g}.json"
+
+    def manifest(self, rule: Controlled, threshold: float | None, reserved: int) -> Path:
+        """Of a split, named by all that decides it beside the data. threshold: None where duplicates stay; reserved: images of no group."""
+        decides: list[Any] = [rule.to_json(), threshold, reserved]
+        return self.place / f"{rule.kind}-{_digest(json.dumps(decides, sort_keys=True))}.json"
+
+    def sought(self, data: ImageData) -> DuplicateList:
+        """Return the list that exists, or search now."""
+        return read_duplicates(self.duplicates, data) if self.duplicates.is_file() else find_duplicates(data, self.threshold)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 @final
@@ -36,7 +83,7 @@ class Ladder:
     def recipes(self, seed: int, splits: int | None = None, data: Path | None = None, out: Path = HERE) -> dict[int, ImageRecipe]:
         """N -> recipe; out: the folder of figures, where a manifest goes."""
         if self.needs_data and data is None:
-            raise InputError("this scale needs CelebA", "prepare it (`twinsplit data celeba DIR --out FOLDER`) and give --data FOLDER")
+            raise InputError(*NEEDS_CELEBA)
         count = self.splits if splits is None else splits
         if count < FEWEST_SPLITS:
             raise InputError(f"{count} splits are no twins", f"use --seeds {FEWEST_SPLITS} or more")
@@ -104,6 +151,29 @@ LADDERS: Mapping[Scale, Ladder] = {
 }
 
 
-def ladder_of(scale: str) -> Ladder:
-    """The ladder of a scale."""
-    return preset(LADDERS, scale)
+def layout_caption(data: Images) -> str:
+    """In a caption."""
+    return f"{NESTED} {PUBLISHED}" if data.manifest else NESTED
+
+
+def write_ladder(ladder: Ladder, recipes: Sequence[ImageRecipe]) -> None:
+    """Seek the duplicates and write the manifest that the recipes name, where the ladder is a published one; what exists is compared.
+
+    Data that are too few are refused before duplicates are sought, and again, once they are known, before anything is written.
+    """
+    if ladder.threshold is None:
+        return
+    chosen, rule = recipes[-1].data, Ends(ladder.sizes)
+    manifest = Path(chosen.manifest)
+    data, place = load_images(Path(chosen.path)), Manifests(manifest.parents[2], Path(chosen.path), ladder.threshold)
+    make_split(data, rule, None, chosen.held_out)
+    duplicates = place.sought(data)
+    split = make_split(data, rule, duplicates, set_aside(chosen.held_out, duplicates, data))
+    write_duplicates(place.duplicates, duplicates, data)
+    write_split(manifest, split, data)
+
+
+def set_aside(held_out: int, duplicates: DuplicateList, data: ImageData) -> int:
+    """So many rows at the end that `held_out` of them are no duplicates: every rung is then judged on the same images."""
+    kept = duplicates.kept(len(data))
+    return len(data) - int(kept[-min(held_out, len(kept))])
