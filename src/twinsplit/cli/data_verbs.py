@@ -97,10 +97,10 @@ def data_digits(out: Path) -> None:
 def data_faces(options: "data_cli.DataFaces") -> None:
     """Draw a raw folder in CelebA's layout."""
     from twinsplit.data.images.builtin import write_faces
-    from twinsplit.data.images.faces import Album
+    from twinsplit.data.images.drawn_faces import FaceSet
 
     with open_executor(_size(options.workers)) as executor:
-        write_faces(options.out, options.make, Album(options.seed, options.people), executor)
+        write_faces(options.out, options.make, FaceSet(options.seed, options.people), executor)
     print(f"{options.out}: {options.make} faces in CelebA's layout; next: twinsplit data celeba {options.out} --out PREPARED")
 
 
