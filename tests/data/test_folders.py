@@ -39,7 +39,7 @@ def test_sequences_where_images_are_wanted(sequences: Path, tmp_path: Path) -> N
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("asked", [load_images, load_sequences, lambda folder: DataCheck(folder).run()])
+@pytest.mark.parametrize("options", [load_images, load_sequences, lambda folder: DataCheck(folder).run()])
 def test_a_run_is_no_data_folder(sequences: Path, tmp_path: Path, options: Callable[[Path], object]) -> None:
     run = Run.create(tmp_path / "run", SMOKE)
     (run.path / "data.json").write_bytes((sequences / "data.json").read_bytes())

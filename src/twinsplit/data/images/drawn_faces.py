@@ -237,4 +237,4 @@ def _above(c: _Canvas, t: Traits, skin: Floats, hair: Floats) -> None:
     c.paint(hat, 255 - _colour(t, "wall"), t["Wearing_Hat"])
     glasses = c.oval(x, 113.5, 15, 11.5, 0.55) - c.oval(x, 113.5, 12.4, 8.9, 0.55) + c.lens(0, 113, x - 12, -5, -2.4, 0.6)
     glasses += _soft(1.2 - np.abs(c.y - 111)) * _soft(c.side(0.3) - x - 14) * _soft(wide - c.side())
-    c.paint(np.minimum(glasses, 1), BLACK if t["skin"] < 0.7 else GOLD, t["Eyeglasses"])
+    c.paint(np.minimum(glasses, 1), BLACK if skin.mean() > 120 else GOLD, t["Eyeglasses"])
