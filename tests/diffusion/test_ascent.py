@@ -155,7 +155,7 @@ def test_conditional_samples_do_not_depend_on_their_batch() -> None:
     torch.testing.assert_close(Ascent()(GAUSSIAN, CENTRE, Noise(3), chosen, options.of(chosen)), whole[chosen])
 
 
-@pytest.mark.parametrize("asked", [FREE, wanted("inpainting", 2)], ids=["free", "measured"])
+@pytest.mark.parametrize("options", [FREE, wanted("inpainting", 2)], ids=["free", "measured"])
 def test_what_does_not_finish_is_said(options: Constraint) -> None:
     ascent, ids = Ascent(max_steps=7), torch.arange(2)
     with pytest.raises(InputError, match=r"2 of 2 samples did not reach sigma = 0\.1 in 7 steps"):

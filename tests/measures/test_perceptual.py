@@ -22,7 +22,6 @@ from twinsplit.measures.perceptual import (
     enlargement,
     nearest_by_correlation,
     perceptual_distances,
-    reranking,
     spearman,
     ssim_distance,
 )
@@ -88,27 +87,12 @@ def test_spearman_is_scipys(values: list[float], seed: int) -> None:
     assert spearman(other, np.array(values)) == pytest.approx(found, abs=1e-12)
 
 
-def test_the_same_order_changes_nothing_and_the_reverse_everything() -> None:
-    correlations = torch.linspace(0.9, 0.1, 10, dtype=torch.float64).repeat(4, 1)
-    same, reverse = reranking(correlations, 1 - correlations), reranking(correlations, correlations)
-    assert (same.changed, same.agreement.value) == (0, 1.0)
-    assert (reverse.fraction, reverse.agreement.value) == (1.0, -1.0)
-    assert same.changed_interval[0] == 0.0
-    assert same.changed_interval[1] == pytest.approx(1 - 0.025 ** (1 / 4))
-
-
 def test_distances_are_of_the_named_rows() -> None:
     samples, training = pictures(3), pictures(9, 1)
     rows = torch.tensor([[0, 8], [3, 3], [5, 1]])
     found = perceptual_distances(samples, training, rows, lambda a, b: (a - b).abs().flatten(1).sum(1))
     assert float(found[2, 1]) == pytest.approx(float((samples[2] - training[1]).abs().sum()))
     assert float(found[1, 0]) == float(found[1, 1])
-
-
-@pytest.mark.parametrize("shape", [(3, 1), (3,), (3, 4)])
-def test_orders_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match="orders of shapes"):
-        reranking(torch.zeros(3, 5) if shape == (3, 4) else torch.zeros(shape), torch.zeros(shape))
 
 
 SLICES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))  # of torchvision's VGG16: the convolutions of each slice

@@ -7,7 +7,7 @@ import torch
 
 from twinsplit.errors import InputError
 from twinsplit.exact.gaussian import BlindGaussian
-from twinsplit.measures.psnr import denoising_psnr, input_psnr, psnr
+from twinsplit.measures.psnr import denoising_psnr, psnr
 from twinsplit.noise.reference import Noise
 
 
@@ -18,11 +18,6 @@ def test_psnr_is_its_definition() -> None:
     assert float(psnr(clean, shifted)[2]) == math.inf
 
 
-def test_input_psnr_in_units_of_grey_levels() -> None:
-    assert input_psnr(1 / 255) == pytest.approx(20 * math.log10(255))
-    assert input_psnr(1.0) == 0
-
-
 def test_noise_and_wiener_filter_have_their_expected_psnr() -> None:
     """Errors of 400 images of 64 pixels: their mean square is within 5 standard errors, sqrt(2 / 25,600) each (false alarm 1e-6)."""
     sigma, variance = 0.3, 0.04
@@ -31,7 +26,6 @@ def test_noise_and_wiener_filter_have_their_expected_psnr() -> None:
     errors = (10 ** (-found / 10)).mean(0)
     expected = torch.tensor([sigma**2, variance * sigma**2 / (variance + sigma**2)]).double()
     assert bool(((errors / expected - 1).abs() < 5 * (2 / 25_600) ** 0.5).all())
-    assert input_psnr(sigma) == pytest.approx(float(-10 * errors[0].log10()), abs=0.2)
 
 
 def test_noise_is_named_by_image() -> None:
@@ -41,8 +35,6 @@ def test_noise_is_named_by_image() -> None:
     torch.testing.assert_close(denoising_psnr(wiener, clean[3:], 0.5, Noise(1), ids[3:]), whole[3:])
 
 
-def test_pairs_of_other_shapes_and_levels_are_refused() -> None:
+def test_pairs_of_other_shapes_are_refused() -> None:
     with pytest.raises(InputError, match="pairs of one shape"):
         psnr(torch.zeros(2, 1, 4, 4), torch.zeros(1, 1, 4, 4))
-    with pytest.raises(InputError, match="deviation 0"):
-        input_psnr(0)

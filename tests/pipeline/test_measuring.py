@@ -21,7 +21,7 @@ from twinsplit.recipes import SMOKE
 from twinsplit.runs.rows import Table, values
 from twinsplit.runs.store import Run
 from twinsplit.training.loop import load_ensemble, train
-from twinsplit.worlds.sequences.generation import Generation, generate, measure_neighbours
+from twinsplit.worlds.sequences.generation import generate, measure_neighbours
 from twinsplit.worlds.sequences.predictions import MEASURES, SequenceEvaluator
 from twinsplit.worlds.sequences.probes import probe_at, probe_over_times
 from twinsplit.worlds.sequences.world import HierarchicalWorld

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from foreign_world import MLP
 from torch import Tensor, nn
 
 import twinsplit as ts
+from foreign_world import MLP
 from twinsplit.errors import InputError
 from twinsplit.recipes import Repeating
 from twinsplit.runs.rows import Table

@@ -207,7 +207,9 @@ def test_members_are_splits_times_seeds() -> None:
 
 
 def test_listed_checkpoints_replace_the_log_spaced_ones() -> None:
-    recipe = recipe_from({"base": "paper", "training": {"steps": 2000, "checkpoint_list": [3, 7, 2000]}, "data": {"published_splits": [4, 1]}}, "here")
+    recipe = recipe_from(
+        {"base": "paper", "training": {"steps": 2000, "checkpoint_list": [3, 7, 2000]}, "data": {"published_splits": [4, 1]}}, "here"
+    )
     assert recipe.checkpoint_steps() == (3, 7, 2000)
     assert recipe.data.published_splits == (4, 1)
     assert recipe_from(json.loads(json.dumps(recipe.to_json())), "here") == recipe

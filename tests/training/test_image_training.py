@@ -14,7 +14,7 @@ import torch
 
 from pictures import file_of, smooth
 from twinsplit.data.images.builtin import IMAGES, write_faces
-from twinsplit.data.images.faces import ImageSet
+from twinsplit.data.images.drawn_faces import FaceSet
 from twinsplit.data.images.frame import Frame
 from twinsplit.data.images.preparing import prepare
 from twinsplit.data.images.sources import FolderSource
@@ -141,7 +141,7 @@ def test_fixed_time_training_draws_that_time_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_drawn_faces_trains(tmp_path: Path) -> None:
-    write_faces(tmp_path / "raw", 24, ImageSet(seed=0, people=8), Plain())
+    write_faces(tmp_path / "raw", 24, FaceSet(seed=0, people=8), Plain())
     prepare(FolderSource(tmp_path / "raw" / IMAGES), Frame(8), tmp_path / "data", Plain())
     data = Images(path=str(tmp_path / "data"), splits=2, split_size=6, held_out=4)
     recipe = replace(training(SHORT, steps=3, checkpoint_list=(3,)), data=data)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import run_in
-from foreign_world import PointsRecipe, PointsWorld
 
 import twinsplit as ts
+from commands import run_in
+from foreign_world import PointsRecipe, PointsWorld
 from twinsplit.errors import InputError
 from twinsplit.recipes import preset_of, recipe_from
 from twinsplit.runs.rows import Table

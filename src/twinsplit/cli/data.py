@@ -78,11 +78,11 @@ def faces(*, out: Path, make: int = 2_000, people: int = 1_000, seed: int = 0, w
         seed: of people and images
     """
     from twinsplit.data.images.builtin import write_faces
-    from twinsplit.data.images.faces import Album
+    from twinsplit.data.images.drawn_faces import FaceSet
     from twinsplit.execution.local import open_executor
 
     with open_executor(processes(workers)) as executor:
-        write_faces(out, make, Album(seed, people), executor)
+        write_faces(out, make, FaceSet(seed, people), executor)
     print(f"{out}: {make} faces in CelebA's layout; next: twinsplit data celeba {out} --out PREPARED")
 
 

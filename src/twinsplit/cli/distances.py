@@ -28,7 +28,7 @@ def distance_stage(run: Run[Any], names: Sequence[str], features: Path | None, i
     if FID not in names:
         require(not given, "a feature network without a measure that needs it", f"name `{FID}` too")
         return lambda session: None
-    require(isinstance(run.recipe, ImageRecipe), f"{run.path} is a run on sequences", f"`{FID}` is of images")
+    require(run.recipe.world == ImageRecipe.world, f"{run.path} is a run on sequences", f"`{FID}` is of images")
     require(
         len(given) == 1, f"{FID} with {len(given)} feature networks", "give one: --features FILE, or --inception FILE; none is downloaded"
     )

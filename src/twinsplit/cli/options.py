@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from twinsplit.execution.local import Executor
 
 Scale = Literal["smoke", "laptop", "paper"]
-BuiltIn = Literal["hierarchical", "digits"]
+BuiltIn = str  # checked by the registry of worlds, which packages may add to
 RunFolder = Positional[Annotated[Path, arg(metavar="RUN", help="a run folder, as `train` or `quickstart` wrote it")]]
 DryRun = Annotated[bool, arg(help="write nothing; say what the run takes: steps, FLOPs, disk, memory, hours")]
 

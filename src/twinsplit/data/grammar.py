@@ -17,6 +17,7 @@ from torch import Tensor
 
 from twinsplit import kernels
 from twinsplit.errors import InputError
+from twinsplit.kernels.rules import RuleTable
 from twinsplit.noise.reference import Noise
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -27,32 +28,6 @@ LARGEST_VOCABULARY = 127
 LARGEST_DEPTH = 16
 LARGEST_ENUMERATION = 2_000_000
 CHUNK_TOKENS = 1 << 20
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class RuleTable:
-    """The non-zero entries of a (q, q, q) array of weights, grouped by target (first axis) and padded to equal length.
-
-    first, second: (q, R) int64 symbols; weight: (q, R) float64, 0 where padded; count: (q,) int64 entries in use.
-    """
-
-    first: Integers
-    second: Integers
-    weight: Floats
-    count: Integers
-
-    @classmethod
-    def from_dense(cls, weights: Floats) -> "RuleTable":
-        """Entries in row-major order of (first, second)."""
-        count = (weights > 0).sum((1, 2))
-        shape = (len(weights), int(count.max()))
-        table = cls(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape), count)
-        for target, pairs in enumerate(weights):
-            first, second = np.nonzero(pairs)
-            table.first[target, : len(first)], table.second[target, : len(first)] = first, second
-            table.weight[target, : len(first)] = pairs[first, second]
-        return table
 
 
 def contract(table: RuleTable, first: Tensor, second: Tensor) -> Tensor:

@@ -60,14 +60,3 @@ class Euler(Flow):
     def step(self, denoiser: ContinuousDenoiser[Any], x_t: Tensor, t: float, s: float) -> Tensor:
         a, b = (float(c) * (s - t) for c in self.process.flow_coefficients(t))
         return torch.add((1 + a) * x_t, denoiser(x_t, t).mean, alpha=b)  # x + (s - t)(a x + b m) in two passes over memory
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Heun(Flow):
-    """Second order: the mean of the velocities at both ends of an Euler step (Karras et al. 2022, algorithm 1)."""
-
-    def step(self, denoiser: ContinuousDenoiser[Any], x_t: Tensor, t: float, s: float) -> Tensor:
-        first = self.velocity(denoiser, x_t, t)
-        second = self.velocity(denoiser, torch.add(x_t, first, alpha=s - t), s)
-        return torch.add(x_t, first + second, alpha=0.5 * (s - t))

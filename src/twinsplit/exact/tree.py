@@ -21,10 +21,11 @@ import torch
 from torch import Tensor
 
 from twinsplit import kernels
-from twinsplit.data.grammar import RuleTable, Sequences, TreeGrammar, check_level, contract
+from twinsplit.data.grammar import Sequences, TreeGrammar, check_level, contract
 from twinsplit.diffusion.denoiser import Categorical, Denoiser
 from twinsplit.diffusion.schedule import Schedule, expand_like
 from twinsplit.errors import InputError
+from twinsplit.kernels.rules import RuleTable
 
 CHUNK_TERMS = 1 << 21
 

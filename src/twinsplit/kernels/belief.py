@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from twinsplit.data.grammar import RuleTable
 from twinsplit.kernels import over_rows
 from twinsplit.kernels.belief_plain import Floats, margin, plain_marginals, spans
 from twinsplit.kernels.belief_wide import wide_marginals
+from twinsplit.kernels.rules import RuleTable
 
 LANES = 96
 Rules: TypeAlias = tuple[RuleTable, RuleTable, RuleTable]

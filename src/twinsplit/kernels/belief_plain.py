@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from twinsplit.data.grammar import RuleTable
 from twinsplit.kernels.belief_wide import INVERSE_LN2, LN2_HIGH, LN2_LOW, ROUND, _exp_fraction, _power_of_two
+from twinsplit.kernels.rules import RuleTable
 from twinsplit.noise.kernel import log
 
 Floats: TypeAlias = npt.NDArray[np.float64]

@@ -5,7 +5,6 @@ weights. What counts is how often another image comes first, and how far the two
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, final
 
@@ -17,9 +16,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from twinsplit.errors import InputError
-from twinsplit.measures.memorization import clopper_pearson
 from twinsplit.measures.similarity import blockwise_nearest
-from twinsplit.measures.statistics import Mean, mean_over
 
 COUNT = 10
 SMALLEST = 7  # pixels of SSIM's window, as published (Wang et al. 2004 use 11 with Gaussian weights)
@@ -141,44 +138,11 @@ def _state(weights: Path) -> Any:
         raise InputError(f"{weights} holds no LPIPS weights: {str(error).splitlines()[0]}", SAVED) from error
 
 
-@final
-@dataclass(frozen=True)
-class Reranking:
-    """changed: samples whose nearest image is another one; changed_interval: Clopper and Pearson's, of the fraction, over samples.
-
-    agreement: mean over samples of Spearman's correlation of the two orders, 1 where they are the same.
-    """
-
-    changed: int
-    samples: int
-    changed_interval: tuple[float, float]
-    agreement: Mean
-    level: float
-
-    @property
-    def fraction(self) -> float:
-        """Of samples whose nearest image changed."""
-        return self.changed / self.samples
-
-
 def perceptual_distances(samples: Tensor, training: Tensor, rows: Tensor, distance: Distance) -> Tensor:
     """(m, count) distances of every sample to the training images `rows` (m, count)."""
     count = rows.shape[1]
     found = distance(samples.repeat_interleave(count, 0), training[rows.flatten()])
     return found.reshape(rows.shape)
-
-
-def reranking(correlations: Tensor, distances: Tensor, level: float = 0.95) -> Reranking:
-    """How the order by correlation (m, count, descending) changes when the same images are ordered by perceptual distance (m, count)."""
-    by_correlation, by_distance = (-correlations).numpy(), distances.numpy()
-    if by_correlation.shape != by_distance.shape or by_correlation.ndim != 2 or by_correlation.shape[1] < 2:
-        raise InputError(
-            f"orders of shapes {by_correlation.shape} and {by_distance.shape}", "give (m, count) of the same images, count 2 or more"
-        )
-    changed = int((by_distance.argmin(1) != by_correlation.argmin(1)).sum())
-    agreement = [spearman(a, b) for a, b in zip(by_correlation, by_distance, strict=True)]
-    interval = clopper_pearson(changed, len(agreement), level)
-    return Reranking(changed, len(agreement), interval, mean_over(agreement, "samples"), level)
 
 
 def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

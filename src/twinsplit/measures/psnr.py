@@ -17,13 +17,6 @@ def psnr(clean: Tensor, denoised: Tensor) -> Tensor:
     return -10 * (clean.double() - denoised.double()).square().flatten(1).mean(1).log10()
 
 
-def input_psnr(sigma: float) -> float:
-    """What noise of deviation sigma leaves on average: -20 log10 sigma decibels; sigma = 1/255 is 48.1."""
-    if not sigma > 0:
-        raise InputError(f"noise of deviation {sigma}", "choose a positive one")
-    return float(-20 * torch.tensor(sigma, dtype=torch.float64).log10())
-
-
 def denoising_psnr(denoiser: Denoiser[Any], clean: Tensor, sigma: float, noise: Noise, image_ids: Tensor) -> Tensor:
     """(n, 2) PSNR of y = clean + sigma z and of the posterior mean that a blind denoiser gives for it; clean: (n, C, H, W).
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, final
 
-import torch
 from torch import Tensor, nn
 
 from twinsplit.diffusion.denoiser import Denoiser
@@ -191,7 +190,9 @@ def study(
     steps, members = series.steps(), series.members
     strays = sorted({m.split for m in members} - set(range(len(samples.splits))))
     if strays or not steps:
-        raise InputError(f"members of split {strays[0]}" if strays else "a series without steps", "give the splits of all members, and steps")
+        raise InputError(
+            f"members of split {strays[0]}" if strays else "a series without steps", "give the splits of all members, and steps"
+        )
     recipe = SeriesRecipe(
         name="series",
         seed=seed,

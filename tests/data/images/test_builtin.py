@@ -4,27 +4,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 
-from twinsplit.data.images import builtin as worlds
-from twinsplit.data.images import face_drawing, faces
+from twinsplit.data.images import builtin, drawn_faces
 from twinsplit.data.images.builtin import DIGITS, DigitsSource, write_faces
 from twinsplit.data.images.celeba import SIZE, CelebaSource, read_attributes, read_identities
+from twinsplit.data.images.decoding import decode
+from twinsplit.data.images.drawn_faces import FaceSet, attributes, drawn, encoded
 from twinsplit.data.images.folder import ImageData
-from twinsplit.data.images.frame import Frame
+from twinsplit.data.images.frame import Frame, gahb
 from twinsplit.data.images.preparing import prepare
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
 
 COUNT = 60
-ALBUM = faces.Album(3, people=20)
-MANY = faces.Album()
+FACES = FaceSet(3, people=20)
+MANY = FaceSet()
 
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("faces") / "raw"
-    write_faces(folder, COUNT, ALBUM, Inline())
+    write_faces(folder, COUNT, FACES, Inline())
     return folder
 
 
@@ -49,17 +51,18 @@ def test_the_layout_is_celebas(raw: Path, data: ImageData) -> None:
     assert len(data) == COUNT
     assert data.description["left_out"] == 0
     labels = data.labels()
-    assert tuple(labels.columns[:40]) == faces.ATTRIBUTES
-    assert len(set(faces.ATTRIBUTES)) == 40
+    assert list(labels.columns[:40]) == sorted(labels.columns[:40])
+    assert len(FACES.labels(0)) == 40
+    assert labels.iloc[5, :40].to_dict() == FACES.labels(5)
     assert set(labels["partition"]) == {0, 1, 2}
     assert list(read_attributes(raw / "list_attr_celeba.txt").index) == [f"{i:06d}.jpg" for i in range(1, COUNT + 1)]
     repeats = read_identities(raw / "identity_CelebA.txt")["identity"].value_counts()
     assert 1 < repeats.mean() < 20
-    assert repeats.index.max() <= ALBUM.people
+    assert repeats.index.max() <= FACES.people
 
 
 def test_an_image_does_not_depend_on_how_many_are_made(raw: Path, tmp_path: Path) -> None:
-    write_faces(tmp_path / "few", 7, ALBUM, Inline())
+    write_faces(tmp_path / "few", 7, FACES, Inline())
     few, many = contents(tmp_path / "few"), contents(raw)
     for name in [name for name in few if name.endswith(".jpg")]:
         assert few[name] == many[name]
@@ -68,46 +71,42 @@ def test_an_image_does_not_depend_on_how_many_are_made(raw: Path, tmp_path: Path
 
 
 def test_interrupted_drawing_goes_on_to_the_same_bytes(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worlds, "BATCH", 16)
-    drawn: list[int] = []
+    monkeypatch.setattr(builtin, "BATCH", 16)
+    done: list[int] = []
 
-    def stopping(album: faces.Album, image: int) -> bytes:
-        if len(drawn) == 40:
+    def stopping(faces: FaceSet, image: int) -> bytes:
+        if len(done) == 40:
             raise KeyboardInterrupt
-        drawn.append(image)
-        return original(album, image)
+        done.append(image)
+        return original(faces, image)
 
-    original = face_drawing.encoded
+    original = drawn_faces.encoded
     with monkeypatch.context() as patch:
-        patch.setattr(face_drawing, "encoded", stopping)
+        patch.setattr(drawn_faces, "encoded", stopping)
         with pytest.raises(KeyboardInterrupt):
-            write_faces(tmp_path / "out", COUNT, ALBUM, Inline())
+            write_faces(tmp_path / "out", COUNT, FACES, Inline())
     assert not (tmp_path / "out" / "list_attr_celeba.txt").exists()
     assert len(list((tmp_path / "out" / "img_align_celeba").iterdir())) == 32
-    write_faces(tmp_path / "out", COUNT, ALBUM, Inline())
+    write_faces(tmp_path / "out", COUNT, FACES, Inline())
     assert contents(tmp_path / "out") == contents(raw)
 
 
 def test_another_request_for_the_same_folder_is_refused(raw: Path) -> None:
     with pytest.raises(InputError, match="something else"):
-        write_faces(raw, COUNT, faces.Album(4, 20), Inline())
+        write_faces(raw, COUNT, FaceSet(4, 20), Inline())
     with pytest.raises(InputError, match="at least 1"):
-        write_faces(raw, 0, ALBUM, Inline())
+        write_faces(raw, 0, FACES, Inline())
 
 
-def undressed(image: int, **changes: object) -> tuple[np.ndarray, np.ndarray]:
-    """One shot of a person with and without the changes to the shot, drawn with the same numbers otherwise."""
-    from dataclasses import replace
-
-    who = MANY.person(image)
-    how = replace(MANY.shot(image), blurry=False, glasses=False, hat=False)
-    drawn = [face_drawing._shapes(face_drawing.Sitter(who, shot))[0] for shot in (how, replace(how, **changes))]
-    return np.asarray(drawn[0], dtype=float), np.asarray(drawn[1], dtype=float)
+def undressed(image: int, **changes: float) -> tuple[np.ndarray, np.ndarray]:
+    """A face without glasses and hat, and the same with changed traits."""
+    face = MANY.face(image) | {"glasses": 1.0, "hat": 1.0}
+    return drawn(face), drawn(face | changes)
 
 
 @pytest.mark.parametrize("image", range(5))
 def test_eyeglasses_are_visible_and_only_around_the_eyes(image: int) -> None:
-    without, with_glasses = undressed(image, glasses=True)
+    without, with_glasses = undressed(image, glasses=0.0)
     changed = np.abs(without - with_glasses).max(-1) > 30
     rows, columns = np.nonzero(changed)
     assert 200 < changed.sum() < 4000
@@ -118,17 +117,27 @@ def test_eyeglasses_are_visible_and_only_around_the_eyes(image: int) -> None:
 
 def test_attributes_have_the_rates_they_are_drawn_with() -> None:
     """Intervals of five standard deviations."""
-    shots = [(MANY.person(image), MANY.shot(image)) for image in range(1500)]
-    assert abs(np.mean([who.male for who, _ in shots]) - 0.42) < 0.09  # 1,000 people, 1.5 images each
-    assert abs(np.mean([how.glasses for _, how in shots]) - (0.14 * 0.85 + 0.86 * 0.03)) < 0.06
-    found = [faces.attributes(who, how) for who, how in shots]
-    for name in faces.ATTRIBUTES:
-        assert {row[name] for row in found} == {-1, 1}, name
+    found = [attributes(MANY.face(image)) for image in range(1500)]
+    assert abs(np.mean([has["Male"] for has in found]) - 0.42) < 0.09  # 1,000 people, 1.5 images each
+    assert abs(np.mean([has["Eyeglasses"] for has in found]) - (0.14 * 0.85 + 0.86 * 0.03)) < 0.06
+    for name in found[0]:
+        assert {has[name] for has in found} == {False, True}, name
+
+
+def test_glasses_are_seen_in_small_grey_pictures() -> None:
+    """A change of 40 of 255 levels in at least one pixel, in every other picture or more."""
+    for size in (32, 40):
+        changes = []
+        for image in range(20):
+            pair = [np.clip(levels, 0, 255).astype(np.uint8) for levels in undressed(image, glasses=0.0)]
+            without, with_glasses = (gahb(size).pixels(Image.fromarray(levels)).astype(float) for levels in pair)
+            changes.append(np.abs(without - with_glasses).max())
+        assert np.median(changes) > 40
 
 
 def test_any_range_of_images_shows_the_same_people() -> None:
-    """Splits must differ by chance alone: no person belongs to a part of the album."""
-    shown = np.array([faces.Album(1, 10).identity(image) for image in range(1200)])
+    """Splits must differ by chance alone: no person belongs to a part of the images."""
+    shown = np.array([FaceSet(1, 10).identity(image) for image in range(1200)])
     early, late = (np.bincount(part, minlength=10) for part in (shown[:600], shown[600:]))
     assert (np.abs(early - late) < 5 * np.sqrt(early + late)).all()
 
@@ -137,7 +146,7 @@ def test_near_duplicates_are_near_and_others_are_not() -> None:
     repeats = [(image, MANY.original(image)) for image in range(1000) if MANY.original(image) != image]
     assert 15 <= len(repeats) <= 70  # 4% of 1,000, four standard deviations
     images = sorted({image for pair in repeats[:8] for image in pair})
-    small = {image: Frame(20).pixels(face_drawing.picture(MANY, image)).astype(float).ravel() for image in images}
+    small = {image: decode(encoded(MANY, image), Frame(20)).pixels.astype(float).ravel() for image in images}
     for image, first in repeats[:8]:
         assert np.corrcoef(small[image], small[first])[0, 1] > 0.95
         assert MANY.identity(image) == MANY.identity(first)

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pictures import file_of, smooth
-from twinsplit.data.images.listing import natural_key, scan
-from twinsplit.data.images.recognising import kind_of
+from twinsplit.data.images.listing import kind_of, natural_key, scan
 from twinsplit.errors import InputError
 
 

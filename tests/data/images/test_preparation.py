@@ -11,7 +11,7 @@ import pytest
 
 from twinsplit.cli import entry as cli
 from twinsplit.data.images.builtin import write_faces
-from twinsplit.data.images.faces import ImageSet
+from twinsplit.data.images.drawn_faces import FaceSet
 from twinsplit.data.images.folder import load_images
 from twinsplit.data.images.preparation import preparation
 from twinsplit.data.splits.controlled import AtRandom
@@ -34,7 +34,7 @@ COMMANDS = (
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("raw")
-    write_faces(folder / "faces", 8, ImageSet(0, 4), Inline())
+    write_faces(folder / "faces", 8, FaceSet(0, 4), Inline())
     pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 6), dtype=np.uint8)
     np.save(folder / "pixels.npy", pixels)
     np.savez(folder / "several.npz", a=pixels, b=pixels[:2])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pictures import file_of, hostile, smooth
-from twinsplit.data.images import existing, preparing
+from twinsplit.data.images import preparing
 from twinsplit.data.images.decoding import Decoded
 from twinsplit.data.images.folder import ImageData, load_images
 from twinsplit.data.images.frame import Frame
@@ -204,7 +204,7 @@ def test_files_that_were_only_touched_are_hashed_once(raw: Path, tmp_path: Path,
     for name in ("2 picture.JPG", "broken.jpg"):
         os.utime(raw / name, ns=(0, 5))
     read: list[Path] = []
-    monkeypatch.setattr(existing, "read_content", lambda path: read.append(path) or path.read_bytes())
+    monkeypatch.setattr(preparing, "read_content", lambda path: read.append(path) or path.read_bytes())
     for _ in range(2):
         ready(raw, tmp_path / "out", treatment=leave_out)
         assert read == [raw / "2 picture.JPG"]

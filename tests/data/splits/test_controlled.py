@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinsplit.data.images.faces import ATTRIBUTES
+from twinsplit.data.images.drawn_faces import FaceSet
 from twinsplit.data.splits.controlled import AtRandom, ByAttribute, ByIdentity, Ladder, identity_sides, truth
 from twinsplit.errors import InputError
 
+ATTRIBUTES = tuple(FaceSet().labels(0))
 LABELS = pd.DataFrame(np.random.default_rng(0).choice([-1, 1], (90, 40)), columns=list(ATTRIBUTES))
 LABELS = LABELS.assign(identity=np.random.default_rng(1).integers(1, 20, 90), partition=0)
 ALL = np.arange(90)

@@ -191,7 +191,7 @@ def test_what_cannot_be_compared_is_refused(images: np.ndarray, options: dict[st
 MEASURED = """
 import resource, sys
 import numpy as np
-from twinsplit.data import duplicates
+from twinsplit.data.splits import duplicates
 duplicates.STRIP_BYTES = 1 << 20
 images = np.load(sys.argv[1], mmap_mode="r")
 duplicates.near_duplicates(images[:600], block=256)

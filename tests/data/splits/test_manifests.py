@@ -11,7 +11,7 @@ import pytest
 from prepared import COUNT, drawn, stored
 from twinsplit.data.images.builtin import write_faces
 from twinsplit.data.images.celeba import SIZE, CelebaSource
-from twinsplit.data.images.faces import ImageSet
+from twinsplit.data.images.drawn_faces import FaceSet
 from twinsplit.data.images.folder import ImageData, load_images
 from twinsplit.data.images.frame import gahb
 from twinsplit.data.images.preparing import prepare
@@ -248,10 +248,10 @@ def test_a_run_uses_a_manifest(data: ImageData, duplicates: DuplicateList, tmp_p
 
 def test_drawn_faces_in_celebas_layout(tmp_path: Path) -> None:
     """The planted near-duplicates are found, and the splits hold for the tables as they are written."""
-    image_set = ImageSet(17, 12)
-    planted = [image for image in range(36) if image_set.original(image) != image]
+    faces = FaceSet(17, 12)
+    planted = [image for image in range(36) if faces.original(image) != image]
     assert len(planted) >= 3
-    write_faces(tmp_path / "raw", 36, image_set, Inline())
+    write_faces(tmp_path / "raw", 36, faces, Inline())
     data = prepare(CelebaSource(tmp_path / "raw"), replace(gahb(40, "mean"), exact=SIZE), tmp_path / "faces", Inline())
     found = find_duplicates(data)
     assert set(planted) <= set(found.removed.tolist())

@@ -11,7 +11,7 @@ import pytest
 from prepared import stored
 from twinsplit.data.images.builtin import write_faces
 from twinsplit.data.images.celeba import SIZE, CelebaSource
-from twinsplit.data.images.faces import ImageSet
+from twinsplit.data.images.drawn_faces import FaceSet
 from twinsplit.data.images.folder import ImageData, load_images
 from twinsplit.data.images.frame import gahb
 from twinsplit.data.images.preparing import prepare
@@ -35,7 +35,7 @@ FACES = Ladder(replace(SMOKE, data=replace(SMOKE.data, held_out=HELD_OUT)), (4, 
 def data(tmp_path_factory: pytest.TempPathFactory) -> ImageData:
     """80 drawn faces, of which seven correlate above 0.98 with an earlier one, and one of these is among the last twelve."""
     raw = tmp_path_factory.mktemp("raw") / "faces"
-    write_faces(raw, 80, ImageSet(17, 40), Inline())
+    write_faces(raw, 80, FaceSet(17, 40), Inline())
     return prepare(CelebaSource(raw), replace(gahb(8), exact=SIZE), raw.parent / "prepared", Inline())
 
 

@@ -137,13 +137,13 @@ def test_other_weights_at_the_same_path_make_another_figure(ladder_out: Path, tm
 @pytest.mark.parametrize("name", ["gahb-twins", "gahb-psnr", "gahb-bases", "gahb-onset"])
 def test_weights_are_for_the_second_order_alone(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no --lpips-weights; leave it out: it is for rp-lpips$"):
-        Figure(name, "smoke", tmp_path / "out", lpips_weights=tmp_path / "vgg.safetensors", workers=1).run()
+        figure(name, out=tmp_path / "out", lpips_weights=tmp_path / "vgg.safetensors", training=SMOKE, compute=ALONE)
     assert not (tmp_path / "out").exists()
 
 
 def test_weights_that_are_not_there_are_refused_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read --lpips-weights .*nothing\.safetensors: No such file"):
-        Figure("rp-lpips", "smoke", tmp_path / "out", lpips_weights=tmp_path / "nothing.safetensors", workers=1).run()
+        figure("rp-lpips", out=tmp_path / "out", lpips_weights=tmp_path / "nothing.safetensors", training=SMOKE, compute=ALONE)
     assert not (tmp_path / "out").exists()
 
 

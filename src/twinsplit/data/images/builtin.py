@@ -22,7 +22,7 @@ from twinsplit.runs.progress import progress
 if TYPE_CHECKING:
     import pandas as pd
 
-    from twinsplit.data.images.faces import Album
+    from twinsplit.data.images.drawn_faces import FaceSet
     from twinsplit.data.synthetic import ImageClass
 
 RECIPE, BATCH = "faces.json", 128
@@ -85,17 +85,17 @@ class SyntheticSource(Source):
         return Decoded(pixels, len(content), hashlib.sha256(content).hexdigest())
 
 
-def write_faces(out: Path, count: int, album: "Album", executor: Executor) -> None:
-    """A raw folder in exactly CelebA's layout: `count` drawn faces and the three tables; images that stand are not drawn again.
+def write_faces(out: Path, count: int, faces: "FaceSet", executor: Executor) -> None:
+    """A raw folder in exactly CelebA's layout: `count` drawn faces and the three tables; images that exist are not drawn again.
 
     The first 80% of the images are for training, the next 10% for validation and the rest for testing, as the partition says.
     """
-    if count < 1 or album.people < 1:
-        raise InputError(f"{count} faces of {album.people} people", "make at least 1 of at least 1")
-    recipe = {"made_by": "twinsplit data faces", "count": count, "seed": album.seed, "people": album.people}
+    if count < 1 or faces.people < 1:
+        raise InputError(f"{count} faces of {faces.people} people", "make at least 1 of at least 1")
+    recipe = {"made_by": "twinsplit data faces", "count": count, "seed": faces.seed, "people": faces.people}
     _check_raw(out, recipe)
     write_json(out / RECIPE, recipe)
-    batches = [_Batch(out / IMAGES, album, start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+    batches = [_Batch(out / IMAGES, faces, start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
     rows: list[tuple[int, dict[str, int]]] = []
     with progress("draw", count) as report:
         for drawn in executor.map(_draw, batches):
@@ -110,7 +110,7 @@ class _Batch:
     """Images start..stop-1 of a folder of faces."""
 
     folder: Path
-    album: "Album"
+    faces: "FaceSet"
     start: int
     stop: int
 
@@ -129,15 +129,11 @@ def _check_raw(out: Path, recipe: dict[str, Any]) -> None:
 
 def _draw(batch: _Batch) -> list[tuple[int, dict[str, int]]]:
     """Draw what is missing; identity and attributes of every image."""
-    from twinsplit.data.images import face_drawing, faces
+    from twinsplit.data.images import drawn_faces
 
     files = {image: batch.folder / file_name(image) for image in range(batch.start, batch.stop)}
-    write_many({file: face_drawing.encoded(batch.album, image) for image, file in files.items() if not file.exists()})
-    rows = []
-    for image in files:
-        who = batch.album.person(image)
-        rows.append((who.number + 1, faces.attributes(who, batch.album.shot(image))))
-    return rows
+    write_many({file: drawn_faces.encoded(batch.faces, image) for image, file in files.items() if not file.exists()})
+    return [(batch.faces.identity(image) + 1, batch.faces.labels(image)) for image in files]
 
 
 def _write_tables(out: Path, rows: list[tuple[int, dict[str, int]]]) -> None:

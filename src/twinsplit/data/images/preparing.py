@@ -16,10 +16,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from twinsplit.data.images.decoding import Decoded, Problem
-from twinsplit.data.images.existing import NAME as MODIFIED
-from twinsplit.data.images.existing import note_times, rewritten
-from twinsplit.data.images.folder import ImageData, load_images, read_problems, store_images
+from twinsplit.data.images.decoding import Decoded, Problem, read_content
+from twinsplit.data.images.folder import ImageData, load_images, read_problems, read_table, store_images
 from twinsplit.data.images.frame import Bytes, Frame, UnusableError
 from twinsplit.data.images.listing import Entry, Listing
 from twinsplit.data.images.sources import Source
@@ -31,6 +29,7 @@ from twinsplit.runs.progress import progress
 if TYPE_CHECKING:
     import pandas as pd
 
+MODIFIED = "modified.json"
 CHUNK_IMAGES, CHUNK_BYTES = 1024, 1 << 23
 OURS = {".cache", ".lock", "images.npy", "files.parquet", "labels.parquet", "problems.json", "data.json", MODIFIED}
 ELSEWHERE = "choose another --out, or remove it"
@@ -66,12 +65,12 @@ class _Chunk:
 
 
 def prepare(source: Source, frame: Frame, out: Path, executor: Executor, treatment: Treatment = refuse) -> ImageData:
-    """Decode everything `source` lists into the data folder `out`, or open the one that stands for the very same request."""
+    """Decode everything `source` lists into the data folder `out`, or open the one that exists for the same request."""
     listing = source.listing()
     _check_place(out, source)
     request = _request(source, frame, listing)
     if (out / "data.json").is_file():
-        _check_standing(source, frame, listing, out, request)
+        _check_existing(source, frame, listing, out, request)
         return _existing(out, treatment)
     out.mkdir(parents=True, exist_ok=True)
     with closing(hold(out)):
@@ -95,13 +94,47 @@ def _check_place(out: Path, source: Source) -> None:
         raise InputError(f"{out} exists and holds something else", ELSEWHERE)
 
 
-def _check_standing(source: Source, frame: Frame, listing: Listing, out: Path, request: dict[str, Any]) -> None:
+def _check_existing(source: Source, frame: Frame, listing: Listing, out: Path, request: dict[str, Any]) -> None:
     """InputError where the finished folder is not what is asked for: other names or sizes, or files that were rewritten."""
     description = read_json(out / "data.json")
     if not isinstance(description, dict) or {name: description.get(name) for name in request} != request:
         raise InputError(f"{out} holds other images, or the files have changed since", ELSEWHERE)
-    if name := rewritten(source, frame, out, listing.entries):
+    if name := _rewritten(source, frame, out, listing.entries):
         raise InputError(f"{out} was made from other files: they have changed since (first: {Problem(name, 'rewritten')})", ELSEWHERE)
+
+
+def _note_times(out: Path, entries: tuple[Entry, ...]) -> None:
+    """Write each file's time of modification (ns), by name."""
+    write_json(out / MODIFIED, {entry.name: entry.modified for entry in entries})
+
+
+def _rewritten(source: Source, frame: Frame, out: Path, entries: tuple[Entry, ...]) -> str | None:
+    """Return the first file whose content has changed since `out` was made, or None.
+
+    A file with another time of modification is read and its SHA-256 compared with files.parquet: an image may be rewritten
+    in place without changing its size (BMP, PPM, TIFF).
+    """
+    known = read_json(out / MODIFIED) if (out / MODIFIED).is_file() else {}  # older folders lack it: every file is read
+    later = [entry for entry in entries if known.get(entry.name) != entry.modified]
+    if not later:
+        return None
+    files = read_table(out / "files.parquet")
+    hashes = dict(zip(files["name"], files["sha256"], strict=True))
+    found = next((entry.name for entry in later if _differs(source, frame, entry, hashes.get(entry.name))), None)
+    if found is None:
+        _note_times(out, entries)
+    return found
+
+
+def _differs(source: Source, frame: Frame, entry: Entry, sha256: str | None) -> bool:
+    """Whether an image has changed, or a file that was left out can be used now."""
+    path = source.path_of(entry)
+    try:
+        if path is None or sha256 is None:
+            return source.decode(entry, frame).sha256 != sha256
+        return fingerprint(read_content(path)) != sha256
+    except UnusableError:
+        return sha256 is not None
 
 
 def _existing(out: Path, treatment: Treatment) -> ImageData:
@@ -139,7 +172,7 @@ def _decode(chunks: list[_Chunk], total: int, executor: Executor) -> None:
 
 
 def _decode_chunk(chunk: _Chunk) -> int:
-    """Write the chunk's file, unless it stands; returns how many entries it covers."""
+    """Write the chunk's file unless it exists; return how many entries it covers."""
     if not _is_whole(chunk.file):
         write_bytes(chunk.file, _encode_chunk(chunk))
     return len(chunk.entries)
@@ -190,7 +223,7 @@ def _finish(listing: Listing, chunks: list[_Chunk], out: Path, request: dict[str
     labels = source.labels(files["name"].tolist())
     about = request | {"white": source.white, "left_out": len(problems), "repeated_files": int(files["sha256"].duplicated().sum())}
     about |= {"order": "rows of files.parquet", "normalisation": "none here: each split is centred by its own mean"}
-    note_times(out, listing.entries)
+    _note_times(out, listing.entries)
     store_images(out, _pixels(chunks), (len(files), *frame.shape), (files, labels), about)
 
 

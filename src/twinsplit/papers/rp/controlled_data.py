@@ -10,7 +10,7 @@ from typing import final
 
 from twinsplit.data.images.builtin import write_faces
 from twinsplit.data.images.celeba import SIZE, CelebaSource
-from twinsplit.data.images.faces import Album
+from twinsplit.data.images.drawn_faces import FaceSet
 from twinsplit.data.images.folder import ImageData, load_images
 from twinsplit.data.images.frame import gahb
 from twinsplit.data.images.preparing import prepare
@@ -203,7 +203,7 @@ def _images(plan: Plan, executor: Executor) -> ImageData:
         return load_images(folder)
     assert faces is not None
     raw = folder.with_name(folder.name.removesuffix(f"-{faces.size}px") + "-raw")
-    write_faces(raw, faces.count, Album(plan.seeds[0], faces.people), executor)
+    write_faces(raw, faces.count, FaceSet(plan.seeds[0], faces.people), executor)
     return prepare(CelebaSource(raw), replace(gahb(faces.size), exact=SIZE), folder, executor)
 
 

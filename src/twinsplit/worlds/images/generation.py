@@ -17,6 +17,7 @@ from twinsplit.diffusion.blind import Blind
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.sampler import DDIM, Ancestral, Sampler, strided_times
 from twinsplit.diffusion.schedule import Schedule
+from twinsplit.diffusion.series import Twins
 from twinsplit.execution.local import Executor
 from twinsplit.measures.divergence import ordered_pairs
 from twinsplit.measures.memorization import gap_ratio_of
@@ -24,7 +25,6 @@ from twinsplit.measures.similarity import blockwise_nearest, cosine_similarity
 from twinsplit.noise.reference import Noise
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
-from twinsplit.diffusion.series import Twins
 from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.images.judging import SAMPLES, levels
 from twinsplit.worlds.images.world import ImageWorld

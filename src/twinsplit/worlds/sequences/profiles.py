@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Categorical
+from twinsplit.diffusion.series import Twins
 from twinsplit.exact.tree import TreeOracle
 from twinsplit.execution.local import Executor
 from twinsplit.measures.decomposition import decompose
@@ -17,7 +18,6 @@ from twinsplit.measures.divergence import oracle_divergence
 from twinsplit.noise.reference import Noise
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
-from twinsplit.diffusion.series import Twins
 from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.sequences.predictions import CHUNK, answer
 from twinsplit.worlds.sequences.probes import Probe, drawn_over_times, probe_at

@@ -11,13 +11,13 @@ from typing import Any, final
 
 from torch import Tensor
 
+from twinsplit.diffusion.series import Twins
 from twinsplit.execution.local import Executor
 from twinsplit.measures.similarity import cosine_similarity
 from twinsplit.papers.bg.images.settings import FULL
 from twinsplit.pipeline.landmarks import SPLIT, checkpoint_at
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
-from twinsplit.diffusion.series import Twins
 from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.images.predictions import Answers, ImageQuestions
 from twinsplit.worlds.images.world import ImageWorld
