@@ -33,7 +33,8 @@ from .measures.similarity import blockwise_nearest, correlation, cosine_similari
 from .measures.two_sample import TwoSample, nearest_neighbour_two_sample
 from .networks.blind_denoiser import BlindDenoiser
 from .networks.blind_unet import BlindUNet
-from .networks.parametrisation import Goal, NoisePrediction, ResidualPrediction, Tokens
+from .networks.module import ModuleNetwork
+from .networks.parametrisation import NoisePrediction, Parametrisation, Residual, TokenLogits
 from .networks.transformer import Transformer
 from .noise.reference import Noise
 from .onset.decision import Curves, Onset, find_onset
@@ -65,7 +66,6 @@ __all__ = [
     "Ensemble",
     "Gaussian",
     "GaussianMixture",
-    "Goal",
     "ImageData",
     "IndependentLeaves",
     "Inpainting",
@@ -76,20 +76,22 @@ __all__ = [
     "Member",
     "MemorizedFraction",
     "MixtureDenoiser",
+    "ModuleNetwork",
     "Noise",
     "NoisePrediction",
     "Normalisation",
     "Onset",
+    "Parametrisation",
     "Posterior",
     "PublishedAncestral",
     "Recipe",
-    "ResidualPrediction",
+    "Residual",
     "Run",
     "Sampler",
     "Schedule",
     "Splits",
     "Task",
-    "Tokens",
+    "TokenLogits",
     "Transformer",
     "TreeGrammar",
     "TreeOracle",

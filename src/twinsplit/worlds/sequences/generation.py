@@ -15,10 +15,10 @@ from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.sampler import Ancestral, strided_times
 from twinsplit.execution.local import Executor
 from twinsplit.measures.neighbours import nearest_hamming
+from twinsplit.networks.network_denoiser import NetworkDenoiser
 from twinsplit.noise.reference import Noise
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
-from twinsplit.training.ensemble import NetworkDenoiser
 from twinsplit.worlds.parts import draw_parts, names_in_parts
 from twinsplit.worlds.sequences.world import HierarchicalWorld
 from twinsplit.worlds.world import Measured
