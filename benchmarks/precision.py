@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from twinsplit.execution.local import Executor, available_cores, open_executor
 from twinsplit.measures.statistics import mean_over
+from twinsplit.networks.arithmetic import VARIABLE
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.curves import curves_of
 from twinsplit.recipes import PRESETS, Recipe
-from twinsplit.training.arithmetic import VARIABLE
 
 Floats = NDArray[np.float64]
 PRECISIONS = ("float32", "bfloat16")

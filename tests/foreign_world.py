@@ -5,9 +5,9 @@ from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
-from twinsplit.networks.module import ModuleNetwork
 
 import twinsplit as ts
+from twinsplit.networks.module import ModuleNetwork
 from twinsplit.noise import Noise
 from twinsplit.recipes import Diffusion, Repeating, RunRecipe, Splitting, Training
 

@@ -16,8 +16,7 @@ from twinsplit.measures.psnr import denoising_psnr
 from twinsplit.networks import blind_denoiser
 from twinsplit.networks.blind_denoiser import BlindDenoiser
 from twinsplit.networks.blind_unet import BlindUNet
-from twinsplit.networks.flops import forward_flops, training_flops
-from twinsplit.networks.parametrisation import ResidualPrediction
+from twinsplit.networks.parametrisation import Residual
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import DIGITS_SMOKE, ImageRecipe
 from twinsplit.runs.store import Run
@@ -55,7 +54,7 @@ def members(recipe: ImageRecipe) -> tuple[Member, ...]:
 
 def start(recipe: ImageRecipe = RECIPE, process: Noising = PROCESS) -> tuple[Ensemble, Task]:
     root = Noise(recipe.seed)
-    return Ensemble.initial(NETWORK, members(recipe), root, BlindDenoiser), Task(recipe.training, process, ResidualPrediction(), root)
+    return Ensemble.initial(NETWORK, members(recipe), root, BlindDenoiser), Task(recipe.training, Residual(process), root)
 
 
 def finish(path: Path, recipe: ImageRecipe = RECIPE, executor: Executor | None = None) -> Run:
@@ -154,7 +153,7 @@ def test_it_learns_to_denoise(law: str) -> None:
 
 
 def test_a_loaded_ensemble_answers_blindly(tmp_path: Path) -> None:
-    denoiser = load_ensemble(finish(tmp_path / "run"), NETWORK, 12, reading=BlindDenoiser).member(1)
+    denoiser = load_ensemble(finish(tmp_path / "run"), NETWORK, 12, read_as=BlindDenoiser).member(1)
     y = Noise(0).normal(0, torch.arange(3), (1, 8, 8), torch.float32)
     assert torch.equal(denoiser(y, 5).mean, denoiser(y, torch.tensor([1, 50, 100])).mean)
     assert torch.equal(denoiser(y, 0).mean, y - denoiser.residual(y))
@@ -182,5 +181,6 @@ def test_operations_of_the_published_network_are_counted() -> None:
         if name.endswith("weight"):
             place = next(count for start, count in places.items() if name.startswith(start))
             expected += 2 * place * torch.Size(shape).numel()
-    assert forward_flops(network) == expected
-    assert 2.9 * expected < training_flops(network) <= 3 * expected
+    found = network.flops((1, 40, 40))
+    assert found.forward == expected
+    assert 2.9 * expected < found.training <= 3 * expected

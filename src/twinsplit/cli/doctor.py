@@ -78,7 +78,7 @@ def _kernels() -> Finding:
 
 
 def _bfloat16() -> Finding:
-    from twinsplit.training.arithmetic import fast_bfloat16
+    from twinsplit.networks.arithmetic import fast_bfloat16
 
     slow = "slower than float32 on this processor, which is used in its place"
     return Finding("bfloat16", "faster than float32 on this processor" if fast_bfloat16() else slow)

@@ -23,7 +23,7 @@ from twinsplit.worlds.registry import world_of
 from twinsplit.worlds.tensors import Samples, SeriesWorld, TensorWorld, parameters_sha256
 from twinsplit.worlds.world import World
 
-LOSS_OF = {TokenLogits: "cross_entropy"}
+LOSS_OF: dict[type[Parametrisation], str] = {TokenLogits: "cross_entropy"}
 
 
 @final

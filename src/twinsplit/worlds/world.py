@@ -14,13 +14,14 @@ from twinsplit.diffusion.exploding import VarianceExploding
 from twinsplit.diffusion.schedule import Noising, Schedule
 from twinsplit.diffusion.series import Loaded, Member, Twins
 from twinsplit.execution.local import Executor
+from twinsplit.networks.flops import Flops
 from twinsplit.networks.network import Network
-from twinsplit.networks.parametrisation import Goal
+from twinsplit.networks.parametrisation import Parametrisation, Sampling
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import Diffusion, RunRecipe
 from twinsplit.runs.files import fingerprint
 from twinsplit.runs.store import Run
-from twinsplit.training.ensemble import Ensemble, NetworkDenoiser, Reading
+from twinsplit.training.ensemble import Ensemble
 from twinsplit.training.loop import load_ensemble
 from twinsplit.training.step import Task
 from twinsplit.worlds import generic
@@ -59,28 +60,27 @@ class World(ABC):
         return tuple(Member(*names) for names in self.recipe.members)
 
     @property
-    def reading(self) -> Reading:
-        """How outputs are read as posteriors."""
-        return NetworkDenoiser
-
-    @property
     @abstractmethod
-    def goal(self) -> Goal:
-        """What the networks are asked."""
+    def parametrisation(self) -> Parametrisation:
+        """What the networks' outputs mean."""
 
     def task(self) -> Task:
         """What the members train on, less the data."""
-        return Task(self.recipe.training, self.schedule, self.goal, self.root)
+        return Task(self.recipe.training, self.parametrisation, self.root)
+
+    def flops(self) -> Flops:
+        """Operations of one network for one sample."""
+        return self.network.flops(self.parametrisation.state(self.sample_shape))
 
     def ensemble(self) -> Ensemble:
         """The untrained members."""
-        return Ensemble.initial(self.network, self.members, self.root, self.reading)
+        return Ensemble.initial(self.network, self.members, self.root, self.parametrisation.denoiser)
 
     def load(self, run: Run[Any], step: int, device: torch.device | str = "cpu") -> Twins:
         """The networks at a kept checkpoint: the run's own, or those of the series that its results are of."""
         if run.series is not None:
             return Loaded.of(run.series, step)
-        return load_ensemble(run, self.network, step, device, self.reading)
+        return load_ensemble(run, self.network, step, device, self.parametrisation.denoiser)
 
     @abstractmethod
     def split_samples(self, device: torch.device | str = "cpu") -> Tensor:

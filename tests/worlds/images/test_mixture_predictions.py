@@ -4,8 +4,8 @@ For data N(m, v) and V = signal^2 v + sigma^2 the exact denoiser pays signal^2 v
 pays (signal sigma / V)^2 |d|^2 / D more in expectation. Means over images are compared within 5 standard errors (1 seed in 10^6).
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, final
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +18,11 @@ from twinsplit.diffusion.schedule import Schedule
 from twinsplit.diffusion.series import Member
 from twinsplit.exact.empirical_images import EmpiricalImages
 from twinsplit.exact.mixture import GaussianMixture, MixtureDenoiser
+from twinsplit.networks.parametrisation import NoisePrediction
 from twinsplit.networks.unet import UNet
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import DIGITS_SMOKE, ImageRecipe
 from twinsplit.training.ensemble import Ensemble
-from twinsplit.worlds.images.asking import Asking
 from twinsplit.worlds.images.predictions import ImageEvaluator, ImageQuestions, Pictures
 
 T, SHAPE, PIXELS, VARIANCE, COUNT = 50, (1, 8, 8), 64, 0.3, 400
@@ -31,21 +31,6 @@ TIMES = (3, 10, 30)
 MIDDLE = Noise(0, "mean").normal(0, torch.arange(1), SHAPE)
 APART = 0.2 * Noise(0, "difference").normal(0, torch.arange(1), SHAPE)
 RECIPE = replace(DIGITS_SMOKE, measuring=replace(DIGITS_SMOKE.measuring, times=TIMES))
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Exact(Asking):
-    """Denoisers that predict the noise in closed form."""
-
-    process: Schedule
-
-    def noise(self, denoiser: Denoiser[Any], x_t: Tensor, t: int | Tensor) -> Tensor:
-        assert isinstance(denoiser, MixtureDenoiser | EmpiricalImages)
-        return denoiser.noise_prediction(x_t, t)
-
-    def weight(self, t: int | Tensor) -> Tensor:
-        return torch.ones(torch.as_tensor(t).shape, dtype=torch.float64)
 
 
 def ensemble(*denoisers: Denoiser[Any]) -> Ensemble:
@@ -58,7 +43,7 @@ def ensemble(*denoisers: Denoiser[Any]) -> Ensemble:
 def questions(recipe: ImageRecipe, held_out: Tensor, *splits: Tensor) -> ImageQuestions:
     sets = [Pictures(images.float(), 1_000 * i + torch.arange(len(images))) for i, images in enumerate((held_out, *splits))]
     plain = (Normalisation(torch.zeros(1, 1, 1)),) * len(splits)
-    return ImageQuestions(recipe, Exact(SCHEDULE), sets[0], tuple(sets[1:]), plain, Noise(3))
+    return ImageQuestions(recipe, NoisePrediction(SCHEDULE), sets[0], tuple(sets[1:]), plain, Noise(3))
 
 
 def gaussian(mean: Tensor) -> MixtureDenoiser:

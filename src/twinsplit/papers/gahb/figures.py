@@ -23,8 +23,8 @@ from twinsplit.report.figure import Axes, ImageGrid
 from twinsplit.report.pictures import Samples
 from twinsplit.report.stored import LEVEL
 from twinsplit.runs.store import Run
+from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.images.world import ImageWorld
-from twinsplit.worlds.world import Measured
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,11 +13,11 @@ from twinsplit.diffusion.denoiser import Gaussian
 from twinsplit.diffusion.series import Twins
 from twinsplit.measures.divergence import ordered_pairs, sample_split_divergence
 from twinsplit.measures.similarity import cosine_similarity, mean_squared_difference
+from twinsplit.networks.parametrisation import Continuous
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import ImageRecipe
 from twinsplit.runs.rows import Rows
 from twinsplit.worlds.evaluator import Evaluator
-from twinsplit.worlds.images.asking import Asking
 
 
 @final
@@ -35,7 +35,7 @@ class ImageQuestions:
     """Held-out images and images of every split; the normalisation of every split, which its own networks meet all images with."""
 
     recipe: ImageRecipe
-    asking: Asking
+    parametrisation: Continuous
     held_out: Pictures
     splits: tuple[Pictures, ...]
     normalisations: tuple[Normalisation, ...]
@@ -49,7 +49,7 @@ class ImageQuestions:
         """(m,) a time of its own for every image, uniform on 1..T; with fixed-time training the one that the networks know."""
         if self.recipe.only_time is not None:
             return torch.full_like(pictures.ids, self.recipe.only_time)
-        return self.noise.child("time").integers(draw, pictures.ids, 1, self.asking.process.T)
+        return self.noise.child("time").integers(draw, pictures.ids, 1, self.parametrisation.noising.T)
 
 
 @final
@@ -96,8 +96,8 @@ class Answers:
     def _predicted(self, member: int, pictures: Pictures, draw: int, t: int | Tensor) -> Tensor:
         q = self.questions
         x_0, denoiser = q.normalisations[self.twins.members[member].split].apply(pictures.images), self.twins.member(member)
-        x_t, there = q.asking.process.noised(x_0, t, q.eps(pictures, draw)), denoiser.device
-        return q.asking.noise(denoiser, x_t.to(there), t if isinstance(t, int) else t.to(there)).cpu()
+        x_t, there = q.parametrisation.noising.noised(x_0, t, q.eps(pictures, draw)), denoiser.device
+        return q.parametrisation.noise(denoiser, x_t.to(there), t if isinstance(t, int) else t.to(there)).cpu()
 
     def _compared(self, a: int, b: int, data: int, t: int) -> Similarity:
         first, second = self.at(a, data, t), self.at(b, data, t)
@@ -107,7 +107,7 @@ class Answers:
         """(draws * m,) squared error of the predicted noise, averaged over pixels, weighted as in training."""
         pictures, q = self.pictures(data), self.questions
         eps = torch.cat([q.eps(pictures, draw) for draw in self.draws])
-        weights = [q.asking.weight(q.all_times(pictures, draw) if t is None else t) for draw in self.draws]
+        weights = [q.parametrisation.weight(q.all_times(pictures, draw) if t is None else t) for draw in self.draws]
         each = torch.cat([weight.expand(len(pictures.ids)) for weight in weights])
         return mean_squared_difference(self.at(member, data, t), eps) * each
 

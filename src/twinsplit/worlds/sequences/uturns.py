@@ -25,10 +25,10 @@ from twinsplit.errors import InputError
 from twinsplit.exact.empirical import EmpiricalDenoiser
 from twinsplit.exact.tree import TreeOracle
 from twinsplit.execution.local import Executor
+from twinsplit.networks.network_denoiser import NetworkDenoiser
 from twinsplit.noise.reference import Noise
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
-from twinsplit.training.ensemble import NetworkDenoiser
 from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.sequences.world import HierarchicalWorld
 

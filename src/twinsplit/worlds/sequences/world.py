@@ -17,7 +17,7 @@ from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
 from twinsplit.exact.tree import TreeOracle
 from twinsplit.execution.local import Executor
-from twinsplit.networks.parametrisation import Tokens
+from twinsplit.networks.parametrisation import TokenLogits
 from twinsplit.networks.transformer import Transformer
 from twinsplit.recipes import Data, Recipe
 from twinsplit.runs.files import fingerprint
@@ -60,8 +60,8 @@ class HierarchicalWorld(World):
         return TreeOracle(self.grammar, self.schedule, self.data.factorised if truncation is None else truncation)
 
     @property
-    def goal(self) -> Tokens:
-        return Tokens(self.grammar.vocab_size)
+    def parametrisation(self) -> TokenLogits:
+        return TokenLogits(self.grammar.vocab_size, self.schedule)
 
     @property
     def data_bytes(self) -> int:

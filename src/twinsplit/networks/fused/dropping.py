@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twinsplit.networks.dropout import Dropout
+from twinsplit.networks.fused.arrays import Gradients, Workspace, raw, refresh
 from twinsplit.networks.transformer import Transformer
-from twinsplit.training.dropout import Dropout
-from twinsplit.training.fused.arrays import Gradients, Workspace, raw, refresh
 
 Branch = Literal["attended", "fed"]
 

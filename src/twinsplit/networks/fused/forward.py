@@ -6,10 +6,10 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from twinsplit.networks.fused.arrays import Workspace, layer_views, raw, refresh
+from twinsplit.networks.fused.dropping import Dropping, Keep
 from twinsplit.networks.network import Network
 from twinsplit.networks.transformer import Transformer, timestep_embedding
-from twinsplit.training.fused.arrays import Workspace, layer_views, raw, refresh
-from twinsplit.training.fused.dropping import Dropping, Keep
 
 PIECE_ROWS = 1024  # tokens worked on together: few enough that arrays stay in the cache, enough for products to run at full speed
 

@@ -6,12 +6,12 @@ from typing import final
 import torch
 from torch import Tensor
 
+from twinsplit.networks.dropout import Dropout
+from twinsplit.networks.fused.arrays import Gradients, Workspace, accumulate, layer_views, nbytes, raw
+from twinsplit.networks.fused.dropping import Branch, Dropping, Keep, Words
+from twinsplit.networks.fused.forward import FusedLogits, is_factor, pieces
 from twinsplit.networks.network import Drop, Network, keep
 from twinsplit.networks.transformer import Transformer, timestep_embedding
-from twinsplit.training.dropout import Dropout
-from twinsplit.training.fused.arrays import Gradients, Workspace, accumulate, layer_views, nbytes, raw
-from twinsplit.training.fused.dropping import Branch, Dropping, Keep, Words
-from twinsplit.training.fused.forward import FusedLogits, is_factor, pieces
 
 
 def kept_bytes(spec: Transformer, n: int, dtype: torch.dtype) -> int:

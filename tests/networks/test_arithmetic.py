@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from twinsplit.errors import InputError
-from twinsplit.training import arithmetic
+from twinsplit.networks import arithmetic
 
 
 def on(monkeypatch: pytest.MonkeyPatch, vendor: str, units: bool, instructions: bool) -> bool:

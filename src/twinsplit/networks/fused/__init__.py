@@ -8,12 +8,12 @@ with the plain loss where the kernels do; everything else takes the general path
 from torch import Tensor
 
 from twinsplit import kernels
+from twinsplit.networks.arithmetic import PRECISIONS
+from twinsplit.networks.fused.backward import FusedLoss, kept_bytes
+from twinsplit.networks.fused.forward import evaluate
 from twinsplit.networks.network import Network
 from twinsplit.networks.transformer import Transformer
 from twinsplit.recipes import Training
-from twinsplit.training.arithmetic import PRECISIONS
-from twinsplit.training.fused.backward import FusedLoss, kept_bytes
-from twinsplit.training.fused.forward import evaluate
 
 __all__ = ["FusedLoss", "evaluate", "evaluates", "kept_bytes", "serves"]
 

@@ -8,12 +8,12 @@ import torch
 
 from twinsplit import kernels
 from twinsplit.diffusion.series import Member
+from twinsplit.networks import fused
+from twinsplit.networks.dropout import Dropout
 from twinsplit.networks.network import Drop, keep
 from twinsplit.networks.transformer import Transformer
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import Training
-from twinsplit.training import fused
-from twinsplit.training.dropout import Dropout
 from twinsplit.training.ensemble import Ensemble
 from twinsplit.training.stack import Stack
 
