@@ -45,7 +45,7 @@ class SeriesRecipe(RunRecipe):
     def to_json(self) -> dict[str, Any]:
         """Leave out how the networks were trained: nobody said it, and our defaults would be read as theirs."""
         known = super().to_json()
-        training = {name: known["training"][name] for name in ("steps", "checkpoint_list")}
+        training = {name: known["training"][name] for name in ("steps", "first_checkpoint", "checkpoint_list")}
         return known | {"training": training, "diffusion": {"T": known["diffusion"]["T"]}}
 
 
