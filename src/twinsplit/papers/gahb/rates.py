@@ -18,8 +18,8 @@ from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.stages import Session
 from twinsplit.recipes import ImageRecipe
 from twinsplit.report.figure import Figure
-from twinsplit.report.figure_page import interactive
-from twinsplit.report.figure_print import printed
+from twinsplit.report.page import interactive
+from twinsplit.report.render_matplotlib import printed
 from twinsplit.runs.store import Run
 from twinsplit.worlds.images.world import ImageWorld
 

@@ -14,8 +14,7 @@ from twinsplit.papers.gahb.panels import alike, rung_colour
 from twinsplit.papers.lines import Floats, epoch_label, epochs, pair_line
 from twinsplit.papers.rp.nearest_panels import NOTHING, Band, Counts, N, banded, size
 from twinsplit.pipeline.landmarks import nearest_checkpoint
-from twinsplit.report.figure import Axes, ImageGrid, Line, VerticalLine
-from twinsplit.report.model import as_floats
+from twinsplit.report.figure import Axes, ImageGrid, Line, VerticalLine, as_floats
 from twinsplit.runs.store import Run
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from twinsplit.papers.rp.controlled_settings import Case, check_seeds, setting_o
 from twinsplit.papers.rp.controlled_values import Runs, Values, caption, comparisons, values_of
 from twinsplit.papers.rp.nearest import measure_closest
 from twinsplit.report.figure import Figure
-from twinsplit.report.figure_page import interactive
-from twinsplit.report.figure_print import printed
+from twinsplit.report.page import interactive
+from twinsplit.report.render_matplotlib import printed
 from twinsplit.report.stored import LEVEL
 
 TITLES = {

@@ -24,8 +24,8 @@ from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.landmarks import LOSS, NEAREST
 from twinsplit.recipes import Recipe
 from twinsplit.report.figure import Axes, Figure
-from twinsplit.report.figure_page import interactive
-from twinsplit.report.figure_print import printed
+from twinsplit.report.page import interactive
+from twinsplit.report.render_matplotlib import printed
 from twinsplit.runs.store import Run
 
 
