@@ -25,8 +25,8 @@ from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.stages import Session
 from twinsplit.recipes import RunRecipe
 from twinsplit.report.figure import Axes, Figure, ImageGrid
-from twinsplit.report.figure_page import interactive
-from twinsplit.report.figure_print import printed
+from twinsplit.report.page import interactive
+from twinsplit.report.render_matplotlib import printed
 from twinsplit.runs.store import Run
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """From stored measurements to the lines and marks of a figure; x is the epoch, the number of passes over a split."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ from twinsplit.measures.statistics import Mean, mean_over
 from twinsplit.onset.turning import Turn
 from twinsplit.pipeline.landmarks import LOSS, NEAREST, SPLIT, minima_of
 from twinsplit.pipeline.replicates import splits_of
+from twinsplit.report import stored
 from twinsplit.report.figure import Dash, Line, Point, VerticalLine
-from twinsplit.report.model import Series
-from twinsplit.report.stored import FEWEST, LEVEL, Label, member_series, pair_series
+from twinsplit.report.stored import FEWEST, LEVEL
 from twinsplit.runs.rows import Table
 from twinsplit.runs.store import Run
 from twinsplit.training.batches import epoch_size, steps_per_epoch
@@ -51,23 +52,19 @@ def size(run: Run[Any]) -> str:
     return f"n = {run.recipe.data.split_size:,}"
 
 
-def line(run: Run[Any], series: Series, colour: str, dash: Dash = "solid") -> Line:
-    """A curve along training, against epochs."""
-    return Line(series.label, epochs(run, series.steps), series.mean, series.low, series.high, colour, dash)
-
-
-def _label(text: str) -> Label:
-    return Label(text, text, "", "")
+def line(run: Run[Any], curve: Line, dash: Dash = "solid") -> Line:
+    """A curve along training, against epochs instead of steps."""
+    return replace(curve, x=epochs(run, curve.x), dash=dash)
 
 
 def member_line(run: Run[Any], table: Table, text: str, colour: str, dash: Dash = "solid") -> Line:
     """Mean over networks; those on one split share its peculiarities, so that the splits are what is replicated."""
-    return line(run, member_series(table, _label(text)), colour, dash)
+    return line(run, stored.member_line(table, text, colour=colour), dash)
 
 
 def pair_line(run: Run[Any], table: Table, text: str, colour: str, dash: Dash = "solid") -> Line:
     """Mean over pairs, symmetrised."""
-    return line(run, pair_series(table, _label(text), splits_of(run).tolist()), colour, dash)
+    return line(run, stored.pair_line(table, splits_of(run).tolist(), text, colour=colour), dash)
 
 
 def bare(text: str, x: Floats, y: Floats, colour: str, dash: Dash = "solid") -> Line:

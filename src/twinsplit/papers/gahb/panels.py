@@ -15,8 +15,7 @@ from twinsplit.papers.lines import bare, over_members
 from twinsplit.papers.rp.nearest import CLOSEST
 from twinsplit.papers.rp.nearest_panels import NOTHING, Band, N, Rungs, banded, closest_line, last_samples, size
 from twinsplit.pipeline.replicates import splits_of
-from twinsplit.report.figure import Axes, HorizontalLine, ImageGrid
-from twinsplit.report.model import as_floats
+from twinsplit.report.figure import Axes, HorizontalLine, ImageGrid, as_floats
 from twinsplit.report.pictures import Levels, Samples, sheet
 from twinsplit.report.stored import LEVEL
 from twinsplit.runs.rows import Table

@@ -21,8 +21,7 @@ from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.curves import curves_of
 from twinsplit.pipeline.landmarks import nearest_checkpoint
 from twinsplit.pipeline.stages import Session
-from twinsplit.report.figure import Axes, ImageGrid, Line
-from twinsplit.report.model import as_floats
+from twinsplit.report.figure import Axes, ImageGrid, Line, as_floats
 from twinsplit.runs.store import Run
 
 if TYPE_CHECKING:

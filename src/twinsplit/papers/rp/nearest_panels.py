@@ -10,8 +10,7 @@ from twinsplit.measures.bounded import fraction_interval, mean_interval
 from twinsplit.measures.statistics import mean_over
 from twinsplit.papers.lines import Floats, bare
 from twinsplit.papers.rp.nearest import CLOSEST, Eye
-from twinsplit.report.figure import Axes, HorizontalLine, Line
-from twinsplit.report.model import as_floats
+from twinsplit.report.figure import Axes, HorizontalLine, Line, as_floats
 from twinsplit.report.pictures import Samples
 from twinsplit.report.stored import FEWEST, LEVEL
 from twinsplit.runs.store import Run

@@ -11,9 +11,8 @@ from twinsplit.papers.bg.images.turns import ALIKE, LOWEST, SAMPLES, minima_at, 
 from twinsplit.papers.lines import EPOCH, bare, epochs, landmarks, late_range, member_line, minimum_line, pair_line, size
 from twinsplit.pipeline.landmarks import LOSS, SPLIT, checkpoint_at
 from twinsplit.pipeline.replicates import loss_curve, splits_of
-from twinsplit.report.figure import Axes, ImageGrid, Line, VerticalLine
+from twinsplit.report.figure import Axes, ImageGrid, Line, VerticalLine, as_floats
 from twinsplit.report.from_images import typical
-from twinsplit.report.model import as_floats
 from twinsplit.report.pictures import Levels, Samples, sheet
 from twinsplit.runs.rows import Table
 from twinsplit.runs.store import Run

@@ -7,8 +7,7 @@ from twinsplit.papers.bg.claims import overlap_ratios, peak_of, profile
 from twinsplit.papers.lines import EPOCH, bare, epochs, landmarks, late_range, member_line, minimum_point, over_members, pair_line, size
 from twinsplit.pipeline.landmarks import LOSS, NEAREST, SPLIT, landmark_of
 from twinsplit.pipeline.replicates import level_of, member_curve, neighbour_divergences, pair_curve, splits_of
-from twinsplit.report.figure import Axes, HorizontalLine, Line, VerticalLine
-from twinsplit.report.model import as_floats
+from twinsplit.report.figure import Axes, HorizontalLine, Line, VerticalLine, as_floats
 from twinsplit.runs.rows import Table
 from twinsplit.runs.store import Run
 from twinsplit.worlds.sequences.uturns import EXACT_RANDOM, RANDOM

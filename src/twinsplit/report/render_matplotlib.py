@@ -1,11 +1,14 @@
-"""A sheet for print, with matplotlib: readable in a column of a paper, the same bytes for the same numbers."""
+"""A figure for print, with matplotlib: readable in a column of a paper, the same bytes for the same numbers."""
 
+from io import BytesIO
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twinsplit.report.figure import COLOURS, SPOTS, Axes, Figure, ImageGrid, Line, Point, VerticalLine
+from twinsplit.errors import InputError
+from twinsplit.report.colours import BAND, BAR, solid
+from twinsplit.report.figure import SPOTS, Axes, Bars, Figure, ImageGrid, Line, Point, VerticalLine, ends_of
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -16,38 +19,55 @@ DASHES = {"solid": "-", "dash": "--", "dot": ":"}
 WIDTH, HEIGHT = 4.6, 3.3  # inches, of one pair of axes
 CAPTION_LINE, ENTRY = 0.15, 0.15  # inches, of a line of the caption and of the legend
 CHARACTERS_PER_INCH = 16
+DPI = 200
 ABOVE, GAP, KEYS = 0.3, 0.07, 0.42  # inches: of the title, around axes, and from axes down to their legend
 
 
-def printed(sheet: Figure) -> "MatplotlibFigure":
-    """The figure, its title above and its caption below; never pyplot's global state."""
-    from matplotlib.figure import Figure as MatplotlibFigure
+def printed(figure: Figure) -> "MatplotlibFigure":
+    """The figure, its title above and its caption below; never pyplot's global state. InputError where matplotlib is not installed."""
+    try:
+        import matplotlib.figure
+    except ImportError as error:
+        raise InputError("printed figures need matplotlib", "pip install 'twinsplit[report]'") from error
 
-    count = len(sheet.axes) + len(sheet.plates)
-    columns = min(sheet.columns, count)
+    count = len(figure.axes) + len(figure.plates)
+    columns = min(figure.columns, count)
     rows = -(-count // columns)
     width = max(WIDTH * columns, 6.5)
-    caption = fill(sheet.caption, int(width * CHARACTERS_PER_INCH))
-    below = CAPTION_LINE * (caption.count("\n") + 1) + 0.15
-    height = HEIGHT * rows + sum(_legend_heights(sheet, columns)) + ABOVE + below
-    figure = MatplotlibFigure(figsize=(width, height), layout="constrained")
-    _leave_room(figure, below / height, 1 - ABOVE / height)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for place, axes in zip(grid.flat, sheet.axes, strict=False):
+    caption = fill(_literal(figure.caption), int(width * CHARACTERS_PER_INCH))
+    above, below = ABOVE * bool(figure.title), CAPTION_LINE * (caption.count("\n") + 1) + 0.15 if caption else 0.0
+    height = HEIGHT * rows + sum(_legend_heights(figure, columns)) + above + below
+    drawing = matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
+    _leave_room(drawing, below / height, 1 - above / height)
+    grid = drawing.subplots(rows, columns, squeeze=False)
+    for place, axes in zip(grid.flat, figure.axes, strict=False):
         _draw(place, axes)
-    for place, plate in zip(grid.flat[len(sheet.axes) :], sheet.plates, strict=False):
+    for place, plate in zip(grid.flat[len(figure.axes) :], figure.plates, strict=False):
         _plate(place, plate)
     for place in grid.flat[count:]:
         place.set_axis_off()
     # not a suptitle, for which the layout would make room a second time
-    figure.text(0.01, 1 - 0.08 / height, sheet.title, fontsize=11, ha="left", va="top", in_layout=False)
-    figure.text(0.01, 0.06 / height, caption, fontsize=8, va="bottom", ha="left", color=COLOURS["ink"], in_layout=False)
-    return figure
+    drawing.text(0.01, 1 - 0.08 / height, _literal(figure.title), fontsize=11, ha="left", va="top", in_layout=False)
+    drawing.text(0.01, 0.06 / height, caption, fontsize=8, va="bottom", ha="left", color=solid("ink"), in_layout=False)
+    return drawing
 
 
-def _legend_heights(sheet: Figure, columns: int) -> list[float]:
+def image(drawing: "MatplotlibFigure", kind: str, dpi: int = DPI) -> bytes:
+    """The drawing as a PNG or PDF, without the date, so that the same numbers give the same file."""
+    stream = BytesIO()
+    metadata: dict[str, Any] = {"CreationDate": None} if kind == "pdf" else {"Software": None}
+    drawing.savefig(stream, format=kind, dpi=dpi, metadata=metadata)
+    return stream.getvalue()
+
+
+def _literal(text: str) -> str:
+    """Without dollar signs meaning mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _legend_heights(figure: Figure, columns: int) -> list[float]:
     """Inches that the tallest legend of each row of axes takes."""
-    heights = [ENTRY * -(-axes.entries // 2) for axes in sheet.axes]
+    heights = [ENTRY * -(-axes.entries // 2) for axes in figure.axes]
     return [max(heights[i : i + columns]) for i in range(0, len(heights), columns)]
 
 
@@ -62,7 +82,9 @@ def _draw(place: "matplotlib.axes.Axes", axes: Axes) -> None:
     place.set_xscale(axes.x_scale)
     place.set_yscale(axes.y_scale)
     for rule in axes.rules:
-        place.axhline(rule.y, color=COLOURS["grey"], linestyle=":", linewidth=1, label=rule.label)
+        place.axhline(rule.y, color=solid("grey"), linestyle=":", linewidth=1, label=_literal(rule.label))
+    for bars in axes.bars:
+        _bars(place, bars)
     for line in axes.lines:
         _line(place, line)
     _set_range(place, axes)
@@ -71,14 +93,16 @@ def _draw(place: "matplotlib.axes.Axes", axes: Axes) -> None:
     for spot in axes.spots:
         _spot(place, spot)
     if axes.spots:
-        place.plot([], [], "o-", color=COLOURS["grey"], markersize=5, linewidth=3, label=SPOTS)
+        place.plot([], [], "o-", color=solid("grey"), markersize=5, linewidth=3, label=SPOTS)
     for axis, scale in ((place.xaxis, axes.x_scale), (place.yaxis, axes.y_scale)):
         if scale == "log":
             _plain_ticks(axis)
-    place.set_title(axes.title, fontsize=9.5)
-    place.set_xlabel(axes.x_label, fontsize=9)
-    place.set_ylabel(axes.y_label, fontsize=9)
+    place.set_title(_literal(axes.title), fontsize=9.5, pad=16 if any(mark.tag for mark in axes.marks) else 6)
+    place.set_xlabel(_literal(axes.x_label), fontsize=9)
+    place.set_ylabel(_literal(axes.y_label), fontsize=9)
     place.tick_params(labelsize=8)
+    place.grid(visible=True, color=solid("grid"), linewidth=0.6)
+    place.set_axisbelow(True)
     _legend(place)
     for side in ("top", "right"):
         place.spines[side].set_visible(False)
@@ -109,12 +133,12 @@ def _plate(place: "matplotlib.axes.Axes", plate: ImageGrid) -> None:
 
 
 def _line(place: "matplotlib.axes.Axes", line: Line) -> None:
-    colour, order = COLOURS[line.colour], np.argsort(line.x)
+    colour, order = solid(line.colour), np.argsort(line.x)
     x, y, low, high = (v[order] for v in (line.x, line.y, line.low, line.high))
     size = 3.0 if len(x) < 60 else 0.0
-    place.plot(x, y, DASHES[line.dash], color=colour, linewidth=1.4, marker="o", markersize=size, label=line.label)
+    place.plot(x, y, DASHES[line.dash], color=colour, linewidth=1.4, marker="o", markersize=size, label=_literal(line.label))
     if np.isfinite(low).any():
-        place.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
+        place.fill_between(x, low, high, color=colour, alpha=BAND, linewidth=0)
 
 
 def _plain_ticks(axis: "matplotlib.axis.Axis") -> None:
@@ -126,6 +150,13 @@ def _plain_ticks(axis: "matplotlib.axis.Axis") -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def _bars(place: "matplotlib.axes.Axes", bars: Bars) -> None:
+    width = 0.85 * (np.diff(bars.x).min() if len(bars.x) > 1 else 1.0)
+    spread = [bars.y - bars.low, bars.high - bars.y] if np.isfinite(bars.low).any() else None
+    kept: dict[str, Any] = {"error_kw": {"elinewidth": 0.8, "ecolor": solid("ink")}, "label": _literal(bars.label)}
+    place.bar(bars.x, bars.y, width, yerr=spread, color=solid(bars.colour), alpha=BAR, **kept)
+
+
 def _set_range(place: "matplotlib.axes.Axes", axes: Axes) -> None:
     """Marks may lie anywhere: the range is that of the lines."""
     place.set_xlim(*place.get_xlim())
@@ -134,21 +165,31 @@ def _set_range(place: "matplotlib.axes.Axes", axes: Axes) -> None:
 
 
 def _mark(place: "matplotlib.axes.Axes", mark: VerticalLine) -> None:
-    colour, (left, right) = COLOURS[mark.colour], place.get_xlim()
-    label: dict[str, Any] = {"label": mark.label}
+    colour = solid(mark.colour)
+    label: dict[str, Any] = {"label": _literal(mark.label)}
+    ends = ends_of(mark, place.get_xlim())
     if mark.x is not None:
         place.axvline(mark.x, color=colour, linestyle="--", linewidth=1.1, **label)
+        if mark.tag:
+            _tag(place, mark.x, mark)
         label = {}
-    elif mark.low is None and mark.high is None:
+    elif ends is None:
         place.plot([], [], " ", **label)
-    if mark.low is not None or mark.high is not None:
-        place.axvspan(mark.low or left, mark.high or right, color=colour, alpha=0.08, linewidth=0, **label)
+    if ends is not None:
+        place.axvspan(*ends, color=colour, alpha=0.1, linewidth=0, **label)
+
+
+def _tag(place: "matplotlib.axes.Axes", x: float, mark: VerticalLine) -> None:
+    """Over the axes, turned inwards so that it stays on the page."""
+    inwards = "left" if place.transAxes.inverted().transform(place.transData.transform((x, 0.0)))[0] < 0.5 else "right"
+    over: dict[str, Any] = {"textcoords": "offset points", "color": solid(mark.colour), "fontsize": 8, "ha": inwards}
+    place.annotate(_literal(mark.tag), (x, 1.0), (0, 3), xycoords=place.get_xaxis_transform(), **over)
 
 
 def _spot(place: "matplotlib.axes.Axes", spot: Point) -> None:
     """A bar over its interval, which on an open side reaches to the end, and a dot at its place."""
-    colour, (left, right) = COLOURS[spot.colour], place.get_xlim()
-    if spot.low is not None or spot.high is not None:
-        place.hlines(spot.y, spot.low or left, spot.high or right, color=colour, linewidth=3.5, alpha=0.45)
+    colour, ends = solid(spot.colour), ends_of(spot, place.get_xlim())
+    if ends is not None:
+        place.hlines(spot.y, *ends, color=colour, linewidth=3.5, alpha=0.45)
     if spot.x is not None:
         place.plot([spot.x], [spot.y], "o", color=colour, markersize=6.5, markeredgecolor="white", zorder=4)

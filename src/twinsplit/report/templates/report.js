@@ -3,7 +3,6 @@
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const charts = read("charts");
-  const numbers = read("numbers");
   const darkByLight = read("theme");
   const darkScheme = window.matchMedia("(prefers-color-scheme: dark)");
   const touch = window.matchMedia("(pointer: coarse)").matches;
@@ -84,29 +83,23 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   };
 
-  const rowsOfSeries = ({ panel, name, unit, band, steps, mean, low, high }) =>
-    steps.map((step, i) => [panel, name, "step", step, mean[i], low[i], high[i], unit, band]);
-
-  const rowsOfHistogram = ({ step, distance, generated, generated_low, generated_high, held_out }) =>
-    distance.flatMap((at, i) => [
-      [`distances_step_${step}`, "generated", "distance", at, generated[i], generated_low[i], generated_high[i], "fraction", ""],
-      [`distances_step_${step}`, "held_out", "distance", at, held_out[i], null, null, "fraction", ""],
-    ]);
+  const rowsOfCurve = ({ panel, name, x_name, x, mean, low, high, unit, band }) =>
+    x.map((at, i) => [panel, name, x_name, at, mean[i], low[i], high[i], unit, band]);
 
   const quoted = (cell) => (/[",\r\n]/.test(cell) ? `"${String(cell).replaceAll('"', '""')}"` : (cell ?? ""));
 
   const asCsv = () => {
     const header = ["panel", "series", "x_name", "x", "mean", "low", "high", "unit", "band"];
-    const rows = [header, ...numbers.series.flatMap(rowsOfSeries), ...numbers.histograms.flatMap(rowsOfHistogram)];
+    const rows = [header, ...read("numbers").series.flatMap(rowsOfCurve)];
     return rows.map((row) => row.map(quoted).join(",")).join("\r\n") + "\r\n";
   };
 
-  const serve = (id, action) => document.getElementById(id).addEventListener("click", action);
+  const serve = (id, action) => document.getElementById(id)?.addEventListener("click", action);
 
   for (const button of document.querySelectorAll("#copy, #downloads, [data-save], .full")) button.hidden = false;
   serve("copy", copyCommand);
   serve("download-csv", () => save("twinsplit-report.csv", "text/csv", asCsv()));
-  serve("download-json", () => save("twinsplit-report.json", "application/json", JSON.stringify(numbers, null, 1)));
+  serve("download-json", () => save("twinsplit-report.json", "application/json", JSON.stringify(read("numbers"), null, 1)));
   document.addEventListener("click", press);
   document.addEventListener("click", saveImage);
   darkScheme.addEventListener("change", () => drawAll());
