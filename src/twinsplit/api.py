@@ -19,7 +19,10 @@ from twinsplit.onset.decision import Onset
 from twinsplit.pipeline import stages
 from twinsplit.pipeline.study import Study
 from twinsplit.recipes import RunRecipe, preset_of, read_recipe
+from twinsplit.report.write import report
 from twinsplit.runs.store import Run
+
+__all__ = ["decide", "measure", "quickstart", "report", "train"]
 
 AnyRun = TypeVar("AnyRun", bound="Study | Run[Any] | Path | str")
 SCALES = ("smoke", "laptop", "paper")
@@ -137,20 +140,6 @@ def decide(run: Study | Run[Any] | Path | str) -> Onset:
         >>> decide("runs/a").verdict  # doctest: +SKIP
     """
     return stages.decide(_run(run))
-
-
-def report(run: Study | Run[Any] | Path | str) -> Path:
-    """Write RUN/report.html and RUN/figures from stored results; return the page's path.
-
-    Raises:
-        InputError: where a stage is missing, or plotly is not installed.
-
-    Examples:
-        >>> report("runs/a")  # doctest: +SKIP
-    """
-    from twinsplit.report.write import write_report
-
-    return write_report(_run(run))
 
 
 def _run(run: Study | Run[Any] | Path | str) -> Run[Any]:
