@@ -22,7 +22,9 @@ from twinsplit.training.step import Stepper, Task
 
 SCHEDULE = Schedule.diffusion_lm(30)
 MEMBERS = (Member(0, 0), Member(1, 1))
-TRAINING = Training(steps=40, first_checkpoint=1, checkpoints=1, batch=16, learning_rate=3e-3, schedule="constant", loss="noise", precision="float32")
+TRAINING = Training(
+    steps=40, first_checkpoint=1, checkpoints=1, batch=16, learning_rate=3e-3, schedule="constant", loss="noise", precision="float32"
+)
 
 
 class Told(nn.Module):
