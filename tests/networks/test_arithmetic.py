@@ -30,7 +30,7 @@ def test_which_processors_gain(monkeypatch: pytest.MonkeyPatch, vendor: str, uni
     assert on(monkeypatch, vendor, units, instructions) is fast
 
 
-@pytest.mark.parametrize(("told", "fast"), [("yes", True), ("no", False)])
+@pytest.mark.parametrize(("caption", "fast"), [("yes", True), ("no", False)])
 def test_the_variable_decides_instead(monkeypatch: pytest.MonkeyPatch, caption: str, fast: bool) -> None:
     monkeypatch.setenv(arithmetic.VARIABLE, caption)
     assert on(monkeypatch, "GenuineIntel", not fast, True) is fast
