@@ -36,6 +36,8 @@ def run_from(path: Path, world: str = "sequences") -> Run[Any]:
 
 def check_runs(name: str, paths: Sequence[Path], numbers: range) -> None:
     """Refuse a number of runs that the figure NAME cannot show, and a run that is given twice."""
+    if not numbers:
+        raise InputError(f"{name} cannot be drawn from runs that are given", "leave --run out")
     if len(paths) not in numbers:
         wanted = "1 run or more" if len(numbers) > 1 else f"{numbers[0]} run{'s' * (numbers[0] > 1)}"
         raise InputError(f"{name} shows {wanted}, {len(paths)} were given", "give each of them as --run RUN")

@@ -71,7 +71,7 @@ class Ladder:
     Rungs are nested: split i of a smaller N is the beginning of split i of a larger one, so that a rung adds images and changes none.
     needs_data: it is for images that the package does not bring.
     threshold: of the published layout, correlation above which a later image is taken out as a duplicate; the two groups are then the ends
-    of the list (`ladder_data`). None: any number of splits, from the front of an order drawn by the seed.
+    of the list (`write_ladder`). None: any number of splits, from the front of an order drawn by the seed.
     """
 
     base: ImageRecipe
