@@ -1,6 +1,8 @@
-"""Coarse-to-fine filters of images: principal components, and three scales of Haar wavelets ([BG] figure 7).
+"""Coarse-to-fine filters of images: principal components, and three scales of Haar wavelets ([BG]
+figure 7).
 
-Both are linear and keep the shape: a filtered copy of the data is data. Images are (n, ..., H, W), floating point.
+Both are linear and keep the shape: a filtered copy of the data is data. Images are (n, ..., H, W),
+floating point.
 """
 
 from dataclasses import dataclass
@@ -19,11 +21,12 @@ Images = Tensor | NDArray[Any]
 
 
 def pca(images: Images, components: int, fit_on: Images) -> Tensor:
-    """`images` with all but the `components` leading principal components of `fit_on` removed; the mean of `fit_on` stays.
+    """`images` with all but the `components` leading principal components of `fit_on` removed; the
+    mean of `fit_on` stays.
 
-    images: (n, ...). fit_on: images (m, ...) of the same shape, or row numbers (m,) of `images`. Fitted in float64, given back in
-    the type of `images`. m images span at most m - 1 directions around their mean; a component beyond their span is rounding error
-    and is left out.
+    images: (n, ...). fit_on: images (m, ...) of the same shape, or row numbers (m,) of `images`.
+    Fitted in float64, given back in the type of `images`. m images span at most m - 1 directions
+    around their mean; a component beyond their span is rounding error and is left out.
     """
     pictures = _floating(images)
     given = torch.as_tensor(fit_on)
@@ -45,7 +48,7 @@ class Principal:
 
     @classmethod
     def fit(cls, images: Images, components: int) -> "Principal":
-        """Of images (m, ..., H, W); see `pca`."""
+        """Fit the components to images (m, ..., H, W); see `pca`."""
         sample = _floating(images)
         _check_components(sample, components)
         flat = sample.double().flatten(1)
@@ -71,10 +74,12 @@ def _leading(centred: Tensor, components: int) -> Tensor:
 
 
 def haar(images: Images, zero_finest: int = 0, gains: Gains = (1.0, 1.0, 1.0)) -> Tensor:
-    """`images` (n, ..., H, W) with the details of a 3-level Haar transform multiplied by gains (coarse, medium, fine).
+    """`images` (n, ..., H, W) with the details of a 3-level Haar transform multiplied by gains
+    (coarse, medium, fine).
 
-    zero_finest: how many of the finest scales get gain 0 instead, 0..3. The defaults change nothing. H and W are at least 8; where they are
-    not multiples of 8 the image is continued by reflection, and cut back.
+    zero_finest: how many of the finest scales get gain 0 instead, 0..3. The defaults change
+    nothing. H and W are at least 8; where they are not multiples of 8 the image is continued by
+    reflection, and cut back.
     """
     import pywt
 

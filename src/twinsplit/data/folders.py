@@ -1,4 +1,4 @@
-"""What a data folder says of itself (data.json), read before anything else of it."""
+"""Descriptions of data folders (data.json), read before anything else in the folder."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ IMAGES = "images"
 
 
 def description_of(folder: Path) -> dict[str, Any]:
-    """data.json. A run folder has one too, of what it learned from, and is no data folder."""
+    """Read data.json of a data folder; refuse a run folder, whose data.json describes its training data."""
     if (folder / "config.json").is_file():
         raise InputError(f"{folder} is a run folder", "give the folder of data that `twinsplit data` wrote")
     found: dict[str, Any] = read_json(folder / "data.json")
@@ -18,7 +18,7 @@ def description_of(folder: Path) -> dict[str, Any]:
 
 
 def of_images(folder: Path) -> dict[str, Any]:
-    """data.json of a folder of images."""
+    """Read data.json of a folder of images; raise InputError for any other folder."""
     found = description_of(folder)
     if found.get("kind") != IMAGES:
         raise InputError(f"{folder} holds no images", "give a folder of `twinsplit data celeba`, `folder`, `arrays`, `digits` or `hub`")
@@ -26,7 +26,7 @@ def of_images(folder: Path) -> dict[str, Any]:
 
 
 def of_sequences(folder: Path) -> dict[str, Any]:
-    """data.json of a folder of sequences."""
+    """Read data.json of a folder of sequences; raise InputError for any other folder."""
     found = description_of(folder)
     if found.get("kind") == IMAGES:
         raise InputError(f"{folder} holds images", 'learn from it with --world digits, or with a recipe that has world = "images"')

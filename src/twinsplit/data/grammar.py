@@ -1,8 +1,9 @@
 """The hierarchical world: a tree of production rules whose leaves are the data ([BG] section 2).
 
-A root symbol is drawn uniformly, then every symbol is replaced by an ordered pair of children, `depth` times. The law of the pair
-given its parent a is rules[a, b, c] = P(children (b, c) | parent a). Nodes are numbered like a heap: 1 is the root, the children of
-i are 2i and 2i + 1, and the 2^depth leaves come last.
+A root symbol is drawn uniformly, then every symbol is replaced by an ordered pair of children,
+`depth` times. The law of the pair given its parent a is rules[a, b, c] = P(children (b, c) | parent
+a). Nodes are numbered like a heap: 1 is the root, the children of i are 2i and 2i + 1, and the
+2^depth leaves come last.
 """
 
 from collections.abc import Sequence
@@ -31,10 +32,11 @@ CHUNK_TOKENS = 1 << 20
 
 
 def contract(table: RuleTable, first: Tensor, second: Tensor) -> Tensor:
-    """Log of sum_(i, j) weight[target, i, j] exp(first[i] + second[j]): the one step of message passing on a tree.
+    """Log of sum_(i, j) weight[target, i, j] exp(first[i] + second[j]): the one step of message
+    passing on a tree.
 
-    first, second: (..., q) log messages, -inf allowed. Returns (..., q). Only allowed rules enter, so a forbidden one costs
-    exactly -inf and never a small constant.
+    first, second: (..., q) log messages, -inf allowed. Returns (..., q). Only allowed rules enter,
+    so a forbidden one costs exactly -inf and never a small constant.
     """
     weight, i, j = (torch.from_numpy(a).to(first.device) for a in (table.weight, table.first, table.second))
     return torch.logsumexp(weight.log() + first[..., i] + second[..., j], dim=-1)
@@ -45,8 +47,8 @@ def contract(table: RuleTable, first: Tensor, second: Tensor) -> Tensor:
 class TreeGrammar:
     """Production rules on a complete binary tree.
 
-    rules: (q, q, q) float64, rules[a, b, c] = P(children (b, c) | parent a), every rules[a] summing to 1; zeros forbid.
-    depth: the number of expansions; sequences have 2^depth leaves.
+    rules: (q, q, q) float64, rules[a, b, c] = P(children (b, c) | parent a), every rules[a] summing
+    to 1; zeros forbid. depth: the number of expansions; sequences have 2^depth leaves.
     """
 
     rules: Floats
@@ -62,14 +64,17 @@ class TreeGrammar:
 
     @classmethod
     def published(cls, seed: int = 0, depth: int = 4) -> "TreeGrammar":
-        """The grammar of [BG]: 6 symbols, 4 rules each, logits of standard deviation 1; seed 0 is the one of its figures."""
+        """The grammar of [BG]: 6 symbols, 4 rules each, logits of standard deviation 1; seed 0 is
+        the one of its figures."""
         return cls.random(6, depth, 4, 1.0, seed)
 
     @classmethod
     def random(cls, vocab_size: int, depth: int, rules_per_symbol: int, sigma: float, seed: int) -> "TreeGrammar":
-        """A grammar drawn as in [BG]: shuffle the q^2 pairs, deal q to each parent, keep `rules_per_symbol`, softmax(sigma N(0, 1)).
+        """A grammar drawn as in [BG]: shuffle the q^2 pairs, deal q to each parent, keep
+        `rules_per_symbol`, softmax(sigma N(0, 1)).
 
-        The draws are those of NumPy's legacy generator seeded with `seed` (0..2^32-1), which NumPy promises never to change.
+        The draws are those of NumPy's legacy generator seeded with `seed` (0..2^32-1), which NumPy
+        promises never to change.
         """
         _check_law(vocab_size, rules_per_symbol, sigma, seed)
         generator = np.random.RandomState(seed)
@@ -84,7 +89,7 @@ class TreeGrammar:
 
     @property
     def vocab_size(self) -> int:
-        """q."""
+        """The number of symbols, q."""
         return len(self.rules)
 
     @property
@@ -99,21 +104,22 @@ class TreeGrammar:
 
     @cached_property
     def by_parent(self) -> RuleTable:
-        """For each parent its (left, right)."""
+        """Rules grouped by parent: pairs (left, right)."""
         return RuleTable.from_dense(self.rules)
 
     @cached_property
     def by_left(self) -> RuleTable:
-        """For each left child its (parent, right)."""
+        """Rules grouped by left child: pairs (parent, right)."""
         return RuleTable.from_dense(self.rules.transpose(1, 0, 2))
 
     @cached_property
     def by_right(self) -> RuleTable:
-        """For each right child its (parent, left)."""
+        """Rules grouped by right child: pairs (parent, left)."""
         return RuleTable.from_dense(self.rules.transpose(2, 0, 1))
 
     def root_to_level(self, k: int) -> Floats:
-        """(q, q, 2^k): [a, b, j] = P(node j of level k is b | root a), the product of left and right marginals on its path."""
+        """(q, q, 2^k): [a, b, j] = P(node j of level k is b | root a), the product of left and
+        right marginals on its path."""
         check_level(k, self.depth)
         sides = self.rules.sum(2), self.rules.sum(1)
         paths = [np.eye(self.vocab_size)]
@@ -124,8 +130,9 @@ class TreeGrammar:
     def sample(self, n: int, seed: int, start: int = 0, factorised: int = 0) -> Tensor:
         """(n, L) int8: sequences start..start+n-1 of the endless list that `seed` names.
 
-        Sequence i depends on (seed, i) alone. factorised = k replaces the k top levels by independent root-to-node transitions
-        ([BG] section 2). Integer thresholds are compared with 32-bit words, so every machine draws the same sequences.
+        Sequence i depends on (seed, i) alone. factorised = k replaces the k top levels by
+        independent root-to-node transitions ([BG] section 2). Integer thresholds are compared with
+        32-bit words, so every machine draws the same sequences.
         """
         check_level(factorised, self.depth)
         if n < 0 or start < 0:
@@ -138,7 +145,8 @@ class TreeGrammar:
         return torch.cat([torch.empty(0, self.length, dtype=torch.int8), *chunks])
 
     def log_likelihood(self, sequences: Sequences) -> Tensor:
-        """(n,) float64, natural log of P(sequence) with a uniform root; -inf where the grammar forbids it. sequences: (n, L)."""
+        """(n,) float64, natural log of P(sequence) with a uniform root; -inf where the grammar
+        forbids it. sequences: (n, L)."""
         tokens = self.tokens(sequences)
         rows = max(1, CHUNK_TOKENS // (self.length * self.vocab_size * self.rules_per_symbol))
         return torch.cat([torch.empty(0, dtype=torch.float64), *(self._inside(part) for part in torch.split(tokens, rows))])
@@ -196,8 +204,8 @@ def _expand(languages: list[tuple[npt.NDArray[np.int8], Floats]], pairs: Floats)
 def thresholds(probabilities: Floats) -> Integers:
     """(..., r - 1) int64: outcome i is drawn when exactly i thresholds are at most a 32-bit word.
 
-    probabilities: (..., r). A threshold is round(2^32 * cumulative); beyond the last possible outcome it is 2^32, which no word
-    reaches, so that an impossible outcome is never drawn.
+    probabilities: (..., r). A threshold is round(2^32 * cumulative); beyond the last possible
+    outcome it is 2^32, which no word reaches, so that an impossible outcome is never drawn.
     """
     cumulative = np.rint(np.cumsum(probabilities, axis=-1) * 2.0**32).astype(np.int64)
     tail = np.cumsum(probabilities[..., ::-1], axis=-1)[..., ::-1]
@@ -208,9 +216,11 @@ def thresholds(probabilities: Floats) -> Integers:
 @final
 @dataclass(frozen=True, eq=False)
 class _Draw:
-    """Sampling as table look-ups: word 0 of a sequence picks the root, word i the children of node i, word L + j a transition.
+    """Sampling as table look-ups: word 0 of a sequence picks the root, word i the children of node
+    i, word L + j a transition.
 
-    transition: (2^k, q, q - 1) thresholds from the root to node j of level k; expansion: (q, R - 1) thresholds over the rules.
+    transition: (2^k, q, q - 1) thresholds from the root to node j of level k; expansion: (q, R - 1)
+    thresholds over the rules.
     """
 
     noise: Noise
@@ -262,7 +272,7 @@ def _outcome(table: Integers, symbols: Tensor, words: Tensor) -> Tensor:
 
 
 def check_level(k: int, depth: int) -> None:
-    """A number of top levels to factorise: 0..depth."""
+    """Refuse a number of top levels to factorise outside 0..depth."""
     if not 0 <= k <= depth:
         raise InputError(f"level {k} of a tree of depth {depth}", f"choose a level from 0 to {depth}")
 

@@ -1,4 +1,5 @@
-"""Normalisation of a split: its mean and a scale, fitted once, recorded, and reapplied to whatever its model sees."""
+"""Normalisation of a split: its mean and a scale, fitted once, recorded, and applied to every image
+its model sees."""
 
 import json
 from collections.abc import Mapping
@@ -21,8 +22,9 @@ AXES = {"channel": (0, 2, 3), "image": (0,)}
 class Normalisation:
     """x -> (x - mean) / scale, and back.
 
-    mean: float32 (C, 1, 1) or (C, H, W), of one split. scale: positive. kind: what the mean is over. A model is evaluated with the
-    normalisation of its own split, never with that of the images it is shown.
+    mean: float32 (C, 1, 1) or (C, H, W), of one split. scale: positive. kind: what the mean is
+    over. A model is evaluated with the normalisation of its own split, never with that of the
+    images it is shown.
     """
 
     mean: Tensor
@@ -37,7 +39,8 @@ class Normalisation:
 
     @classmethod
     def fit(cls, images: Tensor, kind: Kind = "channel", scale: float = 1.0) -> "Normalisation":
-        """Of a split (n, C, H, W): the mean level of each channel (as published, [BG], [WDM]), the mean image, or none (zero)."""
+        """Fit to a split (n, C, H, W): the mean level of each channel (as published, [BG], [WDM]),
+        the mean image, or none (zero)."""
         if images.ndim != 4 or not len(images):
             raise InputError(f"images of shape {tuple(images.shape)}", "give at least one, as (n, C, H, W)")
         if kind == "none":
@@ -49,28 +52,28 @@ class Normalisation:
         return (images - self.mean.to(images)) / self.scale
 
     def invert(self, normalised: Tensor) -> Tensor:
-        """(n, C, H, W) what the model makes, as images."""
+        """(n, C, H, W) outputs of the model as images."""
         return normalised * self.scale + self.mean.to(normalised)
 
     def to_json(self) -> dict[str, Any]:
-        """Every number; float32 survives JSON to the bit."""
+        """All fields as plain data; float32 numbers survive JSON to the bit."""
         return {"kind": self.kind, "scale": self.scale, "mean": self.mean.tolist()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Normalisation":
-        """The inverse of `to_json`."""
+        """Read what `to_json` returned."""
         try:
             return cls(torch.tensor(value["mean"], dtype=torch.float32), float(value["scale"]), _kind(value["kind"]))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a normalisation: {error}", "restore the file that twinsplit wrote") from error
 
     def save(self, path: Path) -> None:
-        """One safetensors file, whole or not at all."""
+        """Write one safetensors file, whole or not at all."""
         write_bytes(path, encode_tensors({"mean": self.mean}, {"kind": self.kind, "scale": self.scale}))
 
     @classmethod
     def load(cls, path: Path) -> "Normalisation":
-        """A file of `save`."""
+        """Read a file that `save` wrote."""
         from safetensors import SafetensorError, safe_open
 
         try:

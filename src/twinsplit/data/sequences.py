@@ -1,4 +1,5 @@
-"""Sequences on disk: a folder with sequences.npy (int8), grammar.json (exact rules) and data.json (fingerprint)."""
+"""Sequences on disk: a folder with sequences.npy (int8), grammar.json (exact rules) and data.json
+(fingerprint)."""
 
 import io
 from dataclasses import dataclass
@@ -26,14 +27,14 @@ class SequenceData:
 
     @classmethod
     def drawn(cls, grammar: TreeGrammar, samples: int, seed: int, factorised: int, origin: dict[str, Any]) -> "SequenceData":
-        """`samples` sequences whose `factorised` top levels are independent transitions from the root; 0 is not written down."""
+        """Draw `samples` sequences; their `factorised` top levels are independent transitions from the root."""
         check_memory(samples * grammar.length, f"{samples:,} sequences of {grammar.length} tokens")
         level = {"factorised": factorised} if factorised else {}
         return cls(grammar, grammar.sample(samples, seed, factorised=factorised).numpy(), origin | {"sample_seed": seed} | level)
 
     @property
     def factorised(self) -> int:
-        """The level k of the data: BP_k is their exact posterior."""
+        """The number k of factorised levels of the data; BP_k is their exact posterior."""
         return int(self.origin.get("factorised", 0))
 
     def describe(self) -> dict[str, Any]:
@@ -64,7 +65,7 @@ class SequenceData:
 
 
 def load_sequences(folder: Path) -> SequenceData:
-    """A folder that `SequenceData.save` wrote; altered content is refused."""
+    """Open a folder that `SequenceData.save` wrote; raise InputError where its content was altered."""
     description = of_sequences(folder)
     rules = read_json(folder / "grammar.json")
     try:

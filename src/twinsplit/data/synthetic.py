@@ -1,7 +1,9 @@
-"""Image classes whose best denoising rates are known: regular regions on both sides of a regular contour, and discs of five parameters.
+"""Image classes whose best denoising rates are known: regular regions on both sides of a regular
+contour, and discs of five parameters.
 
-image i of a class is a function of (seed, i) alone: whatever is asked for beside it, the same numbers come back. Both classes are
-those of [GAHB] (Kadkhodaie, Guth, Simoncelli and Mallat, ICLR 2024) up to what docs/rates.md says.
+image i of a class is a function of (seed, i) alone: whatever is asked for beside it, the same
+numbers come back. Both classes are those of [GAHB] (Kadkhodaie, Guth, Simoncelli and Mallat, ICLR
+2024) up to what docs/rates.md says.
 """
 
 from abc import ABC, abstractmethod
@@ -38,7 +40,8 @@ class ImageClass(ABC):
     @property
     @abstractmethod
     def slope(self) -> float:
-        """Decibels that the best output PSNR gains for each of the input PSNR, as the noise vanishes and pixels abound."""
+        """Decibels that the best output PSNR gains for each of the input PSNR, as the noise
+        vanishes and pixels abound."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -57,14 +60,18 @@ def _check_size(size: int) -> None:
 @final
 @dataclass(frozen=True)
 class CAlphaImages(ImageClass):
-    """Two regions, each a Gaussian field, above and below a Gaussian contour that runs from left to right; all periodic.
+    """Two regions, each a Gaussian field, above and below a Gaussian contour that runs from left to
+    right; all periodic.
 
-    Amplitudes fall as |k|^-(alpha + 1) in the plane and |k|^-(alpha + 1/2) along the contour, so that both have every Hölder regularity
-    below alpha and none above. On this class no denoiser's mean squared error falls faster than sigma^(2 alpha / (alpha + 1)) (Korostelev
-    and Tsybakov, *Minimax theory of image reconstruction*, 1993; Dossal, Le Pennec and Mallat, arXiv 0809.3092, section 2).
+    Amplitudes fall as |k|^-(alpha + 1) in the plane and |k|^-(alpha + 1/2) along the contour, so
+    that both have every Hölder regularity below alpha and none above. On this class no denoiser's
+    mean squared error falls faster than sigma^(2 alpha / (alpha + 1)) (Korostelev and Tsybakov,
+    *Minimax theory of image reconstruction*, 1993; Dossal, Le Pennec and Mallat, arXiv 0809.3092,
+    section 2).
 
-    One region is scaled to span [u, 1], the other [0, v], with u, v uniform and either above; a pixel on the contour mixes both by area.
-    Coarse frequencies are the same at every size, so a larger image is the same picture in finer detail.
+    One region is scaled to span [u, 1], the other [0, v], with u, v uniform and either above; a
+    pixel on the contour mixes both by area. Coarse frequencies are the same at every size, so a
+    larger image is the same picture in finer detail.
     """
 
     alpha: float
@@ -89,7 +96,8 @@ class CAlphaImages(ImageClass):
         return {"kind": "calpha", "alpha": float(self.alpha), "size": self.size, "seed": self.seed}
 
     def contours(self, ids: Tensor) -> Floats:
-        """(n, COLUMNS size) height of the contour at evenly spaced places from the left, from the top, in heights of the image."""
+        """(n, COLUMNS size) height of the contour at evenly spaced places from the left, from the
+        top, in heights of the image."""
         places = COLUMNS * self.size
         k = np.arange(1, places // 2)
         scale = SPREAD / np.sqrt(zeta(2 * self.alpha + 1)) * k ** -(self.alpha + 0.5)
@@ -101,7 +109,8 @@ class CAlphaImages(ImageClass):
         return heights
 
     def fields(self, ids: Tensor, region: int) -> Floats:
-        """(n, size, size) the Gaussian field of a region (0 or 1) before it is scaled, at the centres of pixels; of mean 0."""
+        """(n, size, size) the Gaussian field of a region (0 or 1) before it is scaled, at the
+        centres of pixels; of mean 0."""
         rows, columns = half_plane(self.size)
         scale = np.hypot(rows, columns) ** -(self.alpha + 1) * np.exp(1j * np.pi * (rows + columns) / self.size)
         waves = np.zeros((len(ids), self.size, self.size), np.complex128)
@@ -123,7 +132,8 @@ class CAlphaImages(ImageClass):
 
     @property
     def power(self) -> Floats:
-        """(size^2 - 1 or fewer,) variance of a field before it is scaled in each direction of an orthonormal basis, over size^2."""
+        """(size^2 - 1 or fewer,) variance of a field before it is scaled in each direction of an
+        orthonormal basis, over size^2."""
         rows, columns = half_plane(self.size)
         power: Floats = np.repeat(0.5 * np.hypot(rows, columns) ** (-2 * (self.alpha + 1)), 2)
         return power
@@ -148,7 +158,8 @@ def _complex(noise: Noise, ids: Tensor, count: int) -> NDArray[np.complex128]:
 
 @lru_cache(maxsize=16)
 def half_plane(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of one of each pair of opposite frequencies below Nyquist's, square around square from the coarsest."""
+    """Rows and columns of one of each pair of opposite frequencies below Nyquist's, square around
+    square from the coarsest."""
     limit = (size - 1) // 2
     rows, columns = (v.ravel() for v in np.meshgrid(*(np.arange(-limit, limit + 1),) * 2, indexing="ij"))
     kept = (rows > 0) | ((rows == 0) & (columns > 0))
@@ -167,10 +178,11 @@ def _spanning(fields: Floats, low: Floats, high: Floats) -> Floats:
 @final
 @dataclass(frozen=True)
 class DiscImages(ImageClass):
-    """A disc of one grey on another: five parameters, so that the best mean squared error is 5 sigma^2 / pixels once the noise is low.
+    """A disc of one grey on another: five parameters, so that the best mean squared error is 5
+    sigma^2 / pixels once the noise is low.
 
-    Radius uniform over RADII sides, centre uniform over where the whole disc is inside, both greys uniform in [0, 1]. Every pixel is
-    mixed by the exact area of the disc in it.
+    Radius uniform over RADII sides, centre uniform over where the whole disc is inside, both greys
+    uniform in [0, 1]. Every pixel is mixed by the exact area of the disc in it.
     """
 
     size: int
@@ -193,7 +205,8 @@ class DiscImages(ImageClass):
         return low * self.size, high * self.size
 
     def parameters(self, ids: Tensor) -> Floats:
-        """(n, 5) row and column of the centre from the upper left corner, and radius, in pixels; grey inside, grey outside."""
+        """(n, 5) row and column of the centre from the upper left corner, and radius, in pixels;
+        grey inside, grey outside."""
         u: Floats = Noise(self.seed, "discs").uniform(0, ids, (DISC_PARAMETERS,)).numpy()
         return np.concatenate([self.placed(u[:, :3]), u[:, 3:]], axis=1)
 
@@ -204,7 +217,8 @@ class DiscImages(ImageClass):
         return np.concatenate([radius + (self.size - 2 * radius) * u[:, :2], radius], axis=1)
 
     def coverage(self, places: Floats) -> Floats:
-        """(n, size, size) the share of each pixel that lies in the disc of row, column and radius (n, 3, ...), in pixels."""
+        """(n, size, size) the share of each pixel that lies in the disc of row, column and radius
+        (n, 3, ...), in pixels."""
         row, column, radius = places[:, :3].T[:, :, None]
         edges = np.arange(self.size + 1)
         down, right = (edges - row) / radius, (edges - column) / radius
@@ -231,7 +245,8 @@ def _cap(x: Floats) -> Floats:
 def _corner_area(a: Floats, b: Floats) -> Floats:
     """Area of the unit disc where one coordinate is below a and the other below b.
 
-    What lies beyond |b| on one side, left of a, is the cap between the chord and the arc; below b > 0 lies all but that.
+    What lies beyond |b| on one side, left of a, is the cap between the chord and the arc; below b >
+    0 lies all but that.
     """
     a, b = np.clip(a, -1.0, 1.0), np.clip(b, -1.0, 1.0)
     half = np.sqrt(1.0 - b * b)

@@ -1,7 +1,9 @@
-"""Stochastic ascent of the density that a blind denoiser knows: coarse to fine, each sample at its own pace, with no schedule of noise.
+"""Stochastic ascent of the density that a blind denoiser knows: coarse to fine, each sample at its
+own pace, with no schedule of noise.
 
-Kadkhodaie and Simoncelli, *Stochastic solutions for linear inverse problems using the prior implicit in a denoiser*, NeurIPS 2021,
-algorithms 1 (samples) and 2 (inverse problems); PROTOCOL section 4.
+Kadkhodaie and Simoncelli, *Stochastic solutions for linear inverse problems using the prior
+implicit in a denoiser*, NeurIPS 2021, algorithms 1 (samples) and 2 (inverse problems); PROTOCOL
+section 4.
 """
 
 from dataclasses import dataclass
@@ -20,7 +22,8 @@ from twinsplit.noise.reference import Noise
 @final
 @dataclass(frozen=True, eq=False)
 class Ascended:
-    """samples: (n, C, H, W); steps: (n,) int64, taken by each; sigma: (n,) the noise level found at its last; finished: (n,) bool."""
+    """samples: (n, C, H, W); steps: (n,) int64, taken by each; sigma: (n,) the noise level found at
+    its last; finished: (n,) bool."""
 
     samples: Tensor
     steps: Tensor
@@ -31,14 +34,18 @@ class Ascended:
 @final
 @dataclass(frozen=True)
 class Ascent:
-    """From y_0 down to the noise level sigma_end, by d = f(y), y <- y - h_t d + gamma z, and at last y - f(y).
+    """From y_0 down to the noise level sigma_end, by d = f(y), y <- y - h_t d + gamma z, and at
+    last y - f(y).
 
-    h_t = h0 t / (1 + h0 (t - 1)) grows from h0 towards 1. The noise level of each sample is what its own residual says, sigma = |d| /
-    sqrt(pixels), and gamma^2 = sigma^2 [(1 - beta h)^2 - (1 - h)^2] is chosen so that it falls by the factor 1 - beta h. beta = 1 adds no
-    noise, smaller ones more. A sample is finished after the step that finds sigma <= sigma_end. One whose sigma grows beyond sigma_limit is
-    given up, and `max_steps` caps those that do neither; both are flagged. (The published code ends a batch when one passes 2; with an
-    exact denoiser some do and come back.) The published ends are 0.1, and 0.01 for fine samples. The published h0 makes samples of a
-    Gaussian about a sixth too narrow in variance (docs/lab-notes.md); smaller ones cost steps and come nearer.
+    h_t = h0 t / (1 + h0 (t - 1)) grows from h0 towards 1. The noise level of each sample is what
+    its own residual says, sigma = |d| / sqrt(pixels), and gamma^2 = sigma^2 [(1 - beta h)^2 - (1 -
+    h)^2] is chosen so that it falls by the factor 1 - beta h. beta = 1 adds no noise, smaller ones
+    more. A sample is finished after the step that finds sigma <= sigma_end. One whose sigma grows
+    beyond sigma_limit is given up, and `max_steps` caps those that do neither; both are flagged.
+    (The published code ends a batch when one passes 2; with an exact denoiser some do and come
+    back.) The published ends are 0.1, and 0.01 for fine samples. The published h0 makes samples of
+    a Gaussian about a sixth too narrow in variance (docs/lab-notes.md); smaller ones cost steps and
+    come nearer.
     """
 
     h0: float = 0.01
@@ -64,8 +71,9 @@ class Ascent:
     def __call__(self, denoiser: Blind, mean: Tensor, noise: Noise, sample_ids: Tensor, wanted: Constraint = FREE) -> Tensor:
         """(n, C, H, W) samples; raises InputError where one does not finish.
 
-        mean: (C, H, W) or (n, C, H, W), what the first noise is added to; twins share it, whatever their data. sample_ids: (n,) names of
-        the samples for the noise: a sample does not depend on its batch, and twins meet the same noise.
+        mean: (C, H, W) or (n, C, H, W), what the first noise is added to; twins share it, whatever
+        their data. sample_ids: (n,) names of the samples for the noise: a sample does not depend on
+        its batch, and twins meet the same noise.
         """
         y_0 = self.start(mean, noise, sample_ids, wanted)
         found = self.ascend(denoiser, y_0, noise, sample_ids, wanted)

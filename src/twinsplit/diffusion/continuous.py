@@ -1,8 +1,9 @@
-"""Noising processes in continuous time: x_t = signal(t) x_0 + sigma(t) eps, and the coefficients of their flow.
+"""Noising processes in continuous time: x_t = signal(t) x_0 + sigma(t) eps, and the coefficients of
+their flow.
 
-A process is dx = drift(t) x dt + sqrt(diffusion(t)) dw. Its probability-flow ODE (Song et al. 2021, eq. 13) replaces the noise by half
-the score; with score = (signal E[x_0 | x_t] - x_t) / sigma^2 the velocity is linear in the state and in the posterior mean, so two
-numbers per time describe it.
+A process is dx = drift(t) x dt + sqrt(diffusion(t)) dw. Its probability-flow ODE (Song et al. 2021,
+eq. 13) replaces the noise by half the score; with score = (signal E[x_0 | x_t] - x_t) / sigma^2 the
+velocity is linear in the state and in the posterior mean, so two numbers per time describe it.
 """
 
 from abc import ABC, abstractmethod
@@ -27,7 +28,8 @@ def beside(value: Tensor, x: Tensor) -> Tensor:
 
 
 class ContinuousDenoiser(Denoiser[P_co], Generic[P_co]):
-    """A denoiser whose times are real numbers: t is a float, or a tensor shaped like x_t (..., D) without its last axis."""
+    """A denoiser whose times are real numbers: t is a float, or a tensor shaped like x_t (..., D)
+    without its last axis."""
 
     @abstractmethod
     def forward(self, x_t: Tensor, t: float | Tensor) -> P_co: ...
@@ -37,7 +39,8 @@ class ContinuousDenoiser(Denoiser[P_co], Generic[P_co]):
 
 
 class Process(ABC):
-    """A linear noising process; every method maps t (scalar or tensor) to a float64 tensor of the same shape."""
+    """A linear noising process; every method maps t (scalar or tensor) to a float64 tensor of the
+    same shape."""
 
     @abstractmethod
     def signal(self, t: float | Tensor) -> Tensor:
@@ -96,7 +99,8 @@ def spaced(end: float, start: float, steps: int) -> Tensor:
 @final
 @dataclass(frozen=True)
 class VariancePreserving(Process):
-    """alpha = exp(-(b_min t + b_d t^2 / 2)), sigma^2 = 1 - alpha^2, t in (0, 1] ([GTV] section 5; Song et al. 2021, VP-SDE)."""
+    """alpha = exp(-(b_min t + b_d t^2 / 2)), sigma^2 = 1 - alpha^2, t in (0, 1] ([GTV] section 5;
+    Song et al. 2021, VP-SDE)."""
 
     b_min: float = 0.1
     b_d: float = 19.9
@@ -125,7 +129,8 @@ class VariancePreserving(Process):
 @final
 @dataclass(frozen=True)
 class VarianceExploding(Process):
-    """EDM's process: alpha = 1, sigma = t, with times spaced evenly in t^(1/rho) (Karras et al. 2022, eq. 5)."""
+    """EDM's process: alpha = 1, sigma = t, with times spaced evenly in t^(1/rho) (Karras et al.
+    2022, eq. 5)."""
 
     rho: float = 7.0
 
@@ -148,7 +153,8 @@ class VarianceExploding(Process):
 @final
 @dataclass(frozen=True)
 class VarianceClock(Process):
-    """A variance-preserving process whose time is its variance: alpha = sqrt(1 - t), sigma^2 = t, t in (0, 1) ([GTV] figure 1)."""
+    """A variance-preserving process whose time is its variance: alpha = sqrt(1 - t), sigma^2 = t, t
+    in (0, 1) ([GTV] figure 1)."""
 
     def signal(self, t: float | Tensor) -> Tensor:
         return (1 - as_time(t)).sqrt()

@@ -122,7 +122,7 @@ class Denoiser(ABC, Generic[P_co]):
 
     @property
     def device(self) -> torch.device:
-        """Where x_t and the noise of a path are best put: where a network's parameters are; what has none is asked on the CPU."""
+        """The device for x_t and the noise: that of a network's parameters, or the CPU where there are none."""
         return torch.device("cpu")
 
     @property
@@ -136,7 +136,8 @@ class Denoiser(ABC, Generic[P_co]):
 
     @abstractmethod
     def forward(self, x_t: Tensor, t: int | Tensor) -> P_co:
-        """x_t: (n, ...); t: an int or (n,) int64 in 1..T. Denoisers that are blind to the noise level ignore t."""
+        """x_t: (n, ...); t: an int or (n,) int64 in 1..T. Denoisers that are blind to the noise
+        level ignore t."""
 
     def __call__(self, x_t: Tensor, t: int | Tensor) -> P_co:
         return self.forward(x_t, t)

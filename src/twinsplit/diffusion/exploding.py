@@ -1,4 +1,5 @@
-"""Noise added and nothing taken away: x_t = x_0 + sigma(t) eps, for t in 0..T with sigma(0) = 0. What blind denoisers learn from."""
+"""Variance-exploding noising: x_t = x_0 + sigma(t) eps for t in 0..T, sigma(0) = 0. Blind denoisers
+are trained on it."""
 
 from dataclasses import dataclass
 from typing import final
@@ -15,7 +16,8 @@ from twinsplit.errors import InputError
 class VarianceExploding(Noising):
     """A variance-exploding discrete schedule. sigma: (T + 1,) float64, strictly increasing from 0.
 
-    With t uniform on 1..T, as training draws it, the entries are the law of sigma: the two laws of [GAHB] are `published` and `report`.
+    With t uniform on 1..T, as training draws it, the entries are the law of sigma: the two laws of
+    [GAHB] are `published` and `report`.
     """
 
     sigma: Tensor
@@ -27,7 +29,8 @@ class VarianceExploding(Noising):
 
     @classmethod
     def published(cls, T: int = 1_000, highest: float = 1.0) -> "VarianceExploding":
-        """sqrt(sigma) uniform up to sqrt(highest), as in [GAHB]'s code: sigma = highest (t / T)^2, so half of it lies below highest / 4."""
+        """sqrt(sigma) uniform up to sqrt(highest), as in [GAHB]'s code: sigma = highest (t / T)^2,
+        so half of it lies below highest / 4."""
         return cls(highest * _fractions(T).square())
 
     @classmethod
@@ -52,7 +55,8 @@ class VarianceExploding(Noising):
         return 1 + int((self.sigma[1:] - sigma).abs().argmin())
 
     def reverse(self, x_t: Tensor, x_0: Tensor, t: int | Tensor, s: int | Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (like x_t) and variance (like t, float64) of x_s given x_t and x_0, for 0 <= s < t: the Gaussian bridge between them."""
+        """Mean (like x_t) and variance (like t, float64) of x_s given x_t and x_0, for 0 <= s < t:
+        the Gaussian bridge between them."""
         now, before = (entries(self.sigma, time).square() for time in (t, s))
         share = before / now
         mean = torch.lerp(x_0, x_t, expand_like(share, x_t).expand_as(x_t))

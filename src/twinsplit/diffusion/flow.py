@@ -1,4 +1,5 @@
-"""Probability-flow samplers in continuous time: dx/dt = a(t) x + b(t) E[x_0 | x_t = x], solved from x_T down; no noise on the way."""
+"""Probability-flow samplers in continuous time: dx/dt = a(t) x + b(t) E[x_0 | x_t = x], solved from
+x_T down; no noise on the way."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from twinsplit.errors import InputError
 class Flow(ABC):
     """A solver of the probability flow over `times` (decreasing, all positive).
 
-    Any denoiser that takes a float time will do; x_t may carry leading axes for models, (..., n, D).
+    Any denoiser that takes a float time will do; x_t may carry leading axes for models, (..., n,
+    D).
     """
 
     process: Process

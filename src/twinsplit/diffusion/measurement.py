@@ -1,7 +1,8 @@
-"""Linear measurements of images, c = M^T x with orthonormal rows, and what they ask of a sample.
+"""Linear measurements of images, c = M^T x with orthonormal rows, and the constraints they put on a
+sample.
 
-Orthonormal rows make M c the point nearest to 0 that measures c, and M M^T the projection on what is measured: nothing has to be inverted
-(Kadkhodaie and Simoncelli, NeurIPS 2021, section 3).
+Orthonormal rows make M c the point nearest to 0 that measures c, and M M^T the projection on what
+is measured: nothing has to be inverted (Kadkhodaie and Simoncelli, NeurIPS 2021, section 3).
 """
 
 from abc import ABC, abstractmethod
@@ -62,7 +63,8 @@ class Inpainting(Measurement):
 @final
 @dataclass(frozen=True)
 class BlockMeans(Measurement):
-    """Low resolution: the mean of every block of `factor` x `factor` pixels, times `factor`, (n, C, H / factor, W / factor)."""
+    """Low resolution: the mean of every block of `factor` x `factor` pixels, times `factor`, (n, C,
+    H / factor, W / factor)."""
 
     factor: int
 
@@ -108,11 +110,11 @@ class Rows(Measurement):
 
 
 class Constraint(ABC):
-    """What is asked of n samples."""
+    """A constraint on n samples."""
 
     @abstractmethod
     def of(self, chosen: Tensor) -> "Constraint":
-        """What is asked of the chosen samples (m,)."""
+        """Return the constraint on the chosen samples (m,)."""
 
     @abstractmethod
     def start(self, mean: Tensor) -> Tensor:
@@ -120,13 +122,14 @@ class Constraint(ABC):
 
     @abstractmethod
     def direction(self, y: Tensor, residual: Tensor) -> Tensor:
-        """What to take off y, like y, to reach a clean sample that meets the constraint, from the denoiser's residual at y."""
+        """What to take off y, like y, to reach a clean sample that meets the constraint, from the
+        denoiser's residual at y."""
 
 
 @final
 @dataclass(frozen=True)
 class Free(Constraint):
-    """Nothing: a sample of the prior."""
+    """No constraint: samples of the prior."""
 
     def of(self, chosen: Tensor) -> Constraint:
         return self
@@ -144,7 +147,8 @@ FREE = Free()
 @final
 @dataclass(frozen=True, eq=False)
 class Measured(Constraint):
-    """Each sample measures its row of values (n, ...) (Kadkhodaie and Simoncelli, NeurIPS 2021, algorithm 2)."""
+    """Each sample measures its row of values (n, ...) (Kadkhodaie and Simoncelli, NeurIPS 2021,
+    algorithm 2)."""
 
     measurement: Measurement
     values: Tensor

@@ -48,8 +48,8 @@ class Sampler(ABC):
     ) -> Tensor:
         """x_0 (the last posterior mean), shaped like x_T (n, ...).
 
-        start: the time of x_T (default T). sample_ids: (n,) names of the samples for the noise (default 0..n-1): a sample's path
-        does not depend on its batch.
+        start: the time of x_T (default T). sample_ids: (n,) names of the samples for the noise
+        (default 0..n-1): a sample's path does not depend on its batch.
         """
         ids = torch.arange(len(x_T), device=x_T.device) if sample_ids is None else sample_ids
         times = self.grid(self.schedule.T if start is None else start)
@@ -95,7 +95,8 @@ class Sampler(ABC):
 @final
 @dataclass(frozen=True, eq=False)
 class Ancestral(Sampler):
-    """DDPM's reverse process (Ho et al. 2020, algorithm 2), with the bridge variance and no noise in the step to 0."""
+    """DDPM's reverse process (Ho et al. 2020, algorithm 2), with the bridge variance and no noise
+    in the step to 0."""
 
     def step(self, x_t: Tensor, x_0: Tensor, t: int, s: int, z: Tensor) -> Tensor:
         mean, variance = self.schedule.reverse(x_t, x_0, t, s)
@@ -105,7 +106,8 @@ class Ancestral(Sampler):
 @final
 @dataclass(frozen=True, eq=False)
 class DDIM(Sampler):
-    """DDIM (Song et al. 2021, eq. 12 and 16); eta = 0 is deterministic, eta = 1 has the ancestral variance."""
+    """DDIM (Song et al. 2021, eq. 12 and 16); eta = 0 is deterministic, eta = 1 has the ancestral
+    variance."""
 
     eta: float = 0.0
 
@@ -120,12 +122,15 @@ class DDIM(Sampler):
 @final
 @dataclass(frozen=True, eq=False)
 class PublishedAncestral(Sampler):
-    """The reverse process of [BG]'s released code, for parity with its numbers only: our figures use `Ancestral`.
+    """The reverse process of [BG]'s released code, for parity with its numbers only: our figures
+    use `Ancestral`.
 
-    Two things differ. The noise has variance beta_t, the upper of the two that Ho et al. give (section 3.2): right for data that are
-    themselves N(0, 1), too wide for anything narrower, by the factor (1 - ab_t) / (1 - ab_{t-1}), which is largest in the last steps.
-    And the steps from t = 2 and t = 1 both add no noise, where only the last should, so samples lack the finest scale of the model's
-    own law. It goes down one time at a time; a larger step is refused, because the code has none to compare with.
+    Two things differ. The noise has variance beta_t, the upper of the two that Ho et al. give
+    (section 3.2): right for data that are themselves N(0, 1), too wide for anything narrower, by
+    the factor (1 - ab_t) / (1 - ab_{t-1}), which is largest in the last steps. And the steps from t
+    = 2 and t = 1 both add no noise, where only the last should, so samples lack the finest scale of
+    the model's own law. It goes down one time at a time; a larger step is refused, because the code
+    has none to compare with.
     """
 
     def step(self, x_t: Tensor, x_0: Tensor, t: int, s: int, z: Tensor) -> Tensor:

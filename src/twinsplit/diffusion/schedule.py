@@ -26,7 +26,8 @@ def entries(values: Tensor, t: int | Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Noising(ABC):
-    """A discrete noising process: x_t = signal(t) x_0 + sigma(t) eps for t in 0..T, with nothing hidden at t = 0."""
+    """A discrete noising process: x_t = signal(t) x_0 + sigma(t) eps for t in 0..T, with nothing
+    hidden at t = 0."""
 
     @property
     @abstractmethod
@@ -47,7 +48,8 @@ class Noising(ABC):
         return expand_like(signal, x_0) * x_0 + expand_like(sigma, x_0) * eps
 
     def noise_prediction(self, x_t: Tensor, mean: Tensor, t: int | Tensor) -> Tensor:
-        """E[eps | x_t] = (x_t - signal mean) / sigma, like x_t, from the posterior mean of x_0 (both (n, ...)); t in 1..T."""
+        """E[eps | x_t] = (x_t - signal mean) / sigma, like x_t, from the posterior mean of x_0
+        (both (n, ...)); t in 1..T."""
         signal, sigma = (expand_like(v, x_t) for v in self.scales(t))
         return (x_t - signal * mean) / sigma
 
@@ -61,8 +63,8 @@ class Noising(ABC):
 class Schedule(Noising):
     """A variance-preserving discrete schedule.
 
-    alpha_bar: (T + 1,) float64, strictly decreasing, alpha_bar[0] = 1. Times are integers 0..T, so "the step before the first"
-    is entry 0 and needs no special case.
+    alpha_bar: (T + 1,) float64, strictly decreasing, alpha_bar[0] = 1. Times are integers 0..T, so
+    "the step before the first" is entry 0 and needs no special case.
     """
 
     alpha_bar: Tensor
@@ -79,14 +81,16 @@ class Schedule(Noising):
 
     @classmethod
     def diffusion_lm(cls, T: int = 500) -> "Schedule":
-        """Linear beta from s 1e-4 to s 0.02 with s = 1000 / T (Li et al. 2022; [BG] section 2); T = 1000 is DDPM's own."""
+        """Linear beta from s 1e-4 to s 0.02 with s = 1000 / T (Li et al. 2022; [BG] section 2); T =
+        1000 is DDPM's own."""
         if T < 21:
             raise InputError(f"T = {T} makes the largest step variance at least 1", "use at least T = 21")
         return cls.from_beta(torch.linspace(0.1 / T, 20.0 / T, T, dtype=torch.float64))
 
     @classmethod
     def one_minus_sqrt(cls, T: int = 500) -> "Schedule":
-        """alpha_bar = 1 - sqrt(t/T + 1e-4), the second schedule of [BG]'s code, floored at 1e-6 where it turns negative."""
+        """alpha_bar = 1 - sqrt(t/T + 1e-4), the second schedule of [BG]'s code, floored at 1e-6
+        where it turns negative."""
         t = torch.arange(1, T + 1, dtype=torch.float64) / T
         tail = (1.0 - torch.sqrt(t + 1e-4)).clamp(min=1e-6)
         return cls(torch.cat([torch.ones(1, dtype=torch.float64), tail]))
@@ -97,9 +101,11 @@ class Schedule(Noising):
         return len(self.alpha_bar) - 1
 
     def vlb_weight(self) -> Tensor:
-        """(T,) float64 weights of the loss at t = 1..T: beta^2 ab_{t-1} / (2 var_t (1 - ab_t)^2), mean 1, clipped to [0.01, 50] ([BG]).
+        """(T,) float64 weights of the loss at t = 1..T: beta^2 ab_{t-1} / (2 var_t (1 - ab_t)^2),
+        mean 1, clipped to [0.01, 50] ([BG]).
 
-        var_t is the variance of the reverse step; at t = 1, where that is 0, the one of t = 2 stands in.
+        var_t is the variance of the reverse step; at t = 1, where that is 0, the one of t = 2
+        stands in.
         """
         now, before = self.alpha_bar[1:], self.alpha_bar[:-1]
         beta = 1.0 - now / before
@@ -120,7 +126,8 @@ class Schedule(Noising):
     def reverse(self, x_t: Tensor, x_0: Tensor, t: int | Tensor, s: int | Tensor) -> tuple[Tensor, Tensor]:
         """Mean (like x_t) and variance (like t, float64) of x_s given x_t and x_0, for 0 <= s < t.
 
-        The Gaussian bridge of DDPM (Ho et al. 2020, eq. 6-7) between any two times; for s = 0 it is x_0 itself with variance 0.
+        The Gaussian bridge of DDPM (Ho et al. 2020, eq. 6-7) between any two times; for s = 0 it is
+        x_0 itself with variance 0.
         """
         ab_t, ab_s = self.at(t), self.at(s)
         ratio = ab_t / ab_s

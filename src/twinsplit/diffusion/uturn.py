@@ -11,7 +11,8 @@ from twinsplit.noise.reference import Noise
 
 
 def uturn(denoiser: Denoiser[Any], x_0: Tensor, t: int, sampler: Sampler, noise: Noise, sample_ids: Tensor | None = None) -> Tensor:
-    """x_0' (n, ...) after noising x_0 (n, ...) to t and sampling back; equal noise gives equal noised starts ([BG] fig. 5)."""
+    """x_0' (n, ...) after noising x_0 (n, ...) to t and sampling back; equal noise gives equal
+    noised starts ([BG] fig. 5)."""
     ids = torch.arange(len(x_0), device=x_0.device) if sample_ids is None else sample_ids
     eps = noise.child("forward").normal(t, ids, tuple(x_0.shape[1:]), x_0.dtype)
     x_t = sampler.schedule.noised(x_0, t, eps)

@@ -1,9 +1,12 @@
-"""The best denoiser of disc images: the posterior mean over their five parameters, by importance sampling, and the best error.
+"""The best denoiser of disc images: the posterior mean over their five parameters, by importance
+sampling, and the best error.
 
-Given where the disc is, an image is linear in its two greys, whose posterior is then a Gaussian cut to [0, 1]^2. So only row, column and
-radius are proposed: three quarters from a Student law of the width that the noise leaves, the rest from the prior, which finds any other
-mode. The greys are drawn from their Gaussian, and those outside [0, 1] weigh nothing. The truth x may centre the proposal, because what
-is estimated, the error of E[x | y] at (x, y), does not depend on the proposal.
+Given where the disc is, an image is linear in its two greys, whose posterior is then a Gaussian cut
+to [0, 1]^2. So only row, column and radius are proposed: three quarters from a Student law of the
+width that the noise leaves, the rest from the prior, which finds any other mode. The greys are
+drawn from their Gaussian, and those outside [0, 1] weigh nothing. The truth x may centre the
+proposal, because what is estimated, the error of E[x | y] at (x, y), does not depend on the
+proposal.
 """
 
 from dataclasses import dataclass
@@ -30,7 +33,8 @@ FEWEST_PARTICLES = 16
 class Denoised:
     """means: (2, size, size) two independent estimates of E[x | y], each from half of the particles.
 
-    effective: the size of the sample from the posterior that all particles are worth, (sum w)^2 / sum w^2 (Kong 1992).
+    effective: the size of the sample from the posterior that all particles are worth, (sum w)^2 /
+    sum w^2 (Kong 1992).
     """
 
     means: Floats
@@ -38,14 +42,15 @@ class Denoised:
 
     @property
     def mean(self) -> Floats:
-        """(size, size) the middle of both."""
+        """(size, size) the mean of both estimates."""
         mean: Floats = self.means.mean(0)
         return mean
 
     def error(self, clean: Floats) -> float:
         """Mean squared error of E[x | y] per pixel, clean (size, size).
 
-        The product of both halves' errors: what each half errs by chance averages out of it, where a square would keep it.
+        The product of both halves' errors: what each half errs by chance averages out of it, where
+        a square would keep it.
         """
         first, second = clean - self.means
         return float((first * second).mean())
@@ -54,7 +59,8 @@ class Denoised:
 @final
 @dataclass(frozen=True)
 class DiscPosterior:
-    """Denoises discs that stand in noise of a known deviation. particles: proposals per image, in two halves."""
+    """Denoises discs that stand in noise of a known deviation. particles: proposals per image, in
+    two halves."""
 
     discs: DiscImages
     particles: int = 4_096
@@ -66,7 +72,8 @@ class DiscPosterior:
     def denoise(self, noisy: Floats, sigma: float, centre: Floats, noise: Noise, image_id: int) -> Denoised:
         """E[x | y] for y = noisy (size, size) in noise of deviation sigma.
 
-        centre: (5,) parameters that the proposal is centred on. noise, image_id: its random numbers.
+        centre: (5,) parameters that the proposal is centred on. noise, image_id: its random
+        numbers.
         """
         proposed = self._proposed(sigma, centre, noise, image_id)
         log_weights, greys = self._weighed(noisy, sigma, proposed, noise, image_id)
@@ -108,7 +115,8 @@ class DiscPosterior:
         return density
 
     def _weighed(self, noisy: Floats, sigma: float, proposed: tuple[Floats, Floats], noise: Noise, image_id: int) -> tuple[Floats, Floats]:
-        """Logarithms of the weights (particles,), up to one constant, and drawn greys (particles, 2) inside and outside."""
+        """Logarithms of the weights (particles,), up to one constant, and drawn greys (particles,
+        2) inside and outside."""
         places, density = proposed
         z = noise.child("greys").normal(0, torch.tensor([image_id]), (self.particles, 2)).numpy()[0]
         log_weights, greys = self._log_prior(places) - density, np.zeros((self.particles, 2))
@@ -130,7 +138,8 @@ class DiscPosterior:
 
 
 def _log_student(offsets: Floats, root: Floats) -> Floats:
-    """Logarithm of the density of Student's law of FREEDOM degrees in three dimensions and scale root root^T at offsets (n, 3)."""
+    """Logarithm of the density of Student's law of FREEDOM degrees in three dimensions and scale
+    root root^T at offsets (n, 3)."""
     size = len(root)
     squares = (np.linalg.solve(root, offsets.T) ** 2).sum(0)
     constant = gammaln((FREEDOM + size) / 2) - gammaln(FREEDOM / 2) - size / 2 * np.log(FREEDOM * np.pi) - np.log(np.diag(root)).sum()
@@ -139,9 +148,9 @@ def _log_student(offsets: Floats, root: Floats) -> Floats:
 
 
 def _greys(coverage: Floats, noisy: Floats, sigma: float, z: Floats) -> tuple[Floats, Floats]:
-    """Of each place, coverage (n, pixels): the log-likelihood with the greys integrated over the plane, up to a constant, and greys
-    (n, 2) drawn with normals z (n, 2) from their Gaussian given place and image.
-    """
+    """Of each place, coverage (n, pixels): the log-likelihood with the greys integrated over the
+    plane, up to a constant, and greys (n, 2) drawn with normals z (n, 2) from their Gaussian given
+    place and image."""
     basis = np.stack([coverage, 1.0 - coverage], 1)
     gram, seen = basis @ basis.swapaxes(1, 2), basis @ noisy
     best = np.linalg.solve(gram, seen[..., None])[..., 0]
@@ -152,7 +161,8 @@ def _greys(coverage: Floats, noisy: Floats, sigma: float, z: Floats) -> tuple[Fl
 
 
 def best_errors(posterior: DiscPosterior, ids: Tensor, noises: NDArray[np.float64], sigma: float, noise: Noise) -> tuple[Floats, Floats]:
-    """Mean squared error per pixel of the best denoiser on images `ids` (n,) in sigma times noises (n, size, size), and effective sizes."""
+    """Mean squared error per pixel of the best denoiser on images `ids` (n,) in sigma times noises
+    (n, size, size), and effective sizes."""
     parameters, clean = posterior.discs.parameters(ids), posterior.discs.images(ids)[:, 0]
     found = [
         posterior.denoise(x + sigma * z, sigma, centre, noise, i)

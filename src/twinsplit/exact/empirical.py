@@ -19,11 +19,12 @@ QUERIES = 1024
 @final
 @dataclass(frozen=True, eq=False)
 class EmpiricalDenoiser(Denoiser[Categorical]):
-    """Posterior under the empirical law of `data`: softmax over its points of -|x_t - sqrt(ab) x|^2 / (2 (1 - ab)) ([BG] section 2).
+    """Posterior under the empirical law of `data`: softmax over its points of -|x_t - sqrt(ab) x|^2
+    / (2 (1 - ab)) ([BG] section 2).
 
-    data: (N, L) tokens 0..vocab_size-1; chunk: training points held in memory at once as one-hot rows. The training set is streamed
-    past with a running maximum, so memory does not grow with N. A symbol whose weight relative to the best point is below 1e-308
-    has log-probability -inf.
+    data: (N, L) tokens 0..vocab_size-1; chunk: training points held in memory at once as one-hot
+    rows. The training set is streamed past with a running maximum, so memory does not grow with N.
+    A symbol whose weight relative to the best point is below 1e-308 has log-probability -inf.
     """
 
     data: Tensor
@@ -51,7 +52,8 @@ class EmpiricalDenoiser(Denoiser[Categorical]):
         return Categorical(torch.cat([torch.empty_like(h[:0]), *parts]))
 
     def _posterior(self, h: Tensor) -> Tensor:
-        """The squared distances differ between points by -2 (1 - ab) sum_i h[i, x_i] only: one-hot rows have one norm."""
+        """The squared distances differ between points by -2 (1 - ab) sum_i h[i, x_i] only: one-hot
+        rows have one norm."""
         evidence = (h - h.amax(-1, keepdim=True)).flatten(1)
         blocks = ((evidence @ points.T, points) for points in self._one_hot_chunks(h))
         weight = streamed_softmax(evidence, blocks).weighted.reshape(h.shape)

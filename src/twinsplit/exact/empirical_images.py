@@ -1,7 +1,9 @@
-"""The perfect memorizer of images: the exact denoiser of the training images themselves, a Gaussian mixture of variance 0.
+"""The perfect memorizer of images: the exact denoiser of the training images themselves, a Gaussian
+mixture of variance 0.
 
-`empirical.py` does the same for tokens. The squared distances of x_t from signal x_i differ between images by 2 sigma^2 times
-q . x_i - h |x_i|^2 with q = signal x_t / sigma^2 and h = signal^2 / (2 sigma^2), so one matrix product per block of images is all it takes.
+`empirical.py` does the same for tokens. The squared distances of x_t from signal x_i differ between
+images by 2 sigma^2 times q . x_i - h |x_i|^2 with q = signal x_t / sigma^2 and h = signal^2 / (2
+sigma^2), so one matrix product per block of images is all it takes.
 """
 
 from collections.abc import Iterator
@@ -22,9 +24,11 @@ QUERIES = 512
 @final
 @dataclass(frozen=True, eq=False)
 class EmpiricalPosterior(Posterior):
-    """A law on the training images. location: (n, *shape), its mean; square: (n,) mean of |x_i|^2; log_total: (n,) normalisation.
+    """A law on the training images. location: (n, *shape), its mean; square: (n,) mean of |x_i|^2;
+    log_total: (n,) normalisation.
 
-    query: (n, D) and half: (n,) decide the weights, exp(query . x_i - half |x_i|^2 - log_total). images: (N, *shape).
+    query: (n, D) and half: (n,) decide the weights, exp(query . x_i - half |x_i|^2 - log_total).
+    images: (N, *shape).
     """
 
     location: Tensor
@@ -39,13 +43,15 @@ class EmpiricalPosterior(Posterior):
         return self.location
 
     def log_prob(self, x_0: Tensor) -> Tensor:
-        """(n,) log of the probability (not a density) of x_0 (n, *shape): -inf where it is no training image, to the bit."""
+        """(n,) log of the probability (not a density) of x_0 (n, *shape): -inf where it is no
+        training image, to the bit."""
         flat = x_0.double().flatten(1)
         logit = (self.query * flat).sum(1) - self.half * flat.square().sum(1)
         return logit - self.log_total + self._copies(x_0).log()
 
     def kl(self, other: Posterior) -> Tensor:
-        """Between posteriors on the same images, in nats; on disjoint ones it is infinite, and refused rather than returned."""
+        """Between posteriors on the same images, in nats; on disjoint ones it is infinite, and
+        refused rather than returned."""
         if not isinstance(other, EmpiricalPosterior) or not _same(self.images, other.images):
             what = "a divergence of laws on different points, infinite where one lacks what the other has"
             raise InputError(what, "compare posterior means or noise predictions")
@@ -53,7 +59,8 @@ class EmpiricalPosterior(Posterior):
         return (linear - self.log_total + other.log_total).clamp(min=0)
 
     def _copies(self, x_0: Tensor) -> Tensor:
-        """(n,) how many training images x_0 equals to the bit; a few images and one row at a time, so memory grows with neither."""
+        """(n,) how many training images x_0 equals to the bit; a few images and one row at a time,
+        so memory grows with neither."""
         rows = x_0.to(self.images.dtype).flatten(1)
         exact = (rows.double() == x_0.double().flatten(1)).all(1)
         counts = torch.zeros(len(rows), dtype=torch.float64, device=x_0.device)
@@ -72,8 +79,9 @@ def _same(first: Tensor, second: Tensor) -> bool:
 class EmpiricalImages(Denoiser[EmpiricalPosterior]):
     """Posterior under the empirical law of `images` (N, *shape), floats on the scale that is noised.
 
-    chunk: images held in memory at once in float64, streamed past blocks of 512 states with a running maximum, so memory does not
-    grow with N; `images` may be a memory map. An image is lost only where its weight relative to the best is below 1e-308.
+    chunk: images held in memory at once in float64, streamed past blocks of 512 states with a
+    running maximum, so memory does not grow with N; `images` may be a memory map. An image is lost
+    only where its weight relative to the best is below 1e-308.
     """
 
     images: Tensor

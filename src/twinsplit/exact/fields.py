@@ -1,6 +1,8 @@
-"""What the smooth regions of C^alpha images cost at best, on a grid of pixels: Wiener's error, which is exact for a Gaussian field.
+"""The best denoising error of the smooth regions of C^alpha images on a grid: Wiener's error, exact
+for a Gaussian field.
 
-It tells how far a grid of this size, at these noise levels, is from the limit in which the slope is alpha / (alpha + 1).
+It tells how far a grid of this size, at these noise levels, is from the limit in which the slope is
+alpha / (alpha + 1).
 """
 
 import numpy as np
@@ -13,10 +15,12 @@ Floats = NDArray[np.float64]
 
 
 def field_error(kind: CAlphaImages, ids: Tensor, sigma: float) -> float:
-    """Mean squared error per pixel of the best denoiser of a region's field, seen over the whole image in noise sigma, over images `ids`.
+    """Mean squared error per pixel of the best denoiser of a region's field, seen over the whole
+    image in noise sigma, over images `ids`.
 
-    Wiener: a direction of power p keeps the error p n / (p + n), where noise has n = sigma^2 / pixels in every direction. The level that
-    a field is moved to is one more direction, of which nothing is known. What a field is scaled by counts as known.
+    Wiener: a direction of power p keeps the error p n / (p + n), where noise has n = sigma^2 /
+    pixels in every direction. The level that a field is moved to is one more direction, of which
+    nothing is known. What a field is scaled by counts as known.
     """
     noise = sigma**2 / kind.size**2
     power = kind.scales(ids).reshape(-1, 1) ** 2 * kind.power

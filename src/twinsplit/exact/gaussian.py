@@ -1,7 +1,9 @@
-"""The exact blind denoiser of Gaussian images: which noise level is likely, and what each would say, both in closed form.
+"""The exact blind denoiser of Gaussian images: which noise level is likely, and what each would
+say, both in closed form.
 
-Given sigma, y = x + sigma z is N(m, C + sigma^2) and the residual y - E[x | y] is sigma^2 (C + sigma^2)^-1 (y - m). Not told sigma, the
-exact residual is the average of these under p(sigma | y), here over a finite list of levels.
+Given sigma, y = x + sigma z is N(m, C + sigma^2) and the residual y - E[x | y] is sigma^2 (C +
+sigma^2)^-1 (y - m). Not told sigma, the exact residual is the average of these under p(sigma | y),
+here over a finite list of levels.
 """
 
 from dataclasses import dataclass
@@ -19,10 +21,12 @@ from twinsplit.noise.reference import Noise
 @final
 @dataclass(frozen=True, eq=False)
 class BlindGaussian(Blind):
-    """x ~ N(mean, covariance). mean: (C, H, W); covariance: (D, D) for D = C H W; levels: (S,) positive, equally likely values of sigma.
+    """x ~ N(mean, covariance). mean: (C, H, W); covariance: (D, D) for D = C H W; levels: (S,)
+    positive, equally likely values of sigma.
 
-    One level makes it the Wiener filter of that noise. Float64 inside. `score` and `noise_prediction` are Miyasawa's with the noise level
-    that the residual shows, as for a network; `log_density` and its gradient are exact.
+    One level makes it the Wiener filter of that noise. Float64 inside. `score` and
+    `noise_prediction` are Miyasawa's with the noise level that the residual shows, as for a
+    network; `log_density` and its gradient are exact.
     """
 
     centre: Tensor

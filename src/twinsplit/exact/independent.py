@@ -1,4 +1,5 @@
-"""The denoiser that knows no correlations: each leaf judged by its own noised symbol alone."""
+"""The exact denoiser of independent leaves: each posterior depends on the leaf's own noised symbol
+alone."""
 
 from dataclasses import dataclass
 from typing import final
@@ -13,7 +14,8 @@ from twinsplit.exact.tree import leaf_log_likelihood
 @final
 @dataclass(frozen=True, eq=False)
 class IndependentLeaves(Denoiser[Categorical]):
-    """Softmax of the leaf log-likelihood: the posterior when all symbols are equally likely and independent ([BG] section 2)."""
+    """Softmax of the leaf log-likelihood: the posterior when all symbols are equally likely and
+    independent ([BG] section 2)."""
 
     schedule: Schedule
 

@@ -1,8 +1,11 @@
-"""The Gaussian-mixture world: data whose denoiser, score and density are known exactly, in any shape, images (C, H, W) among them.
+"""The Gaussian-mixture world: data whose denoiser, score and density are known exactly, in any
+shape, images (C, H, W) among them.
 
-With weights w_k, means m_k and isotropic variances v_k, x_t = signal x_0 + sigma eps is again a mixture, with means signal m_k and
-variances signal^2 v_k + sigma^2; and so is x_0 given x_t (`mixture_posterior`). Everything is float64, with weights as logarithms, and
-distances are sums of squared differences rather than differences of squares, so that neither far components nor small t lose digits.
+With weights w_k, means m_k and isotropic variances v_k, x_t = signal x_0 + sigma eps is again a
+mixture, with means signal m_k and variances signal^2 v_k + sigma^2; and so is x_0 given x_t
+(`mixture_posterior`). Everything is float64, with weights as logarithms, and distances are sums of
+squared differences rather than differences of squares, so that neither far components nor small t
+lose digits.
 """
 
 from dataclasses import dataclass
@@ -22,7 +25,8 @@ from twinsplit.noise.reference import Noise
 @final
 @dataclass(frozen=True, eq=False)
 class GaussianMixture:
-    """K isotropic Gaussians. weights: (K,) not negative, on any scale; means: (K, *shape); variance: positive, a scalar or (K,).
+    """K isotropic Gaussians. weights: (K,) not negative, on any scale; means: (K, *shape);
+    variance: positive, a scalar or (K,).
 
     Kept as float64, the weights with sum 1 and the variance as (K,).
     """
@@ -45,7 +49,8 @@ class GaussianMixture:
 
     @classmethod
     def random(cls, components: int, shape: tuple[int, ...], spread: float, variance: float, seed: int) -> "GaussianMixture":
-        """Equally likely components whose means have independent coordinates N(0, spread^2); mean k depends on (seed, k) alone."""
+        """Equally likely components whose means have independent coordinates N(0, spread^2); mean k
+        depends on (seed, k) alone."""
         if components < 1:
             raise InputError(f"a mixture of {components} components", "choose at least 1")
         means = spread * Noise(seed, "mixture means").normal(0, torch.arange(components), shape)
@@ -68,7 +73,8 @@ class GaussianMixture:
         return torch.searchsorted(self.weights.cumsum(0).to(u.device), u, right=True).clamp(max=len(self.weights) - 1)
 
     def sample(self, n: int, noise: Noise, sample_ids: Tensor | None = None) -> Tensor:
-        """(n, *shape) float64 samples; sample_ids: (n,) their names for the noise (default 0..n-1), which alone decide them."""
+        """(n, *shape) float64 samples; sample_ids: (n,) their names for the noise (default 0..n-1),
+        which alone decide them."""
         chosen, ids = self.labels(n, noise, sample_ids), _ids(n, sample_ids)
         deviation = self.variances.to(ids.device)[chosen].sqrt().reshape(-1, *(1 for _ in self.shape))
         return self.means.to(ids.device)[chosen] + deviation * noise.child("normal").normal(0, ids, self.shape)
@@ -78,7 +84,8 @@ class GaussianMixture:
         return self.log_joint(x, torch.ones(()), torch.zeros(())).logsumexp(1)
 
     def log_joint(self, x: Tensor, signal: Tensor, noise_variance: Tensor) -> Tensor:
-        """(n, K) natural log of w_k N(x; signal m_k, signal^2 v_k + noise_variance); signal, noise_variance: scalars or (n,)."""
+        """(n, K) natural log of w_k N(x; signal m_k, signal^2 v_k + noise_variance); signal,
+        noise_variance: scalars or (n,)."""
         if tuple(x.shape[1:]) != self.shape:
             raise InputError(f"states of shape {tuple(x.shape)}", f"give (n, {', '.join(map(str, self.shape))})")
         flat, means = x.double().flatten(1), self.means.flatten(1).to(x.device)
@@ -92,7 +99,8 @@ class GaussianMixture:
 @final
 @dataclass(frozen=True, eq=False)
 class MixtureDenoiser(Denoiser[MixturePosterior]):
-    """The exact denoiser of a Gaussian mixture: with one component the Wiener filter, with many and little variance a memorizer."""
+    """The exact denoiser of a Gaussian mixture: with one component the Wiener filter, with many and
+    little variance a memorizer."""
 
     mixture: GaussianMixture
     schedule: Schedule
@@ -100,8 +108,8 @@ class MixtureDenoiser(Denoiser[MixturePosterior]):
     def forward(self, x_t: Tensor, t: int | Tensor) -> MixturePosterior:
         """x_t: (n, *shape); t: an int or (n,) in 1..T. Float64 on the device of x_t.
 
-        Given component k, x_0 is Gaussian with mean m_k + g (x_t - signal m_k), g = signal v_k / (signal^2 v_k + sigma^2), and
-        variance v_k sigma^2 / (signal^2 v_k + sigma^2).
+        Given component k, x_0 is Gaussian with mean m_k + g (x_t - signal m_k), g = signal v_k /
+        (signal^2 v_k + sigma^2), and variance v_k sigma^2 / (signal^2 v_k + sigma^2).
         """
         signal, noise_variance = self._scales(t, x_t)
         evidence = self.mixture.log_joint(x_t, signal, noise_variance)

@@ -1,4 +1,5 @@
-"""The posterior of a Gaussian mixture: x_0 given x_t is itself a mixture of isotropic Gaussians, one for each component."""
+"""The posterior of a Gaussian mixture: x_0 given x_t is itself a mixture of isotropic Gaussians,
+one for each component."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ class Estimate(NamedTuple):
 
 
 def tiled(x: Tensor, components: int, part: Callable[[slice, slice], Tensor]) -> Tensor:
-    """(n, components) from part(rows, columns), for x (n, D): tiles of about CELLS numbers, which stay in a core's cache.
+    """(n, components) from part(rows, columns), for x (n, D): tiles of about CELLS numbers, which
+    stay in a core's cache.
 
     An accelerator takes tiles a thousand times as large (256 MiB), since each costs it a launch.
     """
@@ -44,12 +46,14 @@ def tiled(x: Tensor, components: int, part: Callable[[slice, slice], Tensor]) ->
 @final
 @dataclass(frozen=True, eq=False)
 class MixturePosterior(Posterior):
-    """A mixture for every row of x_t (n, *shape): component k has weight exp(log_weights), variance `variances`, and mean
+    """A mixture for every row of x_t (n, *shape): component k has weight exp(log_weights), variance
+    `variances`, and mean
 
         shrinkage means[k] + gain x_t,
 
-    kept as these factors (n, K) rather than as n K images. `mean`, `log_prob` and `total_variance` are exact. `kl` of mixtures has no
-    closed form: see there. Source: Bayes' rule for Gaussians, component by component.
+    kept as these factors (n, K) rather than as n K images. `mean`, `log_prob` and `total_variance`
+    are exact. `kl` of mixtures has no closed form: see there. Source: Bayes' rule for Gaussians,
+    component by component.
     """
 
     x_t: Tensor
@@ -77,19 +81,22 @@ class MixturePosterior(Posterior):
         return (self.log_weights + density).logsumexp(1)
 
     def kl(self, other: Posterior) -> Tensor:
-        """(n,) KL(self || other) in nats against a mixture or a `Gaussian`: closed where both are single Gaussians, elsewhere an ESTIMATE.
+        """(n,) KL(self || other) in nats against a mixture or a `Gaussian`: closed where both are
+        single Gaussians, elsewhere an ESTIMATE.
 
-        The estimate is `kl_estimate` with its defaults: unbiased, so that means over many rows converge to the divergence, but a
-        single value may lie off by its standard error, or below 0.
+        The estimate is `kl_estimate` with its defaults: unbiased, so that means over many rows
+        converge to the divergence, but a single value may lie off by its standard error, or below
+        0.
         """
         return self.kl_estimate(other).value
 
     def kl_estimate(self, other: Posterior, pairs: int = PAIRS, noise: Noise = DRAWS) -> Estimate:
         """KL(self || other) in nats by Monte Carlo, with its standard error (0 where the closed form serves).
 
-        Mean of log self - log other over `pairs` antithetic pairs of draws from self, their components taken systematically; between
-        posteriors that one component dominates and whose variances agree, the noise cancels. A row's draws are named by its own x_t,
-        so they are the same in any batch, and for both directions of a pair of twins.
+        Mean of log self - log other over `pairs` antithetic pairs of draws from self, their
+        components taken systematically; between posteriors that one component dominates and whose
+        variances agree, the noise cancels. A row's draws are named by its own x_t, so they are the
+        same in any batch, and for both directions of a pair of twins.
         """
         if not isinstance(other, Gaussian | MixturePosterior):
             raise InputError(f"no divergence of a mixture from a {type(other).__name__}", "compare it with a mixture or a Gaussian")
@@ -139,7 +146,8 @@ def _single(posterior: Posterior) -> Gaussian | None:
 
 
 def row_names(x: Tensor) -> Tensor:
-    """(n,) int64 names of the rows of x (n, ...), from the bits of their numbers: equal rows have one name, others in practice two."""
+    """(n,) int64 names of the rows of x (n, ...), from the bits of their numbers: equal rows have
+    one name, others in practice two."""
     bits = x.double().flatten(1).contiguous().view(torch.int64)
     factors = (2 * torch.arange(bits.shape[1], device=x.device) + 1) * 0x1E3779B97F4A7C15
     mixed = (bits ^ (bits >> 32)) * factors

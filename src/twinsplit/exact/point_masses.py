@@ -1,7 +1,9 @@
-"""The exact denoiser of data on a few points: x_0 is one of M points of R^D, each with probability 1/M.
+"""The exact denoiser of data on a few points: x_0 is one of M points of R^D, each with probability
+1/M.
 
-With log-weights l_m = -|x_t - alpha p_m|^2 / 2 sigma^2 the posterior is softmax(l) on the points; its mean gives the score, and its
-covariance times (alpha / sigma^2)^2 is the covariance of the noisy target that a denoiser learns from, the proxy score ([GTV] eq. 8-10).
+With log-weights l_m = -|x_t - alpha p_m|^2 / 2 sigma^2 the posterior is softmax(l) on the points;
+its mean gives the score, and its covariance times (alpha / sigma^2)^2 is the covariance of the
+noisy target that a denoiser learns from, the proxy score ([GTV] eq. 8-10).
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
-"""Averages under a softmax over more points than fit in memory: block by block, with a running maximum."""
+"""Averages under a softmax over more points than fit in memory: block by block, with a running
+maximum."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from torch import Tensor
 @final
 @dataclass(frozen=True, eq=False)
 class SoftmaxSums:
-    """Sums over points of exp(logit - top), for n queries. top, mass: (n, 1); weighted: (n, D), the points' values so weighted."""
+    """Sums over points of exp(logit - top), for n queries. top, mass: (n, 1); weighted: (n, D), the
+    points' values so weighted."""
 
     top: Tensor
     mass: Tensor
@@ -29,10 +31,11 @@ class SoftmaxSums:
 
 
 def streamed_softmax(queries: Tensor, blocks: Iterable[tuple[Tensor, Tensor]]) -> SoftmaxSums:
-    """From blocks of finite logits (n, B) and values (B, D); queries (n, D) lend their shape, dtype and device.
+    """From blocks of finite logits (n, B) and values (B, D); queries (n, D) lend their shape, dtype
+    and device.
 
-    Only ratios to the greatest logit so far are ever exponentiated, so nothing overflows, and a point is lost only where its weight
-    relative to the best is below 1e-308.
+    Only ratios to the greatest logit so far are ever exponentiated, so nothing overflows, and a
+    point is lost only where its weight relative to the best is below 1e-308.
     """
     top = torch.full_like(queries[:, :1], -torch.inf)
     mass, weighted = torch.zeros_like(top), torch.zeros_like(queries)

@@ -1,16 +1,20 @@
-"""The exact denoiser of the hierarchical world: belief propagation on the tree, whole or truncated ([BG] section 2).
+"""The exact denoiser of the hierarchical world: belief propagation on the tree, whole or truncated
+([BG] section 2).
 
 Each leaf i brings a log-likelihood h[i, b] of its symbol b. Messages climb from the leaves,
 
     up_parent(a) = sum_(b, c) M[a, b, c] up_left(b) up_right(c),
 
-meet at the root, whose law is uniform, and come down again, each child hearing its parent and its sibling,
+meet at the root, whose law is uniform, and come down again, each child hearing its parent and its
+sibling,
 
     down_left(b) = sum_(a, c) M[a, b, c] down_parent(a) up_right(c)     (and the mirror image on the right);
 
-a leaf's posterior is proportional to down(b) exp h(b). In BP_k the k top levels are replaced by independent transitions from the root
-to the 2^k nodes of level k; k = 0 is exact, k = depth has leaves independent given the root. Everything is kept as logarithms in
-float64 with true -inf for what is impossible. A node's own evidence is left out by products over the others, never by division.
+a leaf's posterior is proportional to down(b) exp h(b). In BP_k the k top levels are replaced by
+independent transitions from the root to the 2^k nodes of level k; k = 0 is exact, k = depth has
+leaves independent given the root. Everything is kept as logarithms in float64 with true -inf for
+what is impossible. A node's own evidence is left out by products over the others, never by
+division.
 """
 
 from dataclasses import dataclass
@@ -31,7 +35,8 @@ CHUNK_TERMS = 1 << 21
 
 
 def leaf_log_likelihood(x_t: Tensor, t: int | Tensor, schedule: Schedule) -> Tensor:
-    """h (n, L, q) float64: log p(x_t | x_0[i] = b) up to a constant per leaf, x_t sqrt(alpha_bar) / (1 - alpha_bar); t in 1..T."""
+    """h (n, L, q) float64: log p(x_t | x_0[i] = b) up to a constant per leaf, x_t sqrt(alpha_bar) /
+    (1 - alpha_bar); t in 1..T."""
     alpha_bar = schedule.at(t)
     if bool((alpha_bar == 1).any()):
         raise InputError("a posterior at t = 0, where nothing is hidden", f"choose times from 1 to {schedule.T}")
@@ -39,13 +44,14 @@ def leaf_log_likelihood(x_t: Tensor, t: int | Tensor, schedule: Schedule) -> Ten
 
 
 def _centred(message: Tensor) -> Tensor:
-    """The same message up to a factor, its largest entry 0, so that sums of logarithms stay small and keep their digits."""
+    """The same message up to a factor, its largest entry 0, so that sums of logarithms stay small
+    and keep their digits."""
     top = message.amax(-1, keepdim=True)
     return message - top.where(top > -torch.inf, torch.zeros_like(top))
 
 
 def _sound(h: Tensor, result: Tensor) -> Tensor:
-    """The result, unless the evidence h that it comes from is broken or impossible."""
+    """Return the result; raise InputError where the evidence h behind it is NaN, infinite or impossible."""
     if not bool(h.max() < torch.inf):  # a maximum with NaN in it is NaN
         raise InputError("a leaf log-likelihood holds NaN or +inf", "check the x_t that it comes from")
     if bool(result.max().isnan()):
@@ -69,7 +75,8 @@ def _others(message: Tensor) -> Tensor:
 @final
 @dataclass(frozen=True, eq=False)
 class TreeOracle(Denoiser[Categorical]):
-    """E[x_0 | x_t] and the whole leaf posterior under a tree grammar. truncation: k of BP_k, 0 (exact) .. depth."""
+    """E[x_0 | x_t] and the whole leaf posterior under a tree grammar. truncation: k of BP_k, 0
+    (exact) .. depth."""
 
     grammar: TreeGrammar
     schedule: Schedule
@@ -79,14 +86,17 @@ class TreeOracle(Denoiser[Categorical]):
         check_level(self.truncation, self.grammar.depth)
 
     def forward(self, x_t: Tensor, t: int | Tensor) -> Categorical:
-        """x_t: (n, L, q), any floating dtype; t: an int or (n,) in 1..T. The posterior is in float64 on the device of x_t."""
+        """x_t: (n, L, q), any floating dtype; t: an int or (n,) in 1..T. The posterior is in
+        float64 on the device of x_t."""
         self._check_shape(x_t)
         return Categorical(self.marginals(leaf_log_likelihood(x_t, t, self.schedule)))
 
     def marginals(self, leaf_log_likelihood: Tensor) -> Tensor:
-        """(n, L, q) float64 log marginals of the leaves given their log-likelihoods (n, L, q); -inf rules a symbol out.
+        """(n, L, q) float64 log marginals of the leaves given their log-likelihoods (n, L, q); -inf
+        rules a symbol out.
 
-        Evidence that no sequence of the grammar explains is refused, and so are NaN and +inf. Differentiable in torch's own way.
+        Evidence that no sequence of the grammar explains is refused, and so are NaN and +inf.
+        Differentiable in torch's own way.
         """
         h = leaf_log_likelihood.double()
         self._check_shape(h)
@@ -95,7 +105,8 @@ class TreeOracle(Denoiser[Categorical]):
         return self._compiled(h) if kernels.serves(h) and not h.requires_grad else _sound(h, self._reference(h))
 
     def masked_marginals(self, sequences: Sequences, mask: Tensor) -> Tensor:
-        """(n, L, q) float64 marginals of the leaves when those where mask (n, L) is True are hidden and the others are seen."""
+        """(n, L, q) float64 marginals of the leaves when those where mask (n, L) is True are hidden
+        and the others are seen."""
         tokens, hidden = self.grammar.tokens(sequences), torch.as_tensor(mask, dtype=torch.bool)
         if hidden.shape != tokens.shape:
             raise InputError(f"a mask of shape {tuple(hidden.shape)} for sequences {tuple(tokens.shape)}", "give them one shape")
@@ -145,7 +156,8 @@ class TreeOracle(Denoiser[Categorical]):
         return levels
 
     def _meet(self, up: Tensor) -> Tensor:
-        """Messages down to the nodes of level k (n, 2^k, q): through the root, from all other nodes of that level."""
+        """Messages down to the nodes of level k (n, 2^k, q): through the root, from all other nodes
+        of that level."""
         transition = self.transition.log().to(up.device)
         at_root = _centred(torch.logsumexp(transition + up[:, :, None, :], dim=-1))
         return _centred(torch.logsumexp(transition.mT + _others(at_root)[:, :, None, :], dim=-1))

@@ -1,8 +1,9 @@
-"""Compiled twins of the torch code, for the CPU: the same numbers, sooner.
+"""Compiled versions of torch code for the CPU: the same numbers in less time.
 
-The torch code is the definition; a kernel must equal it (random numbers and samples to the bit, posteriors to 1e-12). Kernels are
-compiled by numba, which is imported when the first of them is called. They run without the interpreter's lock on as many Python
-threads as torch may use, each on its own range of rows, so numba's own threading layers (unsafe under concurrent callers and after a
+The torch code is the definition; a kernel must equal it (random numbers and samples to the bit,
+posteriors to 1e-12). Kernels are compiled by numba, which is imported when the first of them is
+called. They run without the interpreter's lock on as many Python threads as torch may use, each on
+its own range of rows, so numba's own threading layers (unsafe under concurrent callers and after a
 fork) stay out of it and no result depends on the number of threads.
 """
 
@@ -24,9 +25,10 @@ VARIABLE = "TWINSPLIT_KERNELS"
 
 @cache
 def backend() -> Literal["numba", "torch"]:
-    """Which implementation serves the CPU; decided once per process.
+    """Return which implementation computes on the CPU; decided once per process.
 
-    The environment variable TWINSPLIT_KERNELS (numba or torch) decides; without it, numba where it is installed.
+    The environment variable TWINSPLIT_KERNELS (numba or torch) decides; without it, numba where it
+    is installed.
     """
     wanted = os.environ.get(VARIABLE, "")
     if wanted not in ("", "numba", "torch"):
@@ -38,12 +40,13 @@ def backend() -> Literal["numba", "torch"]:
 
 
 def serves(tensor: Tensor) -> bool:
-    """Whether kernels may work on this tensor."""
+    """Return whether the compiled kernels may compute on this tensor."""
     return tensor.device.type == "cpu" and backend() == "numba"
 
 
 def over_rows(task: Callable[[int, int], object], rows: int, grain: int) -> None:
-    """Call task(begin, end) over 0..rows in at most torch.get_num_threads() ranges, at once; ranges start at multiples of `grain`."""
+    """Call task(begin, end) over 0..rows in at most torch.get_num_threads() ranges, at once; ranges
+    start at multiples of `grain`."""
     blocks = -(-rows // grain)
     workers = min(torch.get_num_threads(), blocks)
     if workers <= 1:

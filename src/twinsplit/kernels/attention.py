@@ -1,12 +1,14 @@
-"""Softmax attention over few tokens and its gradient, compiled: one sequence and head at a time, dropout on the attention weights or not.
+"""Softmax attention over few tokens and its gradient, compiled: one sequence and head at a time,
+dropout on the attention weights or not.
 
-Queries, keys, values and their gradients are float32 or the bits of bfloat16 (uint16); weights and sums are float32. Sums run in a fixed
-order, so a step is the same to the bit wherever it is taken on one machine. Lengths and head sizes are constants of the compiled code.
-Sums run over a constant number of terms, so that they unroll; the loops around them run over a number known only at run time, or the
-compiler would unroll those, too, and miss the vector registers.
+Queries, keys, values and their gradients are float32 or the bits of bfloat16 (uint16); weights and
+sums are float32. Sums run in a fixed order, so a step is the same to the bit wherever it is taken
+on one machine. Lengths and head sizes are constants of the compiled code. Sums run over a constant
+number of terms, so that they unroll; the loops around them run over a number known only at run
+time, or the compiler would unroll those, too, and miss the vector registers.
 
-What a kernel is made for are numbers, never compiled functions: numba names those anew in every process, and would find none of the kernels
-that it has kept on disk.
+What a kernel is made for are numbers, never compiled functions: numba names those anew in every
+process, and would find none of the kernels that it has kept on disk.
 """
 
 from functools import cache
@@ -28,7 +30,8 @@ UNROLLED = 32  # numbers in a head up to which a sum over them unrolls; beyond, 
 
 @njit(inline="always")
 def _exp(x):  # type: ignore[no-untyped-def]
-    """exp(x) for x <= 0 in float32, within two units in the last place (Cephes' polynomial); below -87 as at -87."""
+    """exp(x) for x <= 0 in float32, within two units in the last place (Cephes' polynomial); below
+    -87 as at -87."""
     x = x if x > SMALLEST else SMALLEST
     k = np.floor(x * LOG2_E + HALF)
     r = (x - k * LN2_HIGH) - k * LN2_LOW
@@ -38,7 +41,8 @@ def _exp(x):  # type: ignore[no-untyped-def]
 
 @njit(inline="always")
 def _products_of_columns(left, a, right, b, first, size, tokens, factor, work, score):  # type: ignore[no-untyped-def]
-    """score[j, i] = factor * (left row i . right row j), from columns a and b on, of the sequence that starts at row `first`.
+    """score[j, i] = factor * (left row i . right row j), from columns a and b on, of the sequence
+    that starts at row `first`.
 
     Side by side in a register: the rows of `left`, transposed into work (size, tokens).
     """
@@ -55,7 +59,7 @@ def _products_of_columns(left, a, right, b, first, size, tokens, factor, work, s
 
 @njit(inline="always")
 def _products_of_rows(left, a, right, b, first, size, tokens, factor, score):  # type: ignore[no-untyped-def]
-    """The same. Side by side in a register: neighbouring numbers of a row."""
+    """As `_products_of_columns`, with neighbouring numbers of a row side by side in a register."""
     for j in range(tokens):
         for i in range(tokens):
             value = ZERO
@@ -66,7 +70,7 @@ def _products_of_rows(left, a, right, b, first, size, tokens, factor, score):  #
 
 @njit(inline="always")
 def _products(left, a, right, b, first, size, tokens, factor, work, score):  # type: ignore[no-untyped-def]
-    """The sooner of the two for heads of `size` numbers; the compiler knows which."""
+    """Call the faster of the two for heads of `size` numbers; the choice is made at compile time."""
     if size <= UNROLLED:
         _products_of_columns(left, a, right, b, first, size, tokens, factor, work, score)
     else:
@@ -75,7 +79,8 @@ def _products(left, a, right, b, first, size, tokens, factor, work, score):  # t
 
 @njit(inline="always")
 def _softmax(score, length, tokens, work):  # type: ignore[no-untyped-def]
-    """Over keys, the first axis of score (length, tokens), in place; `length` is known to the compiler, `tokens` equals it."""
+    """Over keys, the first axis of score (length, tokens), in place; `length` is known to the
+    compiler, `tokens` equals it."""
     for i in range(tokens):
         value = score[0, i]
         for j in range(1, length):
@@ -120,7 +125,8 @@ def _through_softmax(weight, score, factor, length, tokens, work):  # type: igno
 
 @njit(inline="always")
 def _through_dropped_softmax(weight, kept, score, factor, length, tokens, work):  # type: ignore[no-untyped-def]
-    """score: the gradient of the weights that dropout has left, replaced likewise. What was dropped is 0 in `kept`."""
+    """score: the gradient of the weights that dropout has left, replaced likewise. What was dropped
+    is 0 in `kept`."""
     for i in range(tokens):
         value = ZERO
         for j in range(length):
@@ -133,7 +139,8 @@ def _through_dropped_softmax(weight, kept, score, factor, length, tokens, work):
 
 @njit(inline="always")
 def _spread_at_once(grad, at, qkv, score, kept, first, length, tokens, width, columns, out):  # type: ignore[no-untyped-def]
-    """out: the gradients of queries, keys and values, from that of the products (score) and of what was mixed (grad)."""
+    """out: the gradients of queries, keys and values, from that of the products (score) and of what
+    was mixed (grad)."""
     for j in range(tokens):
         for c in range(columns):
             to_query, to_key, to_value = ZERO, ZERO, ZERO
@@ -149,7 +156,8 @@ def _spread_at_once(grad, at, qkv, score, kept, first, length, tokens, width, co
 
 @njit(inline="always")
 def _spread_in_turn(grad, at, qkv, score, kept, first, length, tokens, width, columns, out):  # type: ignore[no-untyped-def]
-    """The same, one gradient after the other: over wide heads sooner, four times so with bfloat16."""
+    """As `_spread_at_once`, one gradient after the other: faster for wide heads, four times so with
+    bfloat16."""
     _mix(score, qkv, width + at, first, length, tokens, columns, out, at)
     _mix(score.T, qkv, at, first, length, tokens, columns, out, width + at)
     _mix(kept.T, grad, at, first, length, tokens, columns, out, 2 * width + at)
@@ -157,7 +165,7 @@ def _spread_in_turn(grad, at, qkv, score, kept, first, length, tokens, width, co
 
 @njit(inline="always")
 def _spread(grad, at, qkv, score, kept, first, length, size, tokens, width, columns, out):  # type: ignore[no-untyped-def]
-    """The sooner of the two for heads of `size` numbers."""
+    """Call the faster of the two for heads of `size` numbers."""
     if size <= UNROLLED:
         _spread_at_once(grad, at, qkv, score, kept, first, length, tokens, width, columns, out)
     else:
@@ -212,7 +220,8 @@ def dropped_forward(length: int, heads: int, size: int) -> Any:
 
     @njit(nogil=True, cache=True, fastmath=FAST)
     def forward(qkv, words, least, gain, weights, kept, mixed):  # type: ignore[no-untyped-def]
-        """words (n, H, query L, key L) int16: a weight below `least` is dropped, others are multiplied by `gain` (kept)."""
+        """words (n, H, query L, key L) int16: a weight below `least` is dropped, others are
+        multiplied by `gain` (kept)."""
         columns, tokens = mixed.shape[1] // weights.shape[1], weights.shape[3]
         query, work = np.empty((size, length), np.float32), np.empty(length, np.float32)
         for s in range(len(weights)):

@@ -1,6 +1,8 @@
-"""Belief propagation on the tree, compiled: each sequence in plain float64 where its evidence allows it, in wide numbers where not.
+"""Belief propagation on the tree, compiled: each sequence in plain float64 where its evidence
+allows it, in wide numbers where not.
 
-Which of the two serves a sequence depends on that sequence alone, so a result does not depend on its batch.
+Which of the two serves a sequence depends on that sequence alone, so a result does not depend on
+its batch.
 """
 
 from collections.abc import Callable
@@ -19,17 +21,20 @@ Rules: TypeAlias = tuple[RuleTable, RuleTable, RuleTable]
 
 
 def even_rows(h: Floats, rules: Rules, transition: Floats) -> npt.NDArray[np.bool_]:
-    """(n,): the rows of h (n, L, q) that plain float64 may serve. They are finite, and there is no sequence that they rule out."""
+    """Return (n,) whether plain float64 is accurate enough for each row of h (n, L, q).
+
+    Such rows are finite, and some sequence is possible under them."""
     span = np.empty(len(h))
     over_rows(lambda begin, end: spans(h, span, begin, end), len(h), LANES)
     return span <= margin(rules, transition, h.shape[1])  # False for NaN
 
 
 def marginals(h: Floats, rules: Rules, transition: Floats, even: npt.NDArray[np.bool_]) -> Floats:
-    """(n, L, q) log marginals from leaf log-likelihoods h (n, L, q) below +inf; NaN where the evidence is impossible.
+    """(n, L, q) log marginals from leaf log-likelihoods h (n, L, q) below +inf; NaN where the
+    evidence is impossible.
 
-    rules: grouped by parent, by left child, by right child. transition: (2^k, q, q) from the root to each node of level k. even: as by
-    `even_rows`.
+    rules: grouped by parent, by left child, by right child. transition: (2^k, q, q) from the root
+    to each node of level k. even: as by `even_rows`.
     """
     tables = tuple((table.first, table.second, table.weight, table.count) for table in rules)
     if even.all():

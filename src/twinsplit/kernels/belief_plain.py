@@ -1,12 +1,16 @@
-"""Belief propagation on the tree, compiled, in plain float64: for evidence so even that no product of it can leave the range of a float64.
+"""Belief propagation on the tree, compiled, in plain float64: for evidence so even that no product
+of it can leave the range of a float64.
 
-What can happen to a message is bounded beforehand (`margin`): it is a sum of products of the leaves' evidence, each at most 1 when its
-largest symbol counts as 1, and of rule probabilities. Where that bound keeps every positive number above 1e-290, additions and
-multiplications are all there is to do, and the error is that of some tens of roundings, as in `belief_wide`, which serves the rest.
+What can happen to a message is bounded beforehand (`margin`): it is a sum of products of the
+leaves' evidence, each at most 1 when its largest symbol counts as 1, and of rule probabilities.
+Where that bound keeps every positive number above 1e-290, additions and multiplications are all
+there is to do, and the error is that of some tens of roundings, as in `belief_wide`, which serves
+the rest.
 
-Messages of all nodes of the heap lie in one array (nodes, q, lanes): the innermost loop runs over sequences side by side, in consecutive
-memory. Functions take the array and a node's number, never a view on the node: a view holds a reference, counted by atomic instructions
-that cost as much as the arithmetic on a row, and that threads contend for where they share an array.
+Messages of all nodes of the heap lie in one array (nodes, q, lanes): the innermost loop runs over
+sequences side by side, in consecutive memory. Functions take the array and a node's number, never a
+view on the node: a view holds a reference, counted by atomic instructions that cost as much as the
+arithmetic on a row, and that threads contend for where they share an array.
 """
 
 from typing import TypeAlias
@@ -27,10 +31,12 @@ DEEPEST = 660.0  # nats below 1 that a message may fall: exp(-660) is 1e-287
 
 
 def margin(rules: tuple[RuleTable, RuleTable, RuleTable], transition: Floats, length: int) -> float:
-    """Nats that the leaves' evidence may span in all, so that no positive message falls below exp(-DEEPEST).
+    """Nats that the leaves' evidence may span in all, so that no positive message falls below
+    exp(-DEEPEST).
 
-    Every product has at most one rule for each inner node and one transition for each node of level k; sums can only help, and hold at
-    most q^2 terms of each, so they cannot grow beyond the range either.
+    Every product has at most one rule for each inner node and one transition for each node of level
+    k; sums can only help, and hold at most q^2 terms of each, so they cannot grow beyond the range
+    either.
     """
     least_rule = min(float(table.weight[table.weight > 0].min()) for table in rules)
     least_transition = float(transition[transition > 0].min())
@@ -40,7 +46,8 @@ def margin(rules: tuple[RuleTable, RuleTable, RuleTable], transition: Floats, le
 
 @njit(nogil=True, cache=True)
 def spans(h, out, begin, end):  # type: ignore[no-untyped-def]
-    """out (n,): nats that the evidence of rows begin..end of h (n, L, q) spans, largest less smallest symbol, summed over leaves.
+    """out (n,): nats that the evidence of rows begin..end of h (n, L, q) spans, largest less
+    smallest symbol, summed over leaves.
 
     NaN where a symbol is infinite or NaN.
     """
@@ -83,7 +90,8 @@ def _multiply(out, o, factor, f):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _contract(table, first, f, second, s, out, o):  # type: ignore[no-untyped-def]
-    """out[o, target] = sum over the table's entries (i, j) for target of weight * first[f, i] * second[s, j].
+    """out[o, target] = sum over the table's entries (i, j) for target of weight * first[f, i] *
+    second[s, j].
 
     Two entries at a time: each sum is read and written half as often.
     """
@@ -119,7 +127,8 @@ def _transfer(weights, w, source, s, out, o):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _meet(transitions, up, down):  # type: ignore[no-untyped-def]
-    """Messages down to the nodes of level k: through the root from all the others, as products from the left and from the right."""
+    """Messages down to the nodes of level k: through the root from all the others, as products from
+    the left and from the right."""
     from_root, to_root = transitions
     nodes = len(from_root)
     # The nodes above level k carry no message of their own, which leaves room: in `up` for the product from the left, in `down` for what
@@ -159,7 +168,8 @@ def _largest(up, node, top):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=FUSED)
 def _normalise(down, up, leaf, total):  # type: ignore[no-untyped-def]
-    """down[leaf] = log of the normalised product of down[leaf] and up[leaf]; -inf for nothing. total (lanes,) is scratch."""
+    """down[leaf] = log of the normalised product of down[leaf] and up[leaf]; -inf for nothing.
+    total (lanes,) is scratch."""
     _multiply(down, leaf, up, leaf)
     for lane in range(len(total)):
         total[lane] = 0.0
@@ -176,7 +186,8 @@ def _normalise(down, up, leaf, total):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _load(h, begin, up, top):  # type: ignore[no-untyped-def]
-    """Fill the leaves with exp(h - max h) of the sequences from `begin` on; past the end the last one is repeated."""
+    """Fill the leaves with exp(h - max h) of the sequences from `begin` on; past the end the last
+    one is repeated."""
     length, q = h.shape[1:]
     for lane in range(up.shape[2]):
         row = min(begin + lane, len(h) - 1)
@@ -200,7 +211,8 @@ def _unload(down, out, begin, end):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _propagate(tables, transitions, up, down, total):  # type: ignore[no-untyped-def]
-    """From the leaves' evidence in `up` to the leaves' log marginals in `down`: climb, meet at the root, descend, normalise."""
+    """From the leaves' evidence in `up` to the leaves' log marginals in `down`: climb, meet at the
+    root, descend, normalise."""
     by_parent, by_left, by_right = tables
     top, length = len(transitions[0]), len(up) // 2
     for node in range(length - 1, top - 1, -1):

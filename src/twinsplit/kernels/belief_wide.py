@@ -1,13 +1,17 @@
-"""Belief propagation on the tree, compiled, in numbers of unbounded range: many sequences side by side.
+"""Belief propagation on the tree, compiled, in numbers of unbounded range: many sequences side by
+side.
 
-A message entry is mantissa * 2^exponent, the exponent a whole number in a float64 of its own. Products multiply mantissas and add
-exponents; a sum shifts its terms to the largest exponent. Unlike logarithms this needs no transcendental function between the leaves'
-exponentials and the final logarithms, and unlike plain linear space nothing underflows at any noise level: the relative error is that
-of some tens of roundings. Zero is a number with exponent NOTHING, far below all others, and needs no special case.
+A message entry is mantissa * 2^exponent, the exponent a whole number in a float64 of its own.
+Products multiply mantissas and add exponents; a sum shifts its terms to the largest exponent.
+Unlike logarithms this needs no transcendental function between the leaves' exponentials and the
+final logarithms, and unlike plain linear space nothing underflows at any noise level: the relative
+error is that of some tens of roundings. Zero is a number with exponent NOTHING, far below all
+others, and needs no special case.
 
-Many sequences share every instruction: the innermost loop runs over them, in consecutive memory, so that the compiler uses vector
-registers. Messages of all nodes of the heap lie in one array (nodes, 2, q, lanes): mantissas, then exponents. Functions take the array and
-a node's number, never a view on the node (`belief_plain` says why).
+Many sequences share every instruction: the innermost loop runs over them, in consecutive memory, so
+that the compiler uses vector registers. Messages of all nodes of the heap lie in one array (nodes,
+2, q, lanes): mantissas, then exponents. Functions take the array and a node's number, never a view
+on the node (`belief_plain` says why).
 """
 
 from typing import TypeAlias
@@ -34,7 +38,7 @@ LN2 = 0.6931471805599453
 
 @njit(inline="always")
 def _larger(a, b):  # type: ignore[no-untyped-def]
-    """The maximum, without the care for NaN that would keep it out of vector registers."""
+    """The maximum; NaN is not handled, which would keep the loop out of vector registers."""
     return a if a > b else b
 
 
@@ -70,7 +74,8 @@ def _exponentiate(up, node):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _copy(source, s, out, o):  # type: ignore[no-untyped-def]
-    """out[o] = source[s]; a loop, because numba takes seconds to compile the assignment of a slice, with all its errors."""
+    """out[o] = source[s]; a loop, because numba takes seconds to compile the assignment of a slice,
+    with all its errors."""
     for part in range(2):
         for a in range(out.shape[2]):
             for lane in range(out.shape[3]):
@@ -120,7 +125,8 @@ def _store(out, o, a, total, top):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _contract(table, first, f, second, s, out, o, scratch):  # type: ignore[no-untyped-def]
-    """out[o, target] = sum over the table's entries (i, j) for target of weight * first[f, i] * second[s, j]."""
+    """out[o, target] = sum over the table's entries (i, j) for target of weight * first[f, i] *
+    second[s, j]."""
     firsts, seconds, weights, count = table
     top, total, _ = scratch
     for target in range(len(count)):
@@ -167,7 +173,8 @@ def _multiply(out, o, factor, f, scratch):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _meet(transitions, up, down, scratch):  # type: ignore[no-untyped-def]
-    """Messages down to the nodes of level k: through the root from all the others, as products from the left and from the right."""
+    """Messages down to the nodes of level k: through the root from all the others, as products from
+    the left and from the right."""
     from_root, to_root = transitions
     nodes = len(from_root)
     # The nodes above level k carry no message of their own, which leaves room: in `up` for the product from the left, in `down` for what
@@ -187,7 +194,8 @@ def _meet(transitions, up, down, scratch):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _normalise(down, up, leaf, ones, scratch):  # type: ignore[no-untyped-def]
-    """down[leaf, 0] = log of the normalised product of down[leaf] and up[leaf]; -inf for nothing, NaN for nothing out of nothing."""
+    """down[leaf, 0] = log of the normalised product of down[leaf] and up[leaf]; -inf for nothing,
+    NaN for nothing out of nothing."""
     top, total, _ = scratch
     _multiply(down, leaf, up, leaf, scratch)
     _sum(ones, 0, 0, down, leaf, scratch)
@@ -224,7 +232,8 @@ def _unload(down, out, begin, end):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _propagate(tables, transitions, up, down, scratch):  # type: ignore[no-untyped-def]
-    """From the leaves' evidence in `up` to the leaves' log marginals in `down`: climb, meet at the root, descend, normalise."""
+    """From the leaves' evidence in `up` to the leaves' log marginals in `down`: climb, meet at the
+    root, descend, normalise."""
     by_parent, by_left, by_right = tables
     top, length = len(transitions[0]), len(up) // 2
     ones = np.ones((1, 1, up.shape[2]))

@@ -1,7 +1,9 @@
-"""Machine instructions that numba does not offer by name: reinterpretations of 64 and 32 bits, a population count, and bfloat16.
+"""Machine instructions that numba does not offer by name: reinterpretations of 64 and 32 bits, a
+population count, and bfloat16.
 
-numba has no bfloat16. Its bits travel as uint16: they are the upper half of a float32's. Where an array may hold either, a kernel reads
-it through `single` and writes it through `stored`, which in float32 do nothing.
+numba has no bfloat16. Its bits travel as uint16: they are the upper half of a float32's. Where an
+array may hold either, a kernel reads it through `single` and writes it through `stored`, which in
+float32 do nothing.
 """
 
 from typing import Any
@@ -36,7 +38,8 @@ def _single(typingctx: Any, value: Any) -> Any:
 
 
 def _stored(typingctx: Any, value: Any, like: Any) -> Any:
-    """A float32 as it is kept beside `like`: itself, or rounded to the nearest bfloat16 (ties to even), of which it gives the bits.
+    """A float32 as it is kept beside `like`: itself, or rounded to the nearest bfloat16 (ties to
+    even), of which it gives the bits.
 
     Of the NaN, those whose bits are nearly all ones would be lost; a processor makes none of them.
     """

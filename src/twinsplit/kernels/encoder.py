@@ -1,8 +1,11 @@
-"""What a transformer needs between its matrix products, compiled: residual and norm, ReLU, dropout, sums over rows, cross-entropy.
+"""What a transformer needs between its matrix products, compiled: residual and norm, ReLU, dropout,
+sums over rows, cross-entropy.
 
-All arrays are contiguous; n sequences of L tokens are N = n L rows. What comes from a product or goes into one is float32 or the bits of
-bfloat16 (uint16), all else float32. Sums run in a fixed order, so a step is the same to the bit wherever it is taken on one machine.
-Dropout takes a 16-bit word for every entry: an entry whose word is below `least` is dropped, others are multiplied by `gain`.
+All arrays are contiguous; n sequences of L tokens are N = n L rows. What comes from a product or
+goes into one is float32 or the bits of bfloat16 (uint16), all else float32. Sums run in a fixed
+order, so a step is the same to the bit wherever it is taken on one machine. Dropout takes a 16-bit
+word for every entry: an entry whose word is below `least` is dropped, others are multiplied by
+`gain`.
 """
 
 import numpy as np
@@ -34,7 +37,8 @@ def norm_forward(changed, x, gain, bias, unit, inverse, out):  # type: ignore[no
 
 @njit(nogil=True, cache=True, fastmath=FAST)
 def norm_backward(grad, gain, unit, inverse, gain_grad, bias_grad, out, out_sum):  # type: ignore[no-untyped-def]
-    """out: the gradient of x + changed, out_sum (width,) its sum over rows; the gradients of gain and bias are added to."""
+    """out: the gradient of x + changed, out_sum (width,) its sum over rows; the gradients of gain
+    and bias are added to."""
     width = unit.shape[1]
     part = np.float32(1.0 / width)
     for row in range(len(unit)):

@@ -1,4 +1,5 @@
-"""Sampling from a tree grammar, compiled: one sequence at a time, its 32-bit words and its symbols in two small rows."""
+"""Sampling from a tree grammar, compiled: one sequence at a time, its 32-bit words and its symbols
+in two small rows."""
 
 from typing import TypeAlias
 
@@ -47,7 +48,8 @@ def _sample(out, start, depth, level, tables, k0, k1, begin, end):  # type: igno
 def sample(
     key: tuple[int, int], start: int, n: int, depth: int, level: int, tables: tuple[Integers, Integers, Integers, Integers]
 ) -> npt.NDArray[np.int8]:
-    """(n, L) int8, samples start..start+n-1. tables: left, right (q, R); thresholds over rules and over transitions."""
+    """(n, L) int8, samples start..start+n-1. tables: left, right (q, R); thresholds over rules and
+    over transitions."""
     out = np.empty((n, 1 << depth), np.int8)
     k0, k1 = np.uint64(key[0]), np.uint64(key[1])
     over_rows(lambda begin, end: _sample(out, start, depth, level, tables, k0, k1, begin, end), n, GRAIN)

@@ -1,10 +1,12 @@
 """Nearest neighbours in Hamming distance, compiled: many tokens compared by one exclusive or.
 
-A token takes a field of w bits of a 64-bit word, w one more than its number needs, so that the top bit of every field is 0. After an
-exclusive or, a field is 0 exactly where two tokens agree; adding 2^(w-1) - 1 to every field carries into its top bit exactly where
-they differ, and never beyond. The distance is the number of these bits. The smallest distance of a block of training sequences is
-found first; the first block that has the least of these is then searched for the first sequence at that distance. Where a sequence fits one
-word, four queries go through a block together, so that each word of it is loaded once for four comparisons.
+A token takes a field of w bits of a 64-bit word, w one more than its number needs, so that the top
+bit of every field is 0. After an exclusive or, a field is 0 exactly where two tokens agree; adding
+2^(w-1) - 1 to every field carries into its top bit exactly where they differ, and never beyond. The
+distance is the number of these bits. The smallest distance of a block of training sequences is
+found first; the first block that has the least of these is then searched for the first sequence at
+that distance. Where a sequence fits one word, four queries go through a block together, so that
+each word of it is loaded once for four comparisons.
 """
 
 import numpy as np
@@ -141,7 +143,8 @@ def pack(tokens: npt.NDArray[np.integer], vocab_size: int) -> npt.NDArray[np.uin
 def nearest(
     queries: npt.NDArray[np.integer], training: npt.NDArray[np.integer], vocab_size: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Distance to and index of the nearest of training (N, L) for each of queries (n, L); the lowest index of equals."""
+    """Distance to and index of the nearest of training (N, L) for each of queries (n, L); the
+    lowest index of equals."""
     width = _field_width(vocab_size)
     low, high = _constant((1 << (width - 1)) - 1, width), _constant(1 << (width - 1), width)
     a, b = np.ascontiguousarray(pack(queries, vocab_size).T), pack(training, vocab_size)

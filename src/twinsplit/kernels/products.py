@@ -1,7 +1,8 @@
-"""The compiled loop behind `exact.products`: blocks of states that stay in the nearest cache, every row evaluated, none interpolated.
+"""The compiled loop behind `exact.products`: blocks of states that stay in the nearest cache, every
+row evaluated, none interpolated.
 
-All inner loops run over the states of a block and are plain arithmetic, so the compiler turns them into vector instructions; the
-exponential is written out for that reason.
+All inner loops run over the states of a block and are plain arithmetic, so the compiler turns them
+into vector instructions; the exponential is written out for that reason.
 """
 
 from math import pi
@@ -41,7 +42,8 @@ def exponential(x, height, scratch, bits, out):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, inline="always", fastmath={"contract"})
 def climb(rows, start, stop, stride, sharp, d, work, bits):  # type: ignore[no-untyped-def]
-    """Fill rows from `start` towards `stop`: the ratio of neighbours is exp(sharp (2 d stride - 1)), smaller by exp(-2 sharp) each time."""
+    """Fill rows from `start` towards `stop`: the ratio of neighbours is exp(sharp (2 d stride -
+    1)), smaller by exp(-2 sharp) each time."""
     ratio, shrink = work[2], np.exp(-2 * sharp)
     for i in range(BLOCK):
         work[1, i] = sharp * (2 * stride * d[i] - 1)
@@ -56,8 +58,9 @@ def climb(rows, start, stop, stride, sharp, d, work, bits):  # type: ignore[no-u
 def bumps(u, count, numbers, work, bits, rows):  # type: ignore[no-untyped-def]
     """rows[m, i] = height exp(-sharp (v_i - m)^2), v = (u - origin) / spacing.
 
-    Centres are taken in runs of 2 reach + 1 around an anchor. Beyond `far` of it the whole run is below e^-190 of its height, so
-    clipping the distance there keeps the ratios finite and changes nothing that float64 could add to a sum.
+    Centres are taken in runs of 2 reach + 1 around an anchor. Beyond `far` of it the whole run is
+    below e^-190 of its height, so clipping the distance there keeps the ratios finite and changes
+    nothing that float64 could add to a sum.
     """
     sharp, d = numbers[2], work[3]
     reach, far = int(np.sqrt(130.0 / sharp)), np.sqrt(650.0 / sharp)
@@ -75,7 +78,8 @@ def bumps(u, count, numbers, work, bits, rows):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, inline="always", fastmath={"contract"})
 def cosine_sine(turns, cos, sin):  # type: ignore[no-untyped-def]
-    """cos and sin of 2 pi turns: the remainder after quarter turns lies within pi / 4, where a few powers are enough."""
+    """cos and sin of 2 pi turns: the remainder after quarter turns lies within pi / 4, where a few
+    powers are enough."""
     for i in range(BLOCK):
         k = np.rint(4 * turns[i])
         r = (4 * turns[i] - k) * (0.5 * pi)
@@ -123,7 +127,8 @@ def horner(z, coefficients, out):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, inline="always", fastmath={"contract"})
 def prepare_bumps(column, sharp, upward, downward):  # type: ignore[no-untyped-def]
-    """Polynomials of `sum_bumps`, one per run of 2 reach + 1 bumps: column (count,) times exp(-sharp j^2), j steps from the anchor."""
+    """Polynomials of `sum_bumps`, one per run of 2 reach + 1 bumps: column (count,) times
+    exp(-sharp j^2), j steps from the anchor."""
     reach, count = int(np.sqrt(130.0 / sharp)), len(column)
     upward[:], downward[:] = 0.0, 0.0
     for run in range(len(upward)):
@@ -141,8 +146,9 @@ def prepare_bumps(column, sharp, upward, downward):  # type: ignore[no-untyped-d
 def sum_bumps(u, count, numbers, upward, downward, work, bits, out):  # type: ignore[no-untyped-def]
     """out = sum_m column[m] height exp(-sharp (v - m)^2) without a row: `bumps` and `dot_last` in one.
 
-    With d the distance from an anchor, exp(-sharp (d - j)^2) = exp(-sharp d^2) z^j exp(-sharp j^2) for z = exp(2 sharp d): one polynomial
-    in z for the anchor and the bumps above it, 1 / z times one in 1 / z for those below. The clipping of `bumps` keeps all powers finite.
+    With d the distance from an anchor, exp(-sharp (d - j)^2) = exp(-sharp d^2) z^j exp(-sharp j^2)
+    for z = exp(2 sharp d): one polynomial in z for the anchor and the bumps above it, 1 / z times
+    one in 1 / z for those below. The clipping of `bumps` keeps all powers finite.
     """
     (origin, inverse, sharp, height), d, value = numbers, work[3], work[2]
     reach, far = int(np.sqrt(130.0 / sharp)), np.sqrt(650.0 / sharp)
@@ -193,9 +199,11 @@ def dot_last(row, count, total, out):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
 def contract(x, table, kinds, numbers, out, begin, end):  # type: ignore[no-untyped-def]
-    """Tasks begin..end of out (K, n, E) from x (K, n, D), table (K, leading, last * E), and per coordinate (kind, count) and numbers.
+    """Tasks begin..end of out (K, n, E) from x (K, n, D), table (K, leading, last * E), and per
+    coordinate (kind, count) and numbers.
 
-    BUMPS: (origin, 1 / spacing, 1 / (2 s^2), height), s the width in spacings; MODES: (unused, 1 / period, unused, unused).
+    BUMPS: (origin, 1 / spacing, 1 / (2 s^2), height), s the width in spacings; MODES: (unused, 1 /
+    period, unused, unused).
     """
     _, n, D = x.shape
     tasks = (n + TASK - 1) // TASK
@@ -228,7 +236,8 @@ def contract(x, table, kinds, numbers, out, begin, end):  # type: ignore[no-unty
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
 def contract_line(x, table, numbers, out, begin, end):  # type: ignore[no-untyped-def]
-    """Tasks begin..end of out (K, n) from x (K, n) and table (K, count): one coordinate of BUMPS, one output, no row stored."""
+    """Tasks begin..end of out (K, n) from x (K, n) and table (K, count): one coordinate of BUMPS,
+    one output, no row stored."""
     n, count, sharp = x.shape[1], table.shape[1], numbers[2]
     tasks = (n + TASK - 1) // TASK
     reach = int(np.sqrt(130.0 / sharp))

@@ -13,9 +13,11 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 @final
 @dataclass(frozen=True, eq=False)
 class RuleTable:
-    """The non-zero entries of a (q, q, q) array of weights, grouped by target (first axis) and padded to equal length.
+    """The non-zero entries of a (q, q, q) array of weights, grouped by target (first axis) and
+    padded to equal length.
 
-    first, second: (q, R) int64 symbols; weight: (q, R) float64, 0 where padded; count: (q,) int64 entries in use.
+    first, second: (q, R) int64 symbols; weight: (q, R) float64, 0 where padded; count: (q,) int64
+    entries in use.
     """
 
     first: Integers

@@ -1,4 +1,5 @@
-"""Intervals that stay where the quantity can be: of a fraction in [0, 1] and of a mean in [-1, 1], over a few networks.
+"""Intervals that stay where the quantity can be: of a fraction in [0, 1] and of a mean in [-1, 1],
+over a few networks.
 
 Student's interval over three or four networks is wider than the range itself, and ends outside it.
 """
@@ -12,10 +13,12 @@ from twinsplit.measures.statistics import Mean, finite, student_quantile
 
 
 def fraction_interval(changed: ArrayLike, samples: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Of the fraction sum(changed) / sum(samples), in [0, 1], for networks (K,) of which each has samples of its own; K of 2 or more.
+    """Interval of the fraction sum(changed) / sum(samples), in [0, 1], for networks (K,) of which
+    each has samples of its own; K of 2 or more.
 
-    Clopper and Pearson's for as many samples as the networks are worth (Korn and Graubard, Survey Methodology 24, 1998): n p (1 - p) over
-    the variance of p between networks, at most n, times the squared ratio of Student's quantiles for n - 1 and K - 1 degrees.
+    Clopper and Pearson's for as many samples as the networks are worth (Korn and Graubard, Survey
+    Methodology 24, 1998): n p (1 - p) over the variance of p between networks, at most n, times the
+    squared ratio of Student's quantiles for n - 1 and K - 1 degrees.
     """
     x, n = finite(changed, 1), finite(samples, 1)
     if x.shape != n.shape or len(n) < 2 or (n <= 0).any() or (x < 0).any() or (x > n).any():
@@ -29,9 +32,11 @@ def fraction_interval(changed: ArrayLike, samples: ArrayLike, level: float = 0.9
 
 
 def mean_interval(mean: Mean, level: float = 0.95) -> tuple[float, float] | None:
-    """Of a mean in [-1, 1]: Student's for its arcsine (delta method), turned back; None without a standard error.
+    """Interval of a mean in [-1, 1]: Student's for its arcsine (delta method), turned back; None
+    without a standard error.
 
-    sin of asin(m) plus or minus q s / sqrt(1 - m^2), which is finite at both ends and never leaves [-1, 1].
+    sin of asin(m) plus or minus q s / sqrt(1 - m^2), which is finite at both ends and never leaves
+    [-1, 1].
     """
     if not -1 <= mean.value <= 1:
         raise InputError(f"a mean of {mean.value:g}", "give a quantity in [-1, 1]")

@@ -1,4 +1,5 @@
-"""The loss and its two parts: what an exact denoiser would pay for the same prediction, and the rest ([BG] fig. 4b)."""
+"""Decompose the test loss into the cross-entropy against an exact denoiser and the rest ([BG] fig.
+4b)."""
 
 from dataclasses import dataclass
 from typing import final
@@ -18,8 +19,8 @@ def token_loss(model: Categorical, tokens: Tensor) -> Tensor:
 class Decomposition:
     """loss = oracle_term + excess_term, each (n,) in nats per token.
 
-    oracle_term: cross-entropy of the model against the exact posterior; excess_term: the rest, 0 in expectation on fresh data,
-    below 0 where the model leans on these very samples.
+    oracle_term: cross-entropy of the model against the exact posterior; excess_term: the rest, 0 in
+    expectation on fresh data, below 0 where the model leans on these very samples.
     """
 
     oracle_term: Tensor

@@ -16,7 +16,8 @@ FEWEST = 2
 
 @final
 class LocalFeatures(nn.Module):
-    """images (n, C, H, W) in [0, 1] -> (n, d) float64: scaled to [0, white], with `channels` channels, through `network`."""
+    """images (n, C, H, W) in [0, 1] -> (n, d) float64: scaled to [0, white], with `channels`
+    channels, through `network`."""
 
     def __init__(self, network: nn.Module, white: float = 1.0, channels: int | None = None, **options: Any) -> None:
         super().__init__()
@@ -41,13 +42,16 @@ class LocalFeatures(nn.Module):
 
 
 def load_features(path: str | Path, white: float = 1.0, channels: int | None = None, **options: Any) -> LocalFeatures:
-    """The TorchScript module in the local file `path` as a feature function: images (n, C, H, W) in [0, 1] -> (n, d) float64.
+    """The TorchScript module in the local file `path` as a feature function: images (n, C, H, W) in
+    [0, 1] -> (n, d) float64.
 
-    white: what the module takes for white, 1 or 255. channels: grey images are repeated to that many. options: keyword arguments of its
-    forward. The Inception network of published FID values, as its TorchScript file `inception-2015-12-05.pt` has it, is
-    `load_features(path, white=255, channels=3, return_features=True)`, and resizes images itself.
-    TorchScript is what such weights are published in; PyTorch calls it deprecated, and still reads it. A TorchScript file is a program:
-    open only what you trust. Raises InputError where the file is missing or is no such module.
+    white: what the module takes for white, 1 or 255. channels: grey images are repeated to that
+    many. options: keyword arguments of its forward. The Inception network of published FID values,
+    as its TorchScript file `inception-2015-12-05.pt` has it, is `load_features(path, white=255,
+    channels=3, return_features=True)`, and resizes images itself. TorchScript is what such weights
+    are published in; PyTorch calls it deprecated, and still reads it. A TorchScript file is a
+    program: open only what you trust. Raises InputError where the file is missing or is no such
+    module.
     """
     file = Path(path)
     if not file.is_file():
@@ -60,11 +64,13 @@ def load_features(path: str | Path, white: float = 1.0, channels: int | None = N
 
 
 def fid(images_a: Tensor, images_b: Tensor, feature_module: nn.Module) -> float:
-    """The Fréchet distance of feature_module's features of two sets of images (n, C, H, W) in [0, 1], by torchmetrics (extra `fid`).
+    """The Fréchet distance of feature_module's features of two sets of images (n, C, H, W) in [0,
+    1], by torchmetrics (extra `fid`).
 
-    It is called FID when the module is the Inception network of Heusel et al. (2017), see `load_features`; other features give other
-    numbers. The module is evaluated in batches, without dropout, on its own device. The bias is that of `frechet_distance`.
-    Raises InputError without torchmetrics, for fewer than two images, and for values outside [0, 1].
+    It is called FID when the module is the Inception network of Heusel et al. (2017), see
+    `load_features`; other features give other numbers. The module is evaluated in batches, without
+    dropout, on its own device. The bias is that of `frechet_distance`. Raises InputError without
+    torchmetrics, for fewer than two images, and for values outside [0, 1].
     """
     metric = _metric(feature_module, _checked(images_a))
     with torch.no_grad(), _evaluating(feature_module):
@@ -92,7 +98,8 @@ def _metric(module: nn.Module, images: Tensor) -> Any:
 
 
 class _InDouble(nn.Module):
-    """The features in float64 on the CPU, so that torchmetrics keeps and returns float64; their number is found by asking once."""
+    """The features in float64 on the CPU, so that torchmetrics keeps and returns float64; their
+    number is found by asking once."""
 
     def __init__(self, module: nn.Module, image: Tensor) -> None:
         super().__init__()

@@ -1,4 +1,5 @@
-"""The Fréchet distance between two samples of features, each summed up by a Gaussian (Dowson and Landau 1982; Heusel et al. 2017)."""
+"""The Fréchet distance between two samples of features, each summed up by a Gaussian (Dowson and
+Landau 1982; Heusel et al. 2017)."""
 
 import torch
 from torch import Tensor
@@ -8,16 +9,19 @@ from twinsplit.measures.similarity import Images
 
 
 def frechet_distance(features_a: Images, features_b: Images) -> float:
-    """|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^{1/2}) of features (n, d) and (m, d), with A and B their unbiased covariances.
+    """|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^{1/2}) of features (n, d) and (m, d), with A and B
+    their unbiased covariances.
 
-    It is the squared 2-Wasserstein distance of two Gaussians, in the square of the features' unit; it is 0 for equal samples and sees
-    nothing but means and covariances. Two samples of one law are not at 0: the estimate is biased upwards by about C/n + C'/m, with
-    constants that depend on the law (Chong and Forsyth 2020), so compare only values of equal n and m, and measure two halves of held-out
-    data at that size for the floor. n <= d is allowed and makes the bias large.
+    It is the squared 2-Wasserstein distance of two Gaussians, in the square of the features' unit;
+    it is 0 for equal samples and sees nothing but means and covariances. Two samples of one law are
+    not at 0: the estimate is biased upwards by about C/n + C'/m, with constants that depend on the
+    law (Chong and Forsyth 2020), so compare only values of equal n and m, and measure two halves of
+    held-out data at that size for the floor. n <= d is allowed and makes the bias large.
 
-    With centred samples X and Y, the eigenvalues of A B are the squared singular values of X Y^T / sqrt((n - 1)(m - 1)), whose sum is
-    the trace wanted: no covariance is formed and no root taken of a product that is not symmetric, which costs half the digits where A or B
-    lacks full rank. X is replaced by its triangular factor, so the matrix has at most d rows. Computed in float64.
+    With centred samples X and Y, the eigenvalues of A B are the squared singular values of X Y^T /
+    sqrt((n - 1)(m - 1)), whose sum is the trace wanted: no covariance is formed and no root taken
+    of a product that is not symmetric, which costs half the digits where A or B lacks full rank. X
+    is replaced by its triangular factor, so the matrix has at most d rows. Computed in float64.
     Raises InputError for shapes that differ, fewer than two samples, or values that are not finite.
     """
     a, b = _features(features_a), _features(features_b)

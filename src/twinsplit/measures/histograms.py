@@ -1,6 +1,7 @@
 """Densities from samples by counting, in any dimension; each integrates to one over its box.
 
-Normalising by one axis of a 2-D histogram makes every column a density of its own; here the total of all cells is what is divided by.
+Normalising by one axis of a 2-D histogram makes every column a density of its own; here the total
+of all cells is what is divided by.
 """
 
 from dataclasses import dataclass
@@ -52,7 +53,8 @@ class Grid:
         return self.low[axis] + (torch.arange(self.cells[axis], dtype=torch.float64) + 0.5) * self.widths[axis]
 
     def cell_of(self, x: Tensor) -> Tensor:
-        """(...) flat index of the cell that holds x (..., D), last axis fastest; -1 outside the box or not a number."""
+        """(...) flat index of the cell that holds x (..., D), last axis fastest; -1 outside the box
+        or not a number."""
         low, width = (torch.tensor(v, dtype=x.dtype) for v in (self.low, self.widths))
         position = (x - low) / width
         inside = ((position >= 0) & (position < torch.tensor(self.cells))).all(-1)
@@ -69,7 +71,8 @@ class Grid:
         return counts.reshape(-1, total + 1)[:, 1:].reshape(*lead, *self.cells)
 
     def density(self, x: Tensor) -> Tensor:
-        """(..., *cells) float64, the density of the samples inside the box; zero everywhere where none is inside."""
+        """(..., *cells) float64, the density of the samples inside the box; zero everywhere where
+        none is inside."""
         counts = self.counts(x).double()
         total = counts.sum(tuple(range(-len(self.cells), 0)), keepdim=True)
         return counts / (total.clamp(min=1) * self.volume)

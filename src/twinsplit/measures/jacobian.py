@@ -1,11 +1,15 @@
-"""The Jacobian of a denoiser at one image: the basis it denoises in, and by how much it shrinks each direction ([GAHB] section 3).
+"""The Jacobian of a denoiser at one image: the basis it denoises in, and by how much it shrinks
+each direction ([GAHB] section 3).
 
-Of an exact denoiser the Jacobian of the posterior mean is the posterior covariance over sigma^2: symmetric, with eigenvalues that are not
-negative. That holds where sigma is told. A blind denoiser also judges how noisy the image is, and even an exact one has a Jacobian that is
-not symmetric (the tests have one with 15%); a network's need not be. So the basis is the one of the symmetric part, and the rest is
-reported: with J = S + A, the asymmetry is |A| / |J| (Frobenius). Of a homogeneous network, f(y) = J y.
+Of an exact denoiser the Jacobian of the posterior mean is the posterior covariance over sigma^2:
+symmetric, with eigenvalues that are not negative. That holds where sigma is told. A blind denoiser
+also judges how noisy the image is, and even an exact one has a Jacobian that is not symmetric (the
+tests have one with 15%); a network's need not be. So the basis is the one of the symmetric part,
+and the rest is reported: with J = S + A, the asymmetry is |A| / |J| (Frobenius). Of a homogeneous
+network, f(y) = J y.
 
-`exact_basis` forms the matrix; `lanczos_basis` meets it only in products J v (forward mode) and J^T v (reverse mode).
+`exact_basis` forms the matrix; `lanczos_basis` meets it only in products J v (forward mode) and J^T
+v (reverse mode).
 """
 
 from collections.abc import Callable
@@ -27,9 +31,8 @@ BREAKDOWN = 1e-12
 @final
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """values: (k,) shrinkage factors, descending; vectors: (k, C, H, W), orthonormal; bounds: (k,) each value is within so much of a true
-    one; asymmetry: |A| / |J|, over the directions looked at.
-    """
+    """values: (k,) shrinkage factors, descending; vectors: (k, C, H, W), orthonormal; bounds: (k,)
+    each value is within so much of a true one; asymmetry: |A| / |J|, over the directions looked at."""
 
     values: Tensor
     vectors: Tensor
@@ -42,7 +45,8 @@ class Basis:
 
 
 def jacobian(denoise: Map, image: Tensor, chunk: int = 256) -> Tensor:
-    """(D, D) d denoise_i / d y_j at an image (C, H, W), D = C H W; `chunk` rows at a time. A linear denoiser gives its matrix."""
+    """(D, D) d denoise_i / d y_j at an image (C, H, W), D = C H W; `chunk` rows at a time. A linear
+    denoiser gives its matrix."""
     _refuse_other_than_one(image)
     _refuse_no_derivative(denoise, image)
     matrix: Tensor = torch.func.jacrev(lambda y: _one(denoise, y).flatten(), chunk_size=chunk)(image)
@@ -50,7 +54,8 @@ def jacobian(denoise: Map, image: Tensor, chunk: int = 256) -> Tensor:
 
 
 def exact_basis(denoise: Map, image: Tensor, chunk: int = 256) -> Basis:
-    """All D directions at an image (C, H, W), from the whole matrix: for images of up to a few thousand pixels."""
+    """All D directions at an image (C, H, W), from the whole matrix: for images of up to a few
+    thousand pixels."""
     matrix = jacobian(denoise, image, chunk).detach()
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
     whole, odd = matrix.norm(), ((matrix - matrix.T) / 2).norm()
@@ -65,10 +70,11 @@ def products(denoise: Map, image: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lanczos_basis(denoise: Map, image: Tensor, k: int, noise: Noise, steps: int | None = None) -> Basis:
-    """The k largest shrinkage factors at an image (C, H, W), by Lanczos on the symmetric part with full reorthogonalisation.
+    """The k largest shrinkage factors at an image (C, H, W), by Lanczos on the symmetric part with
+    full reorthogonalisation.
 
-    steps: products taken (default 2 k + 20, at most D). `bounds` says how far each value may be off; more steps lower it. noise: of the
-    first direction. Memory: steps + 1 images.
+    steps: products taken (default 2 k + 20, at most D). `bounds` says how far each value may be
+    off; more steps lower it. noise: of the first direction. Memory: steps + 1 images.
     """
     _refuse_other_than_one(image)
     _refuse_no_derivative(denoise, image)
@@ -129,7 +135,8 @@ class _Krylov:
         return unit
 
     def _orthogonal(self, v: Tensor) -> Tensor:
-        """v less its part along the rows; twice, because once leaves rounding of the size of what was taken off."""
+        """v less its part along the rows; twice, because once leaves rounding of the size of what
+        was taken off."""
         for _ in range(2):
             v = v - self.rows.T @ (self.rows @ v)
         return v

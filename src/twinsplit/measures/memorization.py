@@ -1,7 +1,9 @@
-"""How many samples are copies of a training image ([WDM]; PROTOCOL.md section 3): the gap ratio and the fraction below a third of it.
+"""How many samples are copies of a training image ([WDM]; PROTOCOL.md section 3): the gap ratio and
+the fraction below a third of it.
 
-A copy lies close to one training image and far from all others, so the ratio of the two distances is small; a new image is about as far
-from its second nearest as from its nearest, wherever in the space it lies.
+A copy lies close to one training image and far from all others, so the ratio of the two distances
+is small; a new image is about as far from its second nearest as from its nearest, wherever in the
+space it lies.
 """
 
 from dataclasses import dataclass
@@ -22,18 +24,20 @@ THRESHOLD = 1 / 3
 
 
 def gap_ratio(queries: Images, points: Images, features: Features | None = None) -> Tensor:
-    """(m,) float64 in [0, 1]: the distance to the nearest of `points` over the distance to the second nearest.
+    """(m,) float64 in [0, 1]: the distance to the nearest of `points` over the distance to the
+    second nearest.
 
-    queries: (m, ...), points: (N, ...), N at least 2; distances are Euclidean, of pixels or of `features`. A training set may hold an image
-    twice. A sample equal to it has both distances 0, where the published ratio is undefined; it is a copy, and its ratio here is 0. A
-    sample near to both, but not equal, has a ratio of 1 and passes for new: duplicates must be removed before this measure can see copies
-    of them.
+    queries: (m, ...), points: (N, ...), N at least 2; distances are Euclidean, of pixels or of
+    `features`. A training set may hold an image twice. A sample equal to it has both distances 0,
+    where the published ratio is undefined; it is a copy, and its ratio here is 0. A sample near to
+    both, but not equal, has a ratio of 1 and passes for new: duplicates must be removed before this
+    measure can see copies of them.
     """
     return gap_ratio_of(blockwise_nearest(queries, points, 2, features=features)[0])
 
 
 def gap_ratio_of(distance: Tensor) -> Tensor:
-    """The same from distances (m, 2) to the nearest and the second nearest."""
+    """As `gap_ratio`, from distances (m, 2) to the nearest and the second nearest."""
     nearest, second = distance.T
     return torch.where(second > 0, nearest / second, torch.zeros_like(second))
 
@@ -41,11 +45,13 @@ def gap_ratio_of(distance: Tensor) -> Tensor:
 @final
 @dataclass(frozen=True)
 class MemorizedFraction:
-    """The fraction `value` = count / samples of samples whose gap ratio is below `threshold`, with two intervals of level `level`.
+    """The fraction `value` = count / samples of samples whose gap ratio is below `threshold`, with
+    two intervals of level `level`.
 
-    bootstrap: of the mean over samples when they are drawn anew from these, by percentiles; it is [0, 0] where no sample is memorized,
-    although many more samples might hold one. exact: Clopper and Pearson's for a binomial (Biometrika 26, 1934), which covers at least as
-    often as it says, and is [0, about 3.7 / samples] there. Both are over the samples of one model, not over models.
+    bootstrap: of the mean over samples when they are drawn anew from these, by percentiles; it is
+    [0, 0] where no sample is memorized, although many more samples might hold one. exact: Clopper
+    and Pearson's for a binomial (Biometrika 26, 1934), which covers at least as often as it says,
+    and is [0, about 3.7 / samples] there. Both are over the samples of one model, not over models.
     """
 
     value: float
@@ -62,7 +68,8 @@ def memorized_fraction(
 ) -> MemorizedFraction:
     """The fraction of `ratios` (m,), as `gap_ratio` gives them, strictly below `threshold`.
 
-    Raises InputError for no samples, or a ratio that is missing or outside [0, 1]: a sample that could not be judged is not a new one.
+    Raises InputError for no samples, or a ratio that is missing or outside [0, 1]: a sample that
+    could not be judged is not a new one.
     """
     values = _ratios(ratios)
     _check(threshold, level, draws)
@@ -93,14 +100,16 @@ def _check(threshold: float, level: float, draws: int) -> None:
 
 
 def _resampled_fractions(count: int, samples: int, draws: int, seed: int) -> NDArray[np.float64]:
-    """(draws,): m samples drawn with replacement hold Binomial(m, count / m) memorized ones, so one uniform number makes one draw."""
+    """(draws,): m samples drawn with replacement hold Binomial(m, count / m) memorized ones, so one
+    uniform number makes one draw."""
     uniform = Noise(seed, "memorized_fraction").uniform(0, torch.arange(draws)).numpy()
     below = bdtr(np.arange(float(samples)), samples, count / samples)
     return np.searchsorted(below, uniform) / samples
 
 
 def clopper_pearson(count: float, samples: float, level: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a probability of which `count` of `samples` independent trials were successes; neither need be whole."""
+    """The exact interval of a probability of which `count` of `samples` independent trials were
+    successes; neither need be whole."""
     tail = (1 - level) / 2
     low = float(betaincinv(count, samples - count + 1, tail)) if count else 0.0
     high = float(betaincinv(count + 1, samples - count, 1 - tail)) if count < samples else 1.0

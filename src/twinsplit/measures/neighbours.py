@@ -1,8 +1,9 @@
-"""How close generated sequences come to the training set, compared with held-out ones ([BG] section 2, figure 4a).
+"""How close generated sequences come to the training set, compared with held-out ones ([BG] section
+2, figure 4a).
 
-Each sequence has a Hamming distance to its nearest training sequence. The nearest-neighbour divergence is the KL divergence from
-the histogram of that distance over generated sequences to the one over held-out sequences: 0 for a model that has learned the law, large
-for one that copies.
+Each sequence has a Hamming distance to its nearest training sequence. The nearest-neighbour
+divergence is the KL divergence from the histogram of that distance over generated sequences to the
+one over held-out sequences: 0 for a model that has learned the law, large for one that copies.
 """
 
 from typing import Any, TypeAlias
@@ -22,10 +23,12 @@ CHUNK_QUERIES, CHUNK_TRAINING = 1024, 8192
 
 
 def nearest_hamming(queries: Tokens, training: Tokens) -> tuple[Tensor, Tensor]:
-    """Distance (n,) int64 from each query to its nearest training sequence, and the index (n,) int64 of that one.
+    """Distance (n,) int64 from each query to its nearest training sequence, and the index (n,)
+    int64 of that one.
 
-    queries: (n, L), training: (N, L), integer tokens 0..126, N at least 1. Exact; among equally near ones the lowest index wins.
-    Memory is bounded whatever n and N. The result is on the device of the queries.
+    queries: (n, L), training: (N, L), integer tokens 0..126, N at least 1. Exact; among equally
+    near ones the lowest index wins. Memory is bounded whatever n and N. The result is on the device
+    of the queries.
     """
     a, b = torch.as_tensor(queries), torch.as_tensor(training)
     vocab_size = 1 + _largest_token(a, b)
@@ -52,7 +55,8 @@ def _largest_token(queries: Tensor, training: Tensor) -> int:
 
 
 def _nearest(queries: Tensor, training: Tensor, vocab_size: int) -> Tensor:
-    """(n,) int64: distance * 2^32 + index, so that the smallest key is the nearest and, among equals, the first."""
+    """(n,) int64: distance * 2^32 + index, so that the smallest key is the nearest and, among
+    equals, the first."""
     one_hot = _one_hot(queries, vocab_size, queries.device)
     best = torch.full((len(queries),), torch.iinfo(torch.int64).max, device=queries.device)
     for start in range(0, len(training), CHUNK_TRAINING):
@@ -78,11 +82,13 @@ def distance_histogram(distance: Tokens, length: int) -> Tensor:
 
 
 def nearest_neighbour_divergence(generated_distance: Tokens, reference_distance: Tokens, length: int, smoothing: float = 0.5) -> float:
-    """KL(generated || held-out) in nats between the histograms of the distance to the nearest training sequence.
+    """KL(generated || held-out) in nats between the histograms of the distance to the nearest
+    training sequence.
 
-    generated_distance: (n,), reference_distance: (m,), integers 0..length. Both histograms get `smoothing` pseudo-counts in each of
-    their length + 1 bins before they are normalised (1/2 is Jeffreys' prior), so that no empty bin decides the result. 0 asks for
-    the bare histograms: infinite where the generated ones reach a distance that no held-out sequence has.
+    generated_distance: (n,), reference_distance: (m,), integers 0..length. Both histograms get
+    `smoothing` pseudo-counts in each of their length + 1 bins before they are normalised (1/2 is
+    Jeffreys' prior), so that no empty bin decides the result. 0 asks for the bare histograms:
+    infinite where the generated ones reach a distance that no held-out sequence has.
     """
     if not 0 <= smoothing < np.inf:
         raise InputError(f"smoothing = {smoothing}", "choose pseudo-counts from 0 up")

@@ -1,7 +1,9 @@
-"""Does the nearest training image change when one looks, instead of correlating? ([RP]: the perceptual critique.)
+"""Nearest training images by a perceptual distance instead of correlation ([RP]: the perceptual
+critique).
 
-The ten training images that correlate best with a sample are ordered again by a perceptual distance: LPIPS, or SSIM, which needs no
-weights. What counts is how often another image comes first, and how far the two orders agree.
+The ten training images that correlate best with a sample are ordered again by a perceptual
+distance: LPIPS, or SSIM, which needs no weights. What counts is how often another image comes
+first, and how far the two orders agree.
 """
 
 from collections.abc import Callable
@@ -29,9 +31,11 @@ Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 def nearest_by_correlation(samples: Tensor, training: Tensor, count: int = COUNT) -> tuple[Tensor, Tensor]:
-    """Correlations (m, count) float64, highest first, and rows (m, count) of the training images (N, ...) nearest to samples (m, ...).
+    """Correlations (m, count) float64, highest first, and rows (m, count) of the training images
+    (N, ...) nearest to samples (m, ...).
 
-    Correlation is of the images less their own means, as in [GAHB]: between directions a and b it is 1 - |a - b|^2 / 2.
+    Correlation is of the images less their own means, as in [GAHB]: between directions a and b it
+    is 1 - |a - b|^2 / 2.
     """
     distances, rows = blockwise_nearest(samples, training, count, features=_directions)
     return 1.0 - distances.square() / 2.0, rows
@@ -59,7 +63,8 @@ def _directions(images: Tensor) -> Tensor:
 
 
 def ssim_distance(first: Tensor, second: Tensor) -> Tensor:
-    """(n,) 1 - SSIM (Wang et al. 2004) of images (n, C, H, W) in [0, 1], by scikit-image, in windows of 7 pixels or less."""
+    """(n,) 1 - SSIM (Wang et al. 2004) of images (n, C, H, W) in [0, 1], by scikit-image, in
+    windows of 7 pixels or less."""
     try:
         from skimage.metrics import structural_similarity
     except ImportError as error:
@@ -76,10 +81,12 @@ def ssim_distance(first: Tensor, second: Tensor) -> Tensor:
 
 @final
 class Lpips:
-    """LPIPS (Zhang et al. 2018) through the `lpips` package, with VGG weights from a local file; nothing is downloaded.
+    """LPIPS (Zhang et al. 2018) through the `lpips` package, with VGG weights from a local file;
+    nothing is downloaded.
 
-    weights: of the package's `LPIPS(net="vgg")`, backbone and linear layers, as `safetensors.torch.save_model` writes them. The package
-    needs a torchvision that fits the installed torch.
+    weights: of the package's `LPIPS(net="vgg")`, backbone and linear layers, as
+    `safetensors.torch.save_model` writes them. The package needs a torchvision that fits the
+    installed torch.
     """
 
     def __init__(self, weights: Path) -> None:
@@ -87,7 +94,8 @@ class Lpips:
 
     @torch.no_grad()
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
-        """(n,) distances; grey images are repeated to three channels, [0, 1] becomes [-1, 1], and small images are `enlarged`."""
+        """(n,) distances; grey images are repeated to three channels, [0, 1] becomes [-1, 1], and
+        small images are `enlarged`."""
         parts = zip(torch.split(first, BATCH), torch.split(second, BATCH), strict=True)
         return torch.cat([self._part(a, b) for a, b in parts])
 
@@ -98,13 +106,14 @@ class Lpips:
 
 
 def enlarged(images: Tensor) -> Tensor:
-    """Images (n, C, H, W), bilinearly, by `enlargement` of their smaller side."""
+    """Enlarge images (n, C, H, W) bilinearly by `enlargement` of their smaller side."""
     factor = enlargement(min(images.shape[-2:]))
     return images if factor == 1 else F.interpolate(images, scale_factor=factor, mode="bilinear")
 
 
 def enlargement(side: int) -> int:
-    """The smallest whole factor that brings `side` pixels to the 16 that VGG needs; 1 where they are enough."""
+    """The smallest whole factor that brings `side` pixels to the 16 that VGG needs; 1 where they
+    are enough."""
     return -(-SMALLEST_SIDE // side)
 
 
@@ -119,7 +128,8 @@ def _lpips_network(weights: Path) -> Any:
 
 
 def _load(network: Any, weights: Path) -> None:
-    """The package names its linear layers twice (lin0, lins.0), and `save_model` writes each tensor once, under the first name."""
+    """The package names its linear layers twice (lin0, lins.0), and `save_model` writes each tensor
+    once, under the first name."""
     try:
         missing, unexpected = network.load_state_dict(_state(weights), strict=False)
     except RuntimeError as error:  # tensors of other shapes

@@ -1,4 +1,5 @@
-"""Do two groups of replicates differ, in mean or in spread? Permutation of their labels: exact while all arrangements can be counted."""
+"""Do two groups of replicates differ, in mean or in spread? Permutation of their labels: exact
+while all arrangements can be counted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,10 +23,12 @@ Statistic = Callable[[Array, Array], Array]
 @final
 @dataclass(frozen=True)
 class LabelTest:
-    """value: of the statistic, with the labels as they are. p_value: the share of arrangements in which its size is at least that large.
+    """value: of the statistic, with the labels as they are. p_value: the share of arrangements in
+    which its size is at least that large.
 
-    smallest: the least p-value that these numbers could have given, however they were labelled: where it is above a level, a test at
-    that level cannot reject (3 against 3 different numbers: 2 of 20 arrangements, 0.1). arrangements: how many were looked at.
+    smallest: the least p-value that these numbers could have given, however they were labelled:
+    where it is above a level, a test at that level cannot reject (3 against 3 different numbers: 2
+    of 20 arrangements, 0.1). arrangements: how many were looked at.
     """
 
     value: float
@@ -35,15 +38,18 @@ class LabelTest:
 
 
 def mean_difference_test(first: ArrayLike, second: ArrayLike) -> LabelTest:
-    """Two-sided test of mean(first) - mean(second) for replicates (n,) and (m,): exact where labels are exchangeable.
+    """Two-sided test of mean(first) - mean(second) for replicates (n,) and (m,): exact where labels
+    are exchangeable.
 
-    Where replicate i of both groups shares something, such as a seed, that raises both alike, it is conservative; `swap_test` is not.
+    Where replicate i of both groups shares something, such as a seed, that raises both alike, it is
+    conservative; `swap_test` is not.
     """
     return label_test(finite(first, 1), finite(second, 1), _mean_difference)
 
 
 def swap_test(first: ArrayLike, second: ArrayLike) -> LabelTest:
-    """Two-sided test of the mean of first - second (n,), (n,) when only the labels within a pair are swapped: exact for pairs.
+    """Two-sided test of the mean of first - second (n,), (n,) when only the labels within a pair
+    are swapped: exact for pairs.
 
     6 pairs are the fewest with which it can reject at the level 0.05 (2 of 64 arrangements).
     """
@@ -61,10 +67,11 @@ def _signs(count: int) -> tuple[Array, int]:
 
 
 def shuffled_orders(count: int, draws: int, noise: Noise) -> NDArray[np.int64]:
-    """(draws, count) orders of 0..count-1 in which nothing keeps its place, count 2 or more: each a random cycle through all.
+    """(draws, count) orders of 0..count-1 in which nothing keeps its place, count 2 or more: each a
+    random cycle through all.
 
-    A permutation drawn from all of them leaves one entry in place on average, and that pair would be no different one. In a cycle every
-    entry meets every other equally often.
+    A permutation drawn from all of them leaves one entry in place on average, and that pair would
+    be no different one. In a cycle every entry meets every other equally often.
     """
     if count < 2:
         raise InputError(f"{count} entries have no other to be paired with", "give two or more")
@@ -75,11 +82,13 @@ def shuffled_orders(count: int, draws: int, noise: Noise) -> NDArray[np.int64]:
 
 
 def spread_test(first: ArrayLike, second: ArrayLike) -> LabelTest:
-    """Two-sided test of the standard deviations, by (s_1 - s_2)/(s_1 + s_2), which orders arrangements as |log(s_1/s_2)| does.
+    """Two-sided test of the standard deviations, by (s_1 - s_2)/(s_1 + s_2), which orders
+    arrangements as |log(s_1/s_2)| does.
 
-    Each group is centred by its own mean first, so that a difference of means is not taken for one of spread. That makes the test
-    approximate: of 6,000 pairs of groups of 6 normal replicates with equal spread it rejects 4.2% at the level 0.05, whatever the means.
-    Of 1,000 pairs where one group spreads three times as far it rejects 41%.
+    Each group is centred by its own mean first, so that a difference of means is not taken for one
+    of spread. That makes the test approximate: of 6,000 pairs of groups of 6 normal replicates with
+    equal spread it rejects 4.2% at the level 0.05, whatever the means. Of 1,000 pairs where one
+    group spreads three times as far it rejects 41%.
     """
     a, b = finite(first, 1), finite(second, 1)
     if min(len(a), len(b)) < 2:
@@ -96,7 +105,8 @@ def label_test(first: Array, second: Array, statistic: Statistic) -> LabelTest:
 
 
 def _judged(value: float, sizes: Array, drawn: int) -> LabelTest:
-    """From the sizes (A,) of the statistic in the arrangements; drawn: 1 where the labels as they are still have to be counted as one."""
+    """From the sizes (A,) of the statistic in the arrangements; drawn: 1 where the labels as they
+    are still have to be counted as one."""
     most = max(float(sizes.max()), abs(value))
     total = len(sizes) + drawn
     reached = int((sizes >= abs(value) - TIES * most).sum()) + drawn
@@ -105,7 +115,8 @@ def _judged(value: float, sizes: Array, drawn: int) -> LabelTest:
 
 
 def _arrangements(n: int, total: int) -> tuple[NDArray[np.intp], int]:
-    """(A, total) orders of the replicates, the first n of which are then the first group; 0 if these are all, 1 if drawn."""
+    """(A, total) orders of the replicates, the first n of which are then the first group; 0 if
+    these are all, 1 if drawn."""
     if comb(total, n) > LIMIT:
         noise = Noise(0, "label test")
         return np.stack([noise.permutation(draw, total).numpy() for draw in range(DRAWS)]), 1
@@ -126,7 +137,7 @@ def _spread_contrast(first: Array, second: Array) -> Array:
 
 
 def spread_ratio_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> tuple[float, float] | None:
-    """Of s_1/s_2, by the F law of independent normal replicates; None where s_2 is 0."""
+    """Interval of s_1/s_2 by the F law of independent normal replicates; None where s_2 is 0."""
     from scipy.special import fdtri
 
     a, b = finite(first, 1), finite(second, 1)

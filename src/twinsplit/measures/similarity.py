@@ -1,7 +1,9 @@
-"""How alike two sets of images are, sample by sample ([BG] figures 1a and 2), and which training images are nearest to a sample.
+"""How alike two sets of images are, sample by sample ([BG] figures 1a and 2), and which training
+images are nearest to a sample.
 
-The first three functions compare the i-th sample with the i-th: cosine similarity of two noise predictions, or of two samples drawn from
-the same noise. `blockwise_nearest` compares every sample with every image, in bounded memory. Everything is computed in float64.
+The first three functions compare the i-th sample with the i-th: cosine similarity of two noise
+predictions, or of two samples drawn from the same noise. `blockwise_nearest` compares every sample
+with every image, in bounded memory. Everything is computed in float64.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,17 +26,20 @@ MANY = 16  # candidates per neighbour sought, from which on a sharper bound cost
 
 
 def cosine_similarity(first: Images, second: Images) -> Tensor:
-    """(n,) float64 in [-1, 1]: <a, b> / |a| |b| of each sample of first and second (n, ...), over all its entries.
+    """(n,) float64 in [-1, 1]: <a, b> / |a| |b| of each sample of first and second (n, ...), over
+    all its entries.
 
-    Where a vector is zero the angle has no meaning: the similarity is then 1 if both are zero (they are equal) and 0 if one is (it shares
-    no direction with the other), so a mean over samples is always a number. Scaling a sample by a positive factor changes nothing.
-    Raises InputError for shapes that differ, no entries, or values that are not finite.
+    Where a vector is zero the angle has no meaning: the similarity is then 1 if both are zero (they
+    are equal) and 0 if one is (it shares no direction with the other), so a mean over samples is
+    always a number. Scaling a sample by a positive factor changes nothing. Raises InputError for
+    shapes that differ, no entries, or values that are not finite.
     """
     return _cosine(*_paired(first, second))
 
 
 def correlation(first: Images, second: Images) -> Tensor:
-    """(n,) float64 in [-1, 1]: Pearson's, the cosine similarity after each sample's own mean has been taken off ([GAHB], [RP]).
+    """(n,) float64 in [-1, 1]: Pearson's, the cosine similarity after each sample's own mean has
+    been taken off ([GAHB], [RP]).
 
     A constant sample is a zero vector then, and is treated as `cosine_similarity` treats one.
     """
@@ -73,7 +78,8 @@ def _cosine(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _direction(rows: Tensor) -> Tensor:
-    """Rows of length 1, or of zeros. First by the largest entry, whose square neither vanishes nor overflows."""
+    """Rows of length 1, or of zeros. First by the largest entry, whose square neither vanishes nor
+    overflows."""
     largest = rows.abs().amax(1, keepdim=True)
     rows = rows / torch.where(largest > 0, largest, torch.ones_like(largest))
     length = rows.norm(dim=1, keepdim=True)
@@ -81,7 +87,8 @@ def _direction(rows: Tensor) -> Tensor:
 
 
 def _centred(rows: Tensor) -> Tensor:
-    """Minus the mean. The first entry is taken off before, so that a constant row becomes exactly zero."""
+    """Subtract each row's mean; the first entry is subtracted before, so that a constant row
+    becomes exactly zero."""
     rows = rows - rows[:, :1]
     return rows - rows.mean(1, keepdim=True)
 
@@ -89,15 +96,19 @@ def _centred(rows: Tensor) -> Tensor:
 def blockwise_nearest(
     queries: Images, points: Images, count: int = 2, block: int | None = None, features: Features | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Euclidean distances (m, count) float64 from each query to its nearest points, nearest first, and the rows (m, count) int64 of these.
+    """Euclidean distances (m, count) float64 from each query to its nearest points, nearest first,
+    and the rows (m, count) int64 of these.
 
-    queries: (m, ...), points: (N, ...) with N >= count; a point set may be asked about itself, and then finds itself at distance 0.
-    features: maps images (k, ...) to (k, d), both sides in blocks; it sees every point once. block: rows taken at a time; by default as
-    many as fill 32 MiB in float64, and memory is a few times that. The results are on the device of the queries.
+    queries: (m, ...), points: (N, ...) with N >= count; a point set may be asked about itself, and
+    then finds itself at distance 0. features: maps images (k, ...) to (k, d), both sides in blocks;
+    it sees every point once. block: rows taken at a time; by default as many as fill 32 MiB in
+    float64, and memory is a few times that. The results are on the device of the queries.
 
-    Exact: equal, to the bit and whatever the block, to sqrt(sum (a - b)^2) in float64 over all pairs, sorted; among equal distances the
-    lower row comes first. |a|^2 + |b|^2 - 2 a.b only rules points out, by a bound on its rounding error: on its own it would give near
-    copies distances that are not theirs. Raises InputError for shapes that differ, fewer than `count` points, or values not finite.
+    Exact: equal, to the bit and whatever the block, to sqrt(sum (a - b)^2) in float64 over all
+    pairs, sorted; among equal distances the lower row comes first. |a|^2 + |b|^2 - 2 a.b only rules
+    points out, by a bound on its rounding error: on its own it would give near copies distances
+    that are not theirs. Raises InputError for shapes that differ, fewer than `count` points, or
+    values not finite.
     """
     size = _block_size(queries, points, count, block)
     device = queries.device if isinstance(queries, Tensor) else torch.device("cpu")
@@ -127,7 +138,8 @@ def _blocks(images: Images, size: int) -> Iterator[tuple[int, Images]]:
 
 
 def _described(images: Images, features: Features | None, device: torch.device) -> Tensor:
-    """(k, d) numbers on `device`, in their own type where they are images: eight bits stay eight bits until they are used."""
+    """(k, d) numbers on `device`, in their own type where they are images: eight bits stay eight
+    bits until they are used."""
     tensor = (images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))).to(device)
     with torch.no_grad():
         rows = tensor.flatten(1) if features is None else features(tensor)
@@ -138,7 +150,7 @@ def _described(images: Images, features: Features | None, device: torch.device) 
 
 
 def _nearer(found: Found, queries: Tensor, points: Tensor, start: int) -> Found:
-    """`found`, with the rows `start` and after taken into account."""
+    """Return `found` updated with the rows from `start` on."""
     a, b = queries.double(), points.double()
     if a.shape[1] != b.shape[1]:
         raise InputError(f"features of {a.shape[1]} and {b.shape[1]} numbers", "return as many for every image")
@@ -147,7 +159,8 @@ def _nearer(found: Found, queries: Tensor, points: Tensor, start: int) -> Found:
 
 
 def _candidates(a: Tensor, b: Tensor, known: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs (query, point), sorted by query: all that may belong to the `count` nearest. known: the best squares (m, count) so far."""
+    """Pairs (query, point), sorted by query: all that may belong to the `count` nearest. known: the
+    best squares (m, count) so far."""
     near = torch.ones(len(a), len(b), dtype=torch.bool, device=a.device)
     for product in _products(a):
         near = _not_ruled_out(*_bounds(a, b, product), known)
@@ -158,7 +171,8 @@ def _candidates(a: Tensor, b: Tensor, known: Tensor) -> tuple[NDArray[np.int64],
 
 
 def _not_ruled_out(low: Tensor, width: Tensor, known: Tensor) -> Tensor:
-    """(m, k): which distances may be as small as the last of `known`; where that says little, as the `count` smallest of these."""
+    """(m, k): which distances may be as small as the last of `known`; where that says little, as
+    the `count` smallest of these."""
     count = known.shape[1]
     near = low <= known[:, -1:]
     if low.shape[1] < count or int(near.sum()) <= MANY * known.numel():
@@ -168,18 +182,20 @@ def _not_ruled_out(low: Tensor, width: Tensor, known: Tensor) -> Tensor:
 
 
 def _products(a: Tensor) -> list[torch.dtype]:
-    """The types to multiply in: float32 first where it is one (it may be set to keep fewer digits), and has digits to spare."""
+    """The types to multiply in: float32 first where it is one (it may be set to keep fewer digits),
+    and has digits to spare."""
     single = a.device.type == "cpu" and torch.get_float32_matmul_precision() == "highest" and a.shape[1] < 1 << 20
     return [torch.float32, torch.float64] if single else [torch.float64]
 
 
 def _bounds(a: Tensor, b: Tensor, product: torch.dtype) -> tuple[Tensor, Tensor]:
-    """low (m, k) and width (m,), float64: the squared distances of a (m, d) and b (k, d), as `_squared_distances` computes them, lie in
-    [low, low + width].
+    """low (m, k) and width (m,), float64: the squared distances of a (m, d) and b (k, d), as
+    `_squared_distances` computes them, lie in [low, low + width].
 
-    A sum of d products in a type with unit roundoff u is off by at most d u |a| |b| (1 + O(d u)) (Higham, *Accuracy and Stability of
-    Numerical Algorithms*, section 3.1); the rounding of a and b themselves to that type adds 4 u (|a|^2 + |b|^2), and the sum that is
-    compared with adds twice d u |a - b|^2 in float64. The scale is a power of two, which rounds nothing.
+    A sum of d products in a type with unit roundoff u is off by at most d u |a| |b| (1 + O(d u))
+    (Higham, *Accuracy and Stability of Numerical Algorithms*, section 3.1); the rounding of a and b
+    themselves to that type adds 4 u (|a|^2 + |b|^2), and the sum that is compared with adds twice d
+    u |a - b|^2 in float64. The scale is a power of two, which rounds nothing.
     """
     centre = a.mean(0)
     a, b = a - centre, b - centre
@@ -193,7 +209,8 @@ def _bounds(a: Tensor, b: Tensor, product: torch.dtype) -> tuple[Tensor, Tensor]
 
 
 def _squared_distances(a: Tensor, b: Tensor, query: NDArray[np.int64], point: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(p,) sums of (a[query] - b[point])^2. NumPy adds up a row in an order of its own length alone, on every device."""
+    """(p,) sums of (a[query] - b[point])^2. NumPy adds up a row in an order of its own length
+    alone, on every device."""
     squared = np.empty(len(query))
     size = max(1, BLOCK_BYTES // (8 * a.shape[1]))
     for start in range(0, len(query), size):

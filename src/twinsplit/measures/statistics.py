@@ -1,8 +1,9 @@
 """Means with the replicate they are over, and resampling of members, pairs and sequences.
 
-Three things are replicated in an experiment with twins: held-out sequences, networks (members), and pairs of networks. Pairs are not
-independent: two pairs that share a member share its peculiarities. Every uncertainty here names what it is over, and a mean over pairs
-takes its uncertainty from the members, by leaving one member out at a time.
+Three things are replicated in an experiment with twins: held-out sequences, networks (members), and
+pairs of networks. Pairs are not independent: two pairs that share a member share its peculiarities.
+Every uncertainty here names what it is over, and a mean over pairs takes its uncertainty from the
+members, by leaving one member out at a time.
 
 Arrays are NumPy float64. Nothing here reads files, draws plots or keeps state.
 """
@@ -23,7 +24,8 @@ FEWEST_UNITS = 3  # two members make one pair: leaving one out leaves nothing to
 
 
 def student_quantile(level: float, degrees: float) -> float:
-    """q with P(|t| <= q) = level for Student's t; infinite `degrees` give the normal quantile, 0 degrees give inf."""
+    """q with P(|t| <= q) = level for Student's t; infinite `degrees` give the normal quantile, 0
+    degrees give inf."""
     if not 0.0 < level < 1.0:
         raise InputError(f"a confidence level of {level} is not between 0 and 1", "use a number such as 0.95")
     if degrees <= 0:
@@ -35,7 +37,8 @@ def student_quantile(level: float, degrees: float) -> float:
 class Mean:
     """A mean and its standard error, over `count` replicates of the kind `over`.
 
-    standard_error is None where there are too few replicates to say. `degrees` is the freedom of Student's t for an interval.
+    standard_error is None where there are too few replicates to say. `degrees` is the freedom of
+    Student's t for an interval.
     """
 
     value: float
@@ -60,7 +63,8 @@ def mean_over(values: ArrayLike, over: Replicate) -> Mean:
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike, over: Replicate) -> Mean:
-    """Mean of first - second (n,), replicate by replicate: what they share cancels from the standard error."""
+    """Mean of first - second (n,), replicate by replicate: what they share cancels from the
+    standard error."""
     return mean_over(paired_values(first, second), over)
 
 
@@ -75,9 +79,10 @@ def paired_values(first: ArrayLike, second: ArrayLike) -> Array:
 def mean_over_pairs(values: ArrayLike, pairs: ArrayLike, splits: ArrayLike | None = None) -> Mean:
     """Mean over pairs (P,) of members, with a standard error over members.
 
-    The mean over all pairs is a U-statistic; its variance comes from leaving out one member (one split, if several members share a
-    split) together with all of its pairs: (K - 1)/K sum_k (mean_{-k} - mean_.)^2 (Arvesen 1969). Student's t has K - 1 degrees.
-    None as the standard error when leaving one out leaves no pair: below three members.
+    The mean over all pairs is a U-statistic; its variance comes from leaving out one member (one
+    split, if several members share a split) together with all of its pairs: (K - 1)/K sum_k
+    (mean_{-k} - mean_.)^2 (Arvesen 1969). Student's t has K - 1 degrees. None as the standard error
+    when leaving one out leaves no pair: below three members.
     """
     v, p = finite(values, 1), as_pairs(pairs)
     units = pair_units(p, splits)
@@ -93,9 +98,10 @@ def mean_over_pairs(values: ArrayLike, pairs: ArrayLike, splits: ArrayLike | Non
 class DataShare:
     """How much of the twins' disagreement is due to their data and not to their seeds.
 
-    between: mean divergence of two networks with different split and different seed; within: same split, different seed; excess =
-    between - within, the part due to the data, in the unit of the divergence; fraction = excess / between. `interval` and
-    `fraction_interval` are over splits; None below three splits.
+    between: mean divergence of two networks with different split and different seed; within: same
+    split, different seed; excess = between - within, the part due to the data, in the unit of the
+    divergence; fraction = excess / between. `interval` and `fraction_interval` are over splits;
+    None below three splits.
     """
 
     between: float
@@ -116,11 +122,13 @@ def data_share(
     splits: ArrayLike,
     level: float = 0.95,
 ) -> DataShare:
-    """D(different split, different seed) - D(same split, different seed), leaving out one split at a time for its interval.
+    """D(different split, different seed) - D(same split, different seed), leaving out one split at
+    a time for its interval.
 
-    between (P,) and within (Q,) are divergences averaged over sequences, of the pairs of members in between_pairs (P, 2) and
-    within_pairs (Q, 2); splits (K,) is the split that each member was trained on. Both kinds of pair must differ in seed, so that the
-    seed's contribution cancels. Raises InputError where a pair is of the wrong kind or the mean between splits is not positive.
+    between (P,) and within (Q,) are divergences averaged over sequences, of the pairs of members in
+    between_pairs (P, 2) and within_pairs (Q, 2); splits (K,) is the split that each member was
+    trained on. Both kinds of pair must differ in seed, so that the seed's contribution cancels.
+    Raises InputError where a pair is of the wrong kind or the mean between splits is not positive.
     """
     b, w, s = finite(between, 1), finite(within, 1), np.asarray(splits)
     bp, wp = as_pairs(between_pairs), as_pairs(within_pairs)
@@ -167,7 +175,8 @@ def as_pairs(pairs: ArrayLike) -> Index:
 
 
 def pair_units(pairs: Index, splits: ArrayLike | None = None) -> Index | None:
-    """The independent unit (0..U-1) of each member: its split, or itself. None if there are too few to leave one out.
+    """The independent unit (0..U-1) of each member: its split, or itself. None if there are too few
+    to leave one out.
 
     Too few means under three, or one unit that is in every pair.
     """
@@ -198,23 +207,27 @@ def leave_one_out_members(values: Array, units: Index) -> Array:
 
 
 def jackknife_covariance(left_out: Array) -> Array:
-    """Covariance (d, d) of a statistic from its U leave-one-out values (U, d): (U - 1)/U sum of squared deviations.
+    """Covariance (d, d) of a statistic from its U leave-one-out values (U, d): (U - 1)/U sum of
+    squared deviations.
 
-    For a plain mean this is the unbiased s^2 / U, so no sqrt(U / (U - 1)) expansion is wanting (Hesterberg 2015, section 4).
+    For a plain mean this is the unbiased s^2 / U, so no sqrt(U / (U - 1)) expansion is wanting
+    (Hesterberg 2015, section 4).
     """
     centred = left_out - left_out.mean(0)
     return np.asarray(centred.T @ centred * ((len(left_out) - 1) / len(left_out)))
 
 
 def symmetric_root(covariance: Array) -> Array:
-    """The symmetric R (d, d) with R R = covariance: unlike a factor of the data, it does not depend on the order of replicates."""
+    """The symmetric R (d, d) with R R = covariance: unlike a factor of the data, it does not depend
+    on the order of replicates."""
     value, vector = np.linalg.eigh(covariance)
     value = np.where(value > 1e-12 * max(value[-1], 0.0), value, 0.0)
     return np.asarray((vector * np.sqrt(value)) @ vector.T)
 
 
 def interval(draws: Array, level: float) -> tuple[float, float]:
-    """The central interval of draws, by order statistics, so that infinite draws (an open side) stay infinite and never mix."""
+    """The central interval of draws, by order statistics, so that infinite draws (an open side)
+    stay infinite and never mix."""
     low = np.quantile(draws, (1 - level) / 2, method="inverted_cdf")
     high = np.quantile(draws, (1 + level) / 2, method="inverted_cdf")
     return float(low), float(high)

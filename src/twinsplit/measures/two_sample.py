@@ -1,18 +1,24 @@
-"""Do generated samples lie like held-out images? Two nearest-neighbour statistics, judged by permuting generated and held-out.
+"""Do generated samples lie like held-out images? Two nearest-neighbour statistics, judged by
+permuting generated and held-out.
 
-If a model has learned the law, and nothing of the training images beyond it, generated and held-out images are exchangeable given the
-training images. Any statistic may then be compared with its own values after the labels "generated" and "held-out" have been dealt anew,
-and the p-value is exact at every sample size (Phipson and Smyth 2010). Two statistics see different failures:
+If a model has learned the law, and nothing of the training images beyond it, generated and held-out
+images are exchangeable given the training images. Any statistic may then be compared with its own
+values after the labels "generated" and "held-out" have been dealt anew, and the p-value is exact at
+every sample size (Phipson and Smyth 2010). Two statistics see different failures:
 
-`closer`, the probability that a generated sample is closer to its nearest training image than a held-out one (Mann and Whitney 1947;
-for generative models Meehan, Chaudhuri and Dasgupta 2020). It sees copying, of whole images or in part. It does not see whether samples
-are good: noise far from everything scores near 0, which is no sign of learning, and a small excess need not be a copy of anything.
+`closer`, the probability that a generated sample is closer to its nearest training image than a
+held-out one (Mann and Whitney 1947; for generative models Meehan, Chaudhuri and Dasgupta 2020). It
+sees copying, of whole images or in part. It does not see whether samples are good: noise far from
+everything scores near 0, which is no sign of learning, and a small excess need not be a copy of
+anything.
 
-`coincidence`, the share of images, generated and held-out together, whose nearest other one is of their own kind (Schilling 1986; Henze
-1988, with one neighbour). It sees any difference of law: noise, blur, missing modes, repeated samples. It does not know the training set:
-a model that draws its training images without repetition draws from the law itself, and has no excess here.
+`coincidence`, the share of images, generated and held-out together, whose nearest other one is of
+their own kind (Schilling 1986; Henze 1988, with one neighbour). It sees any difference of law:
+noise, blur, missing modes, repeated samples. It does not know the training set: a model that draws
+its training images without repetition draws from the law itself, and has no excess here.
 
-A small p-value says that the samples are not exchangeable with held-out images; a large one says only that n samples do not show it.
+A small p-value says that the samples are not exchangeable with held-out images; a large one says
+only that n samples do not show it.
 """
 
 from dataclasses import dataclass
@@ -38,7 +44,8 @@ FEWEST = 2
 @final
 @dataclass(frozen=True)
 class Permuted:
-    """A statistic, its expectation when labels are dealt at random, and the one-sided p-value of a value as large as it or larger."""
+    """A statistic, its expectation when labels are dealt at random, and the one-sided p-value of a
+    value as large as it or larger."""
 
     value: float
     expected: float
@@ -50,11 +57,13 @@ class Permuted:
 class TwoSample:
     """What `nearest_neighbour_two_sample` finds.
 
-    closer: P(d(generated, training) < d(held-out, training)), ties by half; expected 1/2, and 1 where every sample is closer than every
-    held-out image. closer_interval: bootstrap percentiles of level `level` over generated and held-out images; the training images and
-    the model are held fixed. coincidence: of all images; generated_coincidence and held_out_coincidence are its two parts: a high first
-    with a low second is what a model that repeats itself shows, both high is two laws apart. A neighbour graph cannot be resampled (an
-    image drawn twice is its own neighbour), so coincidence has no interval.
+    closer: P(d(generated, training) < d(held-out, training)), ties by half; expected 1/2, and 1
+    where every sample is closer than every held-out image. closer_interval: bootstrap percentiles
+    of level `level` over generated and held-out images; the training images and the model are held
+    fixed. coincidence: of all images; generated_coincidence and held_out_coincidence are its two
+    parts: a high first with a low second is what a model that repeats itself shows, both high is
+    two laws apart. A neighbour graph cannot be resampled (an image drawn twice is its own
+    neighbour), so coincidence has no interval.
     """
 
     closer: Permuted
@@ -72,10 +81,12 @@ class TwoSample:
 def nearest_neighbour_two_sample(
     generated: Images, training: Images, held_out: Images, draws: int = 2000, seed: int = 0, level: float = 0.95
 ) -> TwoSample:
-    """Compare generated (n, ...) with held-out images (m, ...) by their nearest neighbours, given training (N, ...).
+    """Compare generated (n, ...) with held-out images (m, ...) by their nearest neighbours, given
+    training (N, ...).
 
-    All three have the same axes after the first; n and m are at least 2. Distances are Euclidean; for those of features, give features.
-    The smallest p-value is 1 / (draws + 1). Held-out images must not be training images: raises InputError if one is at distance 0.
+    All three have the same axes after the first; n and m are at least 2. Distances are Euclidean;
+    for those of features, give features. The smallest p-value is 1 / (draws + 1). Held-out images
+    must not be training images: raises InputError if one is at distance 0.
     """
     _check(generated, held_out, draws, level)
     near, apart = (blockwise_nearest(images, training, 1)[0][:, 0].cpu().numpy() for images in (generated, held_out))
@@ -118,7 +129,8 @@ def _check_disjoint(distance: Array) -> None:
 
 
 def _permuted(ranks: Array, neighbour: Index, ours: Labels, draws: int, noise: Noise) -> tuple[Permuted, Permuted]:
-    """closer and coincidence, with p-values from the same `draws` permutations of the labels `ours` (n + m,)."""
+    """closer and coincidence, with p-values from the same `draws` permutations of the labels `ours`
+    (n + m,)."""
     observed = _statistics(ranks, neighbour, ours)
     dealt = np.array([_statistics(ranks, neighbour, ours[noise.permutation(draw, len(ours)).numpy()]) for draw in range(draws)])
     p_value = (1 + (dealt >= observed).sum(0)) / (1 + draws)  # the observed labels are one more deal: exact, and never 0
@@ -132,14 +144,16 @@ def _expected_coincidence(n: int, m: int) -> float:
 
 
 def _statistics(ranks: Array, neighbour: Index, ours: Labels) -> tuple[float, float]:
-    """A sum of n ranks, less the n (n + 1) / 2 they have among themselves, counts the pairs won, ties by half; and the coincidences."""
+    """A sum of n ranks, less the n (n + 1) / 2 they have among themselves, counts the pairs won,
+    ties by half; and the coincidences."""
     n = int(ours.sum())
     won = ranks[ours].sum() - n * (n + 1) / 2
     return float(won / (n * (len(ours) - n))), float((ours == ours[neighbour]).mean())
 
 
 def _ranks(near: Array, apart: Array) -> Array:
-    """(n + m,) ranks from the farthest, 1, to the nearest; equal ones share their mean. Multiples of 1/2: sums of them are exact."""
+    """(n + m,) ranks from the farthest, 1, to the nearest; equal ones share their mean. Multiples
+    of 1/2: sums of them are exact."""
     _, place, counts = np.unique(-np.concatenate([near, apart]), return_inverse=True, return_counts=True)
     return np.asarray((counts.cumsum() - (counts - 1) / 2)[place])
 
@@ -147,7 +161,8 @@ def _ranks(near: Array, apart: Array) -> Array:
 def _neighbours(generated: Images, held_out: Images, noise: Noise) -> Index:
     """(n + m,) the row of each image's nearest other one, in the pool of generated, then held-out images.
 
-    Equally near ones are told apart by a random order: by row, all copies of an image would point at a generated one.
+    Equally near ones are told apart by a random order: by row, all copies of an image would point
+    at a generated one.
     """
     pool = torch.cat([torch.as_tensor(np.array(part)) if not isinstance(part, Tensor) else part.cpu() for part in (generated, held_out)])
     order = noise.permutation(0, len(pool))
@@ -159,7 +174,8 @@ def _neighbours(generated: Images, held_out: Images, noise: Noise) -> Index:
 
 
 def _resampled_closer(near: Array, apart: Array, draws: int, noise: Noise) -> Array:
-    """(draws,) values of `closer` when generated and held-out images are each drawn anew from these, with replacement."""
+    """(draws,) values of `closer` when generated and held-out images are each drawn anew from
+    these, with replacement."""
     distances, place = np.unique(np.concatenate([near, apart]), return_inverse=True)
     sides = [(place[: len(near)], noise.child("generated")), (place[len(near) :], noise.child("held-out"))]
     values = []

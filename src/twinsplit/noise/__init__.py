@@ -1,4 +1,5 @@
-"""Random numbers keyed by (seed, stream, sample, step): constants, the torch reference, and the compiled kernel that equals it."""
+"""Random numbers keyed by (seed, stream, sample, step): constants, the torch reference, and the
+compiled kernel that equals it."""
 
 from twinsplit.noise.reference import Noise, philox, philox_key
 

@@ -1,4 +1,5 @@
-"""Constants of Philox-4x32-10 and of the polynomials that Box-Muller is written in, shared by reference and kernel."""
+"""Constants of Philox-4x32-10 and of the polynomials that Box-Muller is written in, shared by
+reference and kernel."""
 
 WORD = 0xFFFFFFFF
 ROUNDS = 10

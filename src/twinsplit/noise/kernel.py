@@ -1,7 +1,8 @@
 """Philox-4x32-10 and Box-Muller, compiled: bit for bit the numbers of `twinsplit.noise`.
 
-Every operation is the one of the torch code in the same order; numba neither reorders nor fuses floating-point operations unless asked.
-The error model "numpy" lets a quotient by zero pass, as IEEE 754 does: with Python's exception in the way the loops would not vectorise.
+Every operation is the one of the torch code in the same order; numba neither reorders nor fuses
+floating-point operations unless asked. The error model "numpy" lets a quotient by zero pass, as
+IEEE 754 does: with Python's exception in the way the loops would not vectorise.
 """
 
 from math import sqrt

@@ -1,10 +1,12 @@
-"""Random numbers keyed by (seed, stream, sample, step): the same whatever the batch, worker or resume point.
+"""Random numbers keyed by (seed, stream, sample, step): the same whatever the batch, worker or
+resume point.
 
-A draw is a function, not a state: Philox-4x32-10 (Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, SC 2011)
-maps a counter (block, step, sample) under a key (seed, stream) to four 32-bit words. Normals come from Box-Muller with a
-logarithm, sine and cosine written in additions, products and quotients of float64 alone. IEEE 754 fixes those to the bit, so every
-device and library gives the same numbers, and the compiled kernel (`noise/kernel.py`), which serves the CPU where it can, equals
-this file exactly.
+A draw is a function, not a state: Philox-4x32-10 (Salmon et al., *Parallel random numbers: as easy
+as 1, 2, 3*, SC 2011) maps a counter (block, step, sample) under a key (seed, stream) to four 32-bit
+words. Normals come from Box-Muller with a logarithm, sine and cosine written in additions, products
+and quotients of float64 alone. IEEE 754 fixes those to the bit, so every device and library gives
+the same numbers, and the compiled kernel (`noise/kernel.py`), which serves the CPU where it can,
+equals this file exactly.
 """
 
 import hashlib
@@ -80,7 +82,8 @@ def _cos_sin(word: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sqrt(x: Tensor) -> Tensor:
-    """The correctly rounded square root. On the CPU torch's own, from MKL, misses the last bit about once in a hundred."""
+    """The correctly rounded square root. On the CPU torch's own, from MKL, misses the last bit
+    about once in a hundred."""
     return torch.from_numpy(np.sqrt(x.numpy())) if x.device.type == "cpu" else torch.sqrt(x)
 
 
@@ -100,8 +103,9 @@ def _integers(value: int | Tensor) -> "np.ndarray[tuple[int], np.dtype[np.int64]
 class Noise:
     """A source of random numbers without state.
 
-    seed: any integer. stream: a name; streams never share numbers. Every method takes `step` (int, or a tensor like
-    `sample_ids`, in 0..2^32-1) and `sample_ids` (n,) int64; the result lives on the device of `sample_ids`.
+    seed: any integer. stream: a name; streams never share numbers. Every method takes `step` (int,
+    or a tensor like `sample_ids`, in 0..2^32-1) and `sample_ids` (n,) int64; the result lives on
+    the device of `sample_ids`.
     """
 
     seed: int

@@ -1,7 +1,7 @@
 """Files that are written whole or not at all: a temporary file, fsync, rename.
 
-Tensors are safetensors, tables parquet, the rest JSON; no pickle is read or written. What the system refuses is an InputError with its
-remedy.
+Tensors are safetensors, tables parquet, the rest JSON; no pickle is read or written. What the
+system refuses is an InputError with its remedy.
 """
 
 import errno
@@ -38,7 +38,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
-    """As `write_bytes`, for a content that is too large to be held at once."""
+    """As `write_bytes`, block by block, for content that does not fit in memory."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, blocks)
@@ -47,7 +47,7 @@ def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
 
 
 def _unwritten(path: Path | str, error: OSError) -> InputError:
-    """Space can be freed; whatever else is in the way is a matter of the place."""
+    """Return the error for a file that could not be written: a full disk, or another fault of the place."""
     remedy = "free some space" if error.errno in FULL else "make the place writable"
     return InputError(f"cannot write {path}: {error.strerror or error}", f"{remedy}, or choose another, {AGAIN}")
 
@@ -75,7 +75,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_many(files: Mapping[Path, bytes]) -> None:
-    """As `write_bytes` for many small files that can be made again: each whole or not at all, and one flush for all of them."""
+    """As `write_bytes` for many small files that can be computed again: each whole or not at all,
+    with one flush for all."""
     parts = {path: path.with_name(f".{path.name}.part") for path in files}
     try:
         for path, part in parts.items():
@@ -89,7 +90,7 @@ def write_many(files: Mapping[Path, bytes]) -> None:
 
 
 def hold(folder: Path) -> IO[bytes]:
-    """Keep other processes out of a folder while the returned file is open; the system lets go when this process ends, however it ends."""
+    """Lock a folder while the returned file is open; the system releases the lock when this process ends."""
     import fcntl
 
     try:
@@ -107,12 +108,13 @@ def hold(folder: Path) -> IO[bytes]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Strict JSON (no NaN), indented, with a final newline."""
+    """Write strict JSON (no NaN), indented, with a final newline."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path, kind: Kind = dict, **entries: Kind) -> Any:
-    """The value in a JSON file of ours, of this kind (`object`: any); of an object these entries are asked for, of these types."""
+    """Read a JSON file that twinsplit wrote; raise InputError where it is not of `kind` (`object`:
+    any) or lacks an entry of the given type."""
     try:
         value = parse(path.read_text(encoding="utf-8"), json.loads)
     except FileNotFoundError as error:
@@ -131,7 +133,7 @@ def _holds(value: Any, name: str, wanted: Kind) -> bool:
 
 
 def encode_tensors(tensors: Mapping[str, "Tensor"], note: Mapping[str, Any]) -> bytes:
-    """Safetensors with one metadata entry, so that equal content has equal bytes."""
+    """Encode tensors as safetensors with one metadata entry, so that equal content has equal bytes."""
     from safetensors.torch import save
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -139,7 +141,8 @@ def encode_tensors(tensors: Mapping[str, "Tensor"], note: Mapping[str, Any]) -> 
 
 
 def encode_table(table: "pa.Table") -> bytes:
-    """Parquet bytes of a table, each page with a checksum, so that a flipped byte is an error and never a number."""
+    """Encode a table as parquet with a checksum in each page, so that a flipped byte is an error
+    and never a wrong number."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,18 +1,18 @@
-"""Text of JSON and TOML files as plain data; whatever is wrong with it is a ValueError of one line."""
+"""Parse JSON and TOML text to plain data; raise a ValueError of one line for anything wrong with it."""
 
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-HALF = "\\ud"  # only this escape can make half a character, and rows by the million are not walked in vain
+HALF = "\\ud"  # only this escape can give half a character; other texts, of millions of rows, need no search
 
 
 def parse(text: str, loads: Callable[[str], Any]) -> Any:
-    """What `loads` reads from a text, every string of it one that can be written again."""
+    """Parse a text with `loads`; raise ValueError where a string in it could not be written again."""
     try:
         value = loads(text)
         for string in _strings(value) if HALF in text.lower() else ():
-            os.fsencode(string)  # a path of bytes that are no UTF-8 passes, half a character does not
+            os.fsencode(string)  # passes for paths that are not UTF-8, fails for half a character
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except UnicodeEncodeError as error:
@@ -35,5 +35,5 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _reason(error: ValueError) -> str:
-    """Python's advice on long integers is for programs, not for files."""
+    """Return the message without Python's advice on long integers, which is meant for programs."""
     return "an integer has thousands of digits" if "set_int_max_str_digits" in str(error) else str(error)

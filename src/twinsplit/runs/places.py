@@ -1,4 +1,4 @@
-"""Places to write into, checked before the work whose results they are for."""
+"""Check where results will be written before computing them."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from twinsplit.errors import InputError
 
 
 def check_place(folder: Path) -> None:
-    """Refuse a folder that is there and is none, or that could not be written into or made: before the work whose results it is for."""
+    """Raise InputError where `folder` is a file, or could not be created or written into."""
     home = next(place for place in (folder, *folder.resolve().parents) if os.path.lexists(place))
     if not home.is_dir():
         raise InputError(f"{home} is not a folder", f"choose another place than {folder}")
@@ -16,7 +16,7 @@ def check_place(folder: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """As `check_place`, for a file that is to be written."""
+    """Raise InputError where the file `path` could not be written."""
     check_place(path.parent)
     if path.is_dir():
         raise InputError(f"{path} is a folder", "name a file")

@@ -1,4 +1,5 @@
-"""Built-in images: scikit-learn's handwritten digits, drawn faces in CelebA's layout, and synthetic classes of known best rates."""
+"""Built-in images: scikit-learn's handwritten digits, drawn faces in CelebA's layout, and synthetic
+classes of known best rates."""
 
 import hashlib
 from collections.abc import Sequence
@@ -32,7 +33,8 @@ DIGITS = Frame(size=None, exact=(8, 8))
 @final
 @dataclass(frozen=True)
 class DigitsSource(Source):
-    """1,797 handwritten digits of 8 x 8 pixels and 17 levels, 0..16 (Alpaydin and Kaynak, UCI, 1998), as scikit-learn carries them."""
+    """1,797 handwritten digits of 8 x 8 pixels and 17 levels, 0..16 (Alpaydin and Kaynak, UCI,
+    1998), as scikit-learn carries them."""
 
     white = 16
 
@@ -67,7 +69,7 @@ class SyntheticSource(Source):
 
     @property
     def frame(self) -> Frame:
-        """Their pixels as they are."""
+        """The frame that keeps their pixels as they are."""
         return Frame(size=None, exact=(self.kind.size, self.kind.size))
 
     def describe(self) -> dict[str, Any]:
@@ -86,9 +88,10 @@ class SyntheticSource(Source):
 
 
 def write_faces(out: Path, count: int, faces: "FaceSet", executor: Executor) -> None:
-    """A raw folder in exactly CelebA's layout: `count` drawn faces and the three tables; images that exist are not drawn again.
+    """Write `count` drawn faces and three tables in CelebA's layout; skip pictures that exist.
 
-    The first 80% of the images are for training, the next 10% for validation and the rest for testing, as the partition says.
+    The first 80% of the images are for training, the next 10% for validation and the rest for
+    testing, as the partition says.
     """
     if count < 1 or faces.people < 1:
         raise InputError(f"{count} faces of {faces.people} people", "make at least 1 of at least 1")
@@ -128,7 +131,7 @@ def _check_raw(out: Path, recipe: dict[str, Any]) -> None:
 
 
 def _draw(batch: _Batch) -> list[tuple[int, dict[str, int]]]:
-    """Draw what is missing; identity and attributes of every image."""
+    """Draw the missing pictures of a batch; return the identity and the attributes of every picture."""
     from twinsplit.data.images import drawn_faces
 
     files = {image: batch.folder / file_name(image) for image in range(batch.start, batch.stop)}

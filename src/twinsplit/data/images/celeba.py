@@ -1,4 +1,5 @@
-"""CelebA in its own layout: img_align_celeba/*.jpg (178 x 218) and three tables, which may lie beside it or in Anno/ and Eval/."""
+"""CelebA in its own layout: img_align_celeba/*.jpg (178 x 218) and three tables, which may lie
+beside it or in Anno/ and Eval/."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ def _indexed(path: Path, names: list[str], columns: list[str], values: Any) -> "
 
 
 def read_attributes(path: Path) -> "pd.DataFrame":
-    """list_attr_celeba.txt as a table of int8, -1 or 1, indexed by file name; refuses a wrong count, missing names and other values."""
+    """list_attr_celeba.txt as a table of int8, -1 or 1, indexed by file name; refuses a wrong
+    count, missing names and other values."""
     lines = _lines(path)
     if len(lines) < 2 or not lines[0].strip().isdecimal():
         raise InputError(f"{path} does not begin with a count and a line of attribute names", REMEDY)
@@ -80,7 +82,8 @@ def read_identities(path: Path) -> "pd.DataFrame":
 
 
 def read_partition(path: Path) -> "pd.DataFrame":
-    """list_eval_partition.txt as a table with the column `partition` (int8: 0 train, 1 validation, 2 test), indexed by file name."""
+    """list_eval_partition.txt as a table with the column `partition` (int8: 0 train, 1 validation,
+    2 test), indexed by file name."""
     return _read_numbers(path, "partition", lambda value: value in (0, 1, 2), np.int8)
 
 

@@ -1,4 +1,5 @@
-"""Files to pictures, safely: few formats, bounded sizes, one frame, and a reason for everything that is not used."""
+"""Decode image files safely: few formats, bounded sizes, one frame, and a reason for every file
+that is not used."""
 
 import hashlib
 import io

@@ -1,7 +1,9 @@
-"""Drawn faces in CelebA's size: persons whose traits stay, in shots that differ in pose, light and dress.
+"""Drawn faces in CelebA's size: persons whose traits stay, in shots that differ in pose, light and
+dress.
 
-A picture depends on (seed, number) alone, and any range of pictures is a sample of one distribution, as in CelebA's mixed
-order. Nobody is portrayed, and an attribute means no more than what is drawn.
+A picture depends on (seed, number) alone, and any range of pictures is a sample of one
+distribution, as in CelebA's mixed order. Nobody is portrayed, and an attribute means no more than
+what is drawn.
 """
 
 import io
@@ -45,7 +47,8 @@ RELIEF = ((19, 108, 12, 7, -0.15), (8, 124, 4, 12, -0.07), (0, 128, 3, 16, 0.1),
 @final
 @dataclass(frozen=True)
 class FaceSet:
-    """Pictures without end, numbered from 0, of a pool of `people`: 20,000 pictures of 1,000 people are twenty of each, as in CelebA."""
+    """Pictures without end, numbered from 0, of a pool of `people`: 20,000 pictures of 1,000 people
+    are twenty of each, as in CelebA."""
 
     seed: int = 0
     people: int = 1000
@@ -64,7 +67,8 @@ class FaceSet:
         return int(self._uniforms("who", self.original(image), 1)[0] * self.people)
 
     def face(self, image: int) -> dict[str, float]:
-        """The traits in a picture; a near-duplicate differs from its original in place, exposure and compression alone."""
+        """The traits in a picture; a near-duplicate differs from its original in place, exposure
+        and compression alone."""
         first = self.original(image)
         traits = dict(zip(PERSON, self._uniforms("person", self.identity(image), len(PERSON)), strict=True))
         traits |= zip(SHOT, self._uniforms("shot", first, len(SHOT)), strict=True)
@@ -121,10 +125,11 @@ def _along(colours: Floats, place: float) -> Floats:
 @final
 @dataclass(frozen=True, eq=False)
 class _Canvas:
-    """levels (H, W, 3), painted in place, and each pixel's place on an upright frontal head: x from the middle, y down, (H, W).
+    """levels (H, W, 3), painted in place, and each pixel's place on an upright frontal head: x from
+    the middle, y down, (H, W).
 
-    A shape is a soft mask (H, W) in [0, 1], on both sides of the middle. depth: 0 at the outline of the head, 1 at the tip
-    of the nose, which a turn of the head moves most.
+    A shape is a soft mask (H, W) in [0, 1], on both sides of the middle. depth: 0 at the outline of
+    the head, 1 at the tip of the nose, which a turn of the head moves most.
     """
 
     levels: Floats

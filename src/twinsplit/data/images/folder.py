@@ -1,4 +1,5 @@
-"""Images on disk: a folder with images.npy (uint8, memory-mapped), files.parquet (order), labels.parquet and data.json (fingerprint)."""
+"""Images on disk: a folder with images.npy (uint8, memory-mapped), files.parquet (order),
+labels.parquet and data.json (fingerprint)."""
 
 import hashlib
 import io
@@ -27,7 +28,8 @@ REMEDY = "make it again with `twinsplit data`"
 @final
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """pixels: (n, C, H, W) uint8, a memory map; level `description["white"]` is 1.0. Rows stand in the order of `files()`."""
+    """pixels: (n, C, H, W) uint8, a memory map; level `description["white"]` is 1.0. Rows stand in
+    the order of `files()`."""
 
     folder: Path
     pixels: Bytes
@@ -48,7 +50,8 @@ class ImageData:
         return read_table(self.folder / "files.parquet")
 
     def labels(self) -> "pd.DataFrame":
-        """Integer columns, one row per image: CelebA's attributes (-1 or 1), `identity` and `partition`; digits' `digit`."""
+        """Integer columns, one row per image: CelebA's attributes (-1 or 1), `identity` and
+        `partition`; digits' `digit`."""
         if self.description["labels_sha256"] is None:
             raise InputError(f"{self.folder} has no labels", "prepare a data set with tables, such as CelebA's layout")
         return read_table(self.folder / "labels.parquet")
@@ -59,7 +62,7 @@ class ImageData:
 
 
 def read_problems(folder: Path) -> list[Problem]:
-    """The list in FOLDER/problems.json."""
+    """Read FOLDER/problems.json."""
     return [Problem(found["path"], found["reason"]) for found in read_json(folder / "problems.json", problems=list)["problems"]]
 
 
@@ -68,7 +71,8 @@ def store_images(
 ) -> None:
     """Write the folder, block by block; data.json last, so that a folder without it is unfinished.
 
-    blocks: uint8 arrays (k, C, H, W) that make up `shape` (n, C, H, W). tables: files and labels. about: kind, source, frame, white, ...
+    blocks: uint8 arrays (k, C, H, W) that make up `shape` (n, C, H, W). tables: files and labels.
+    about: kind, source, frame, white, ...
     """
     files, labels = tables
     digest = hashlib.sha256()
@@ -100,7 +104,7 @@ def _parquet(table: "pd.DataFrame") -> bytes:
 
 
 def read_table(path: Path) -> "pd.DataFrame":
-    """A table of a data folder."""
+    """Read a table of a data folder."""
     import pandas as pd
 
     try:
@@ -110,7 +114,7 @@ def read_table(path: Path) -> "pd.DataFrame":
 
 
 def _table_sha256(table: "pd.DataFrame | None") -> str | None:
-    """Of the content, whatever the file format and its version."""
+    """SHA-256 of the content of a table, independent of file format and version; None without a table."""
     if table is None:
         return None
     digest = hashlib.sha256()
@@ -122,7 +126,7 @@ def _table_sha256(table: "pd.DataFrame | None") -> str | None:
 
 
 def load_images(folder: Path) -> ImageData:
-    """A folder that `store_images` wrote; altered content is refused."""
+    """Open a folder that `store_images` wrote; raise InputError where its content was altered."""
     description = of_images(folder)
     try:
         pixels = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
@@ -146,7 +150,8 @@ def _fingerprints(data: ImageData) -> dict[str, Any]:
 
 
 def _pixels_sha256(path: Path, size: int) -> str:
-    """Of the last `size` bytes, read in blocks: through the memory map the whole file would count as this process's memory."""
+    """SHA-256 of the last `size` bytes, read in blocks: pages of a memory map would count as memory
+    of this process."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         file.seek(-size, io.SEEK_END)

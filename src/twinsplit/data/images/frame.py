@@ -1,4 +1,5 @@
-"""From a decoded picture to the pixels that are learned from: cut, scaled to the shorter side, cropped to the middle, 8 bits."""
+"""From a decoded picture to the pixels that are learned from: cut, scaled to the shorter side,
+cropped to the middle, 8 bits."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, final
@@ -24,9 +25,9 @@ class UnusableError(ValueError):
 class Frame:
     """How pictures become arrays of shape (C, size, size).
 
-    size: pixels a side, or None to keep `exact`. colour: grey (luma 0.299 R + 0.587 G + 0.114 B), mean (of R, G and B) or rgb. margins:
-    rows and columns cut off first (top, bottom, left, right). resample: antialiased kernel. exact: (width, height) every picture
-    must have, or None.
+    size: pixels a side, or None to keep `exact`. colour: grey (luma 0.299 R + 0.587 G + 0.114 B),
+    mean (of R, G and B) or rgb. margins: rows and columns cut off first (top, bottom, left, right).
+    resample: antialiased kernel. exact: (width, height) every picture must have, or None.
     """
 
     size: int | None = 32
@@ -54,8 +55,9 @@ class Frame:
     def pixels(self, picture: Image.Image) -> Bytes:
         """(C, H, W) uint8; raises UnusableError with the reason.
 
-        Scales and crops as torchvision's `Resize(size)` and `CenterCrop(size)` do, in floating point for one channel, so that the one
-        rounding is the last: within 0.53 levels of the published tensors, half a level and what torchvision rounds off its grey.
+        Scales and crops as torchvision's `Resize(size)` and `CenterCrop(size)` do, in floating
+        point for one channel, so that the one rounding is the last: within 0.53 levels of the
+        published tensors, half a level and what torchvision rounds off its grey.
         """
         self._check_exact(picture.size)
         planes = [self._framed(plane) for plane in _planes(_opaque(picture), self.colour)]
@@ -86,12 +88,13 @@ class Frame:
 
 
 def gahb(size: int, colour: Colour = "mean") -> Frame:
-    """CelebA as [GAHB] has it (PROTOCOL section 4): the middle 160 x 160, bicubic, the mean of the channels."""
+    """CelebA as [GAHB] has it (PROTOCOL section 4): the middle 160 x 160, bicubic, the mean of the
+    channels."""
     return Frame(size, colour, (29, 29, 9, 9), "bicubic")
 
 
 def _opaque(picture: Image.Image) -> Image.Image:
-    """The same picture without an alpha channel that says nothing; one that says something has no colour of its own."""
+    """Drop an opaque alpha channel; raise UnusableError for transparent pixels."""
     if picture.mode.startswith("I;16"):
         return picture
     if picture.mode not in PLAIN_MODES:

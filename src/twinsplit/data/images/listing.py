@@ -1,4 +1,5 @@
-"""What a folder holds: its image files in natural order, and what is not one, with the reason."""
+"""List the image files of a folder in natural order, and the files that cannot be used, with the
+reason."""
 
 import os
 import re
@@ -47,7 +48,8 @@ BEGINS = {"WebP": b"RIFF", "BMP": b"BM"}  # what else these two begin with: thei
 @final
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An image to read: name (relative, with /), bytes and time of modification (ns), which tell whether it changed since."""
+    """An image to read: name (relative, with /), bytes and time of modification (ns), which tell
+    whether it changed since."""
 
     name: str
     bytes: int = 0
@@ -57,7 +59,8 @@ class Entry:
 @final
 @dataclass(frozen=True)
 class Listing:
-    """entries: in natural order of their names. problems: what cannot be used. others: files that are no pictures."""
+    """entries: in natural order of their names. problems: what cannot be used. others: files that
+    are no pictures."""
 
     entries: tuple[Entry, ...]
     problems: tuple[Problem, ...] = ()
@@ -106,7 +109,7 @@ def _walk(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, str]]:
 
 
 def _entry(path: str, name: str) -> Entry | Problem | None:
-    """None for a plain file that is no picture, neither by its suffix nor by its first bytes."""
+    """Return None for a file that is no picture, neither by its suffix nor by its first bytes."""
     try:
         name.encode()
         found = os.stat(path)
@@ -124,7 +127,7 @@ def _entry(path: str, name: str) -> Entry | Problem | None:
 
 
 def _not_read(path: str, name: str) -> Problem | None:
-    """A picture that is not read is reported; another file only counted."""
+    """Return a problem for a picture in a format that is not read, None for any other file."""
     try:
         reason = _unread_picture(Path(path))
     except OSError as error:
@@ -152,7 +155,7 @@ def kind_of(content: bytes) -> str | None:
 
 
 def _clashes(entries: list[Entry]) -> list[Problem]:
-    """Names that a file system, a table or a person may take for one another; the first stays."""
+    """Return the names that differ from an earlier one only by case, Unicode form or suffix."""
     first: dict[str, str] = {}
     problems = []
     for entry in entries:

@@ -1,4 +1,5 @@
-"""The command that prepares a data folder from raw images, read off the source and the frame that its data.json, or a manifest, records."""
+"""Derive the command that prepares a data folder from the source and frame in its data.json or in a
+manifest."""
 
 import shlex
 from collections.abc import Callable, Mapping
@@ -12,9 +13,11 @@ Words: TypeAlias = list[str]
 
 
 def preparation(images: int, source: Any, frame: Any) -> str:
-    """`twinsplit data KIND ... --out FOLDER`, with the raw folder's name where that is recorded; empty where no command makes this.
+    """`twinsplit data KIND ... --out FOLDER`, with the raw folder's name where that is recorded;
+    empty where no command makes this.
 
-    images: how many there are; source, frame: as `Source.describe` and `Frame.to_json` give them, but perhaps altered by hand.
+    images: how many there are; source, frame: as `Source.describe` and `Frame.to_json` give them,
+    but perhaps altered by hand.
     """
     try:
         words = KINDS[source["kind"]](images, source, frame)
@@ -32,7 +35,7 @@ def _celeba(images: int, source: Described, frame: Described) -> Words:
 
 
 def _plain(kind: str, *named: str) -> Callable[[int, Described, Described], Words]:
-    """Of a source that is named, framed as most are; `named`: its further options."""
+    """Words of the command for a source with a name and the default framing; `named`: its further options."""
 
     def words(images: int, source: Described, frame: Described) -> Words:
         if frame != Frame(int(frame["size"]), frame["colour"]).to_json():
@@ -48,7 +51,7 @@ def _array(images: int, source: Described, frame: Described) -> Words:
 
 
 def _drawn(*named: str) -> Callable[[int, Described, Described], Words]:
-    """Of images that the package draws."""
+    """Words of the command for images that the package draws."""
     return lambda images, source, frame: [source["kind"], *_options(source, named), "--make", str(images)]
 
 
@@ -57,7 +60,7 @@ def _sized(frame: Described) -> Words:
 
 
 def _options(source: Described, named: tuple[str, ...]) -> Words:
-    """Those that are given; numbers as they are."""
+    """Options whose value is not empty."""
     return [
         word
         for name in named

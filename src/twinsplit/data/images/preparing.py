@@ -1,7 +1,9 @@
-"""From raw images to a data folder: decoded in parallel, chunk by chunk, so that a killed command goes on where it was.
+"""From raw images to a data folder: decoded in parallel, chunk by chunk, so that a killed command
+goes on where it was.
 
-Each chunk is one file in OUT/.cache, named by what decides its content. Nothing is dropped in silence: what cannot be used is listed
-in OUT/problems.json, and refused unless the caller asks to leave it out.
+Each chunk is one file in OUT/.cache, named by what decides its content. Nothing is dropped in
+silence: what cannot be used is listed in OUT/problems.json, and refused unless the caller asks to
+leave it out.
 """
 
 import json
@@ -37,7 +39,7 @@ Treatment: TypeAlias = Callable[[list[Problem], Path], None]
 
 
 def refuse(problems: list[Problem], report: Path) -> None:
-    """The default treatment of unusable files: none is accepted."""
+    """Refuse unusable files: the default treatment."""
     if problems:
         raise InputError(
             f"{_counted(problems)} cannot be used (first: {problems[0]}; all in {report})",
@@ -46,7 +48,7 @@ def refuse(problems: list[Problem], report: Path) -> None:
 
 
 def leave_out(problems: list[Problem], report: Path) -> None:
-    """The other treatment: unusable files stay in the report and out of the data."""
+    """Leave unusable files out of the data and keep them in the report."""
 
 
 def _counted(problems: list[Problem]) -> str:
@@ -65,7 +67,8 @@ class _Chunk:
 
 
 def prepare(source: Source, frame: Frame, out: Path, executor: Executor, treatment: Treatment = refuse) -> ImageData:
-    """Decode everything `source` lists into the data folder `out`, or open the one that exists for the same request."""
+    """Decode everything `source` lists into the data folder `out`, or open the one that exists for
+    the same request."""
     listing = source.listing()
     _check_place(out, source)
     request = _request(source, frame, listing)
@@ -82,7 +85,8 @@ def prepare(source: Source, frame: Frame, out: Path, executor: Executor, treatme
 
 
 def _request(source: Source, frame: Frame, listing: Listing) -> dict[str, Any]:
-    """What decides the result, without reading the images: where they come from, how they are framed, their names and sizes."""
+    """What decides the result, without reading the images: where they come from, how they are
+    framed, their names and sizes."""
     files = [(entry.name, entry.bytes) for entry in listing.entries] + [(p.path, p.reason) for p in listing.problems]
     return {"source": source.describe(), "frame": frame.to_json(), "listing_sha256": fingerprint(json.dumps(files).encode())}
 
@@ -95,7 +99,8 @@ def _check_place(out: Path, source: Source) -> None:
 
 
 def _check_existing(source: Source, frame: Frame, listing: Listing, out: Path, request: dict[str, Any]) -> None:
-    """InputError where the finished folder is not what is asked for: other names or sizes, or files that were rewritten."""
+    """InputError where the finished folder is not what is asked for: other names or sizes, or files
+    that were rewritten."""
     description = read_json(out / "data.json")
     if not isinstance(description, dict) or {name: description.get(name) for name in request} != request:
         raise InputError(f"{out} holds other images, or the files have changed since", ELSEWHERE)
@@ -111,8 +116,8 @@ def _note_times(out: Path, entries: tuple[Entry, ...]) -> None:
 def _rewritten(source: Source, frame: Frame, out: Path, entries: tuple[Entry, ...]) -> str | None:
     """Return the first file whose content has changed since `out` was made, or None.
 
-    A file with another time of modification is read and its SHA-256 compared with files.parquet: an image may be rewritten
-    in place without changing its size (BMP, PPM, TIFF).
+    A file with another time of modification is read and its SHA-256 compared with files.parquet: an
+    image may be rewritten in place without changing its size (BMP, PPM, TIFF).
     """
     known = read_json(out / MODIFIED) if (out / MODIFIED).is_file() else {}  # older folders lack it: every file is read
     later = [entry for entry in entries if known.get(entry.name) != entry.modified]
@@ -138,7 +143,7 @@ def _differs(source: Source, frame: Frame, entry: Entry, sha256: str | None) -> 
 
 
 def _existing(out: Path, treatment: Treatment) -> ImageData:
-    """The finished folder."""
+    """Open the finished folder."""
     treatment(read_problems(out), out / "problems.json")
     shutil.rmtree(out / ".cache", ignore_errors=True)
     return load_images(out)
@@ -200,7 +205,7 @@ def _encode_chunk(chunk: _Chunk) -> bytes:
 
 
 def _notes(chunks: list[_Chunk], name: str) -> Iterator[Any]:
-    """The rows of "files" or "problems", chunk after chunk."""
+    """Yield the rows of "files" or "problems", chunk after chunk."""
     for chunk in chunks:
         with safe_open(chunk.file, framework="numpy") as file:
             yield from json.loads(file.metadata()[name])

@@ -1,4 +1,5 @@
-"""Where images come from: a list of entries, and how one of them is decoded. Folders, arrays, Hugging Face data sets, digits."""
+"""Where images come from: a list of entries, and how one of them is decoded. Folders, arrays,
+Hugging Face data sets, digits."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 
 class Source(ABC):
-    """Images that can be listed and decoded one by one; it travels to worker processes, so it holds paths and not pictures."""
+    """Images that can be listed and decoded one by one; it travels to worker processes, so it holds
+    paths and not pictures."""
 
     white: int = 255
 
@@ -33,15 +35,15 @@ class Source(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """What it is, for data.json; equal descriptions and entries decode to equal pixels."""
+        """Describe the source for data.json; equal descriptions and entries decode to equal pixels."""
 
     @abstractmethod
     def listing(self) -> Listing:
-        """The entries in order, with what is wrong already."""
+        """List the entries in order, and the files that cannot be used."""
 
     @abstractmethod
     def decode(self, entry: Entry, frame: Frame) -> Decoded:
-        """The pixels of one entry; raises UnusableError."""
+        """Decode one entry; raise UnusableError with the reason."""
 
     def path_of(self, entry: Entry) -> Path | None:
         """The file that holds an entry and nothing else, where there is one."""
@@ -55,7 +57,7 @@ class Source(ABC):
 @final
 @dataclass(frozen=True)
 class FolderSource(Source):
-    """Any folder of images, searched to the bottom."""
+    """A folder of images, searched with its subfolders."""
 
     folder: Path
 
@@ -91,7 +93,8 @@ def _hashed(pixels: Bytes, content: bytes) -> Decoded:
 @final
 @dataclass(frozen=True)
 class ArraySource(Source):
-    """Images (n, H, W), (n, H, W, C) or (n, C, H, W) of uint8, or of floats in [0, 1], in a .npy or .npz file; no pickle is read.
+    """Images (n, H, W), (n, H, W, C) or (n, C, H, W) of uint8, or of floats in [0, 1], in a .npy or
+    .npz file; no pickle is read.
 
     key: the array of an .npz that holds several. Floats are rounded to 255 levels.
     """
@@ -179,7 +182,8 @@ def _levels(values: NDArray[Any]) -> Bytes:
 @final
 @dataclass(frozen=True)
 class HubSource(Source):
-    """A Hugging Face data set: a folder that `save_to_disk` wrote, or a name on the hub; its image column in order of rows."""
+    """A Hugging Face data set: a folder that `save_to_disk` wrote, or a name on the hub; its image
+    column in order of rows."""
 
     name: str
     split: str = "train"

@@ -1,5 +1,5 @@
-"""Controlled splits: two groups of images that differ in an attribute, share no identity, are the ends of one list, or differ in nothing
-but chance ([RP], [GAHB])."""
+"""Controlled splits: two groups of images that differ in an attribute, share no identity, are the
+ends of one list, or differ in nothing but chance ([RP], [GAHB])."""
 
 import difflib
 import re
@@ -24,18 +24,20 @@ NO_ATTRIBUTES = ("identity", "partition")
 
 @dataclass(frozen=True)
 class Controlled(ABC):
-    """What decides two groups, besides the data: any first n rows of a group are what its twin is trained on when it takes n."""
+    """A rule that splits images into two groups. A twin that takes n images is trained on the first
+    n rows of its group."""
 
     kind: ClassVar[str]
     labelled: ClassVar[bool] = True
 
     @abstractmethod
     def groups(self, kept: Rows, labels: "pd.DataFrame | None") -> Groups:
-        """The rows of both groups, out of `kept` (ascending); labels: one line per image of the data, where `labelled`."""
+        """The rows of both groups, out of `kept` (ascending); labels: one line per image of the
+        data, where `labelled`."""
 
     @abstractmethod
     def title(self) -> str:
-        """In words."""
+        """The title of the split in figures."""
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind} | {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
@@ -44,7 +46,8 @@ class Controlled(ABC):
 @final
 @dataclass(frozen=True)
 class ByAttribute(Controlled):
-    """The images that `expression` is true of, and the others; the larger side drawn down to the smaller, both in an order drawn by `seed`.
+    """The images that `expression` is true of, and the others; the larger side drawn down to the
+    smaller, both in an order drawn by `seed`.
 
     expression: CelebA's attributes joined by &, each perhaps after !, such as "Eyeglasses & !Male".
     """
@@ -71,10 +74,11 @@ class ByAttribute(Controlled):
 @final
 @dataclass(frozen=True)
 class ByIdentity(Controlled):
-    """Every identity in one group only: the identities with most images first, each to the smaller group (then the first one).
+    """Every identity in one group only: the identities with most images first, each to the smaller
+    group (then the first one).
 
-    Identities of equal size come in an order drawn by `seed`, so that seeds give different splits; so are the images within a group. The
-    groups differ by no more than the images of one identity.
+    Identities of equal size come in an order drawn by `seed`, so that seeds give different splits;
+    so are the images within a group. The groups differ by no more than the images of one identity.
     """
 
     seed: int = 0
@@ -97,9 +101,11 @@ class ByIdentity(Controlled):
 @final
 @dataclass(frozen=True)
 class Ladder(Controlled):
-    """The first N and the last N images, for each N of `sizes` (ascending): nested in each other, and disjoint up to the largest.
+    """The first N and the last N images, for each N of `sizes` (ascending): nested in each other,
+    and disjoint up to the largest.
 
-    The second group begins with the last image, so that the first n rows of each group are the n at that end of the list.
+    The second group begins with the last image, so that the first n rows of each group are the n at
+    that end of the list.
     """
 
     sizes: tuple[int, ...]
@@ -123,7 +129,8 @@ class Ladder(Controlled):
 @final
 @dataclass(frozen=True)
 class AtRandom(Controlled):
-    """Two halves of all images, in an order drawn by `seed`: what the other splits are compared with. Of an odd number one is left over."""
+    """Two halves of all images, in an order drawn by `seed`: what the other splits are compared
+    with. Of an odd number one is left over."""
 
     seed: int = 0
     kind = "random"
@@ -143,7 +150,8 @@ KINDS: dict[str, type[Controlled]] = {made.kind: made for made in (ByAttribute, 
 
 
 def truth(expression: str, labels: "pd.DataFrame") -> NDArray[np.bool_]:
-    """(n,): where the conjunction is true. InputError, in one line, for what is no conjunction of attributes of these labels."""
+    """(n,): where the conjunction is true. Raises InputError where it is no conjunction of
+    attributes of these labels."""
     known = [str(name) for name in labels if name not in NO_ATTRIBUTES and set(labels[name].unique()) <= {-1, 1}]
     found = np.ones(len(labels), dtype=bool)
     for part in expression.split("&"):

@@ -1,4 +1,5 @@
-"""Splits: rows of a data set for each twin and for held-out measurement, disjoint by index and by content."""
+"""Splits: rows of a data set for each twin and for held-out measurement, disjoint by index and by
+content."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class Splits:
     held_out: Rows
 
     def check(self, samples: NDArray[Any]) -> "Splits":
-        """Itself, or InputError where two of the sets share an index or a content."""
+        """Return the splits, or raise InputError where two of the sets share an index or a content."""
         sets = [*self.rows, self.held_out]
         names = [f"split {i}" for i in range(len(self.rows))] + ["the held-out set"]
         content = content_ids(samples)
@@ -55,7 +56,8 @@ def _refuse_overlap(first: str, second: str, a: Rows, b: Rows, content: Rows) ->
 
 
 def consecutive_splits(samples: NDArray[Any], splits: int, size: int, held_out: int) -> Splits:
-    """[BG]'s layout: split i is rows [i n, (i+1) n), the held-out set the rows after them; refused where contents overlap."""
+    """[BG]'s layout: split i is rows [i n, (i+1) n), the held-out set the rows after them; refused
+    where contents overlap."""
     needed = splits * size + held_out
     _refuse_shortage(f"a layout of {splits} splits and a held-out set", needed, len(samples), len(samples))
     rows = np.arange(splits * size).reshape(splits, size)
@@ -63,10 +65,11 @@ def consecutive_splits(samples: NDArray[Any], splits: int, size: int, held_out: 
 
 
 def published_splits(samples: NDArray[Any], numbers: Sequence[int], size: int, held_out: int) -> Splits:
-    """The splits that networks made elsewhere were trained on: split i is rows [i n, (i+1) n), for each i of `numbers`.
+    """The splits that networks made elsewhere were trained on: split i is rows [i n, (i+1) n), for
+    each i of `numbers`.
 
-    They may share contents, as the published ones do (`shared_contents` counts them). The held-out rows are the last ones of
-    the data whose content no split holds, in ascending order.
+    They may share contents, as the published ones do (`shared_contents` counts them). The held-out
+    rows are the last ones of the data whose content no split holds, in ascending order.
     """
     _refuse_shortage(f"split {max(numbers)}", (max(numbers) + 1) * size, len(samples), len(samples))
     rows = np.array(numbers, dtype=np.int64)[:, None] * size + np.arange(size)
@@ -77,7 +80,8 @@ def published_splits(samples: NDArray[Any], numbers: Sequence[int], size: int, h
 
 
 def shared_contents(samples: NDArray[Any], splits: Splits) -> dict[tuple[int, int], int]:
-    """(i, j), i < j -> how many different contents the i-th and the j-th split share, where they share any."""
+    """(i, j), i < j -> how many different contents the i-th and the j-th split share, where they
+    share any."""
     content = content_ids(samples)
     own = [np.unique(content[rows]) for rows in splits.rows]
     counts = {(i, j): len(np.intersect1d(own[i], own[j])) for j in range(len(own)) for i in range(j)}
@@ -85,10 +89,12 @@ def shared_contents(samples: NDArray[Any], splits: Splits) -> dict[tuple[int, in
 
 
 def disjoint_splits(samples: NDArray[Any], splits: int, size: int, held_out: int, apart: int = 0) -> Splits:
-    """As `consecutive_splits`, but a row whose content an earlier set holds is passed over by the later ones.
+    """As `consecutive_splits`, but a row whose content an earlier set holds is passed over by the
+    later ones.
 
-    Within one set repeated contents stay: a split is still a draw from the data, less what the others hold. With `apart` all splits
-    lie in the first `apart` rows and the held-out set shares no content with any of these: it is the same whatever the splits.
+    Within one set repeated contents stay: a split is still a draw from the data, less what the
+    others hold. With `apart` all splits lie in the first `apart` rows and the held-out set shares
+    no content with any of these: it is the same whatever the splits.
     """
     content = content_ids(samples)
     order = np.arange(len(samples))

@@ -1,4 +1,5 @@
-"""The duplicates of a data folder as a file of their own: which rows repeat an earlier image, for which data, threshold and pooling."""
+"""The duplicates of a data folder as a file of their own: which rows repeat an earlier image, for
+which data, threshold and pooling."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ AGAIN = "make it again with `twinsplit data duplicates`"
 @final
 @dataclass(frozen=True, eq=False)
 class DuplicateList:
-    """removed: (m,) int64, ascending: the rows that correlate with an earlier one above `threshold`, averaged over `pool`^2 pixels."""
+    """removed: (m,) int64, ascending: the rows that correlate with an earlier one above
+    `threshold`, averaged over `pool`^2 pixels."""
 
     threshold: float
     pool: int
@@ -30,32 +32,34 @@ class DuplicateList:
         return {"threshold": self.threshold, "pool": self.pool, "removed": self.removed.tolist()}
 
     def kept(self, images: int) -> Rows:
-        """The other rows of `images`, ascending."""
+        """Return the rows of `images` images that are not in the list, ascending."""
         return np.delete(np.arange(images), self.removed)
 
 
 def find_duplicates(data: ImageData, threshold: float = THRESHOLD, device: str | None = None) -> DuplicateList:
-    """The list of a data folder, by the published rule (`near_duplicates`). device: default `fastest_device`."""
+    """Find the duplicates of a data folder by the published rule (`near_duplicates`). device:
+    default `fastest_device`."""
     pool, where = published_pool(data.pixels.shape[2]), device or fastest_device()
     with progress("compare", products(len(data), block_on(where))) as report:
         return DuplicateList(float(threshold), pool, near_duplicates(data.pixels, threshold, pool, device=where, report=report))
 
 
 def fastest_device() -> str:
-    """cuda where there is one: the decision is in float64 on the CPU either way, and the same."""
+    """Return cuda where there is one. Decisions are made in float64 on the CPU in either case, so
+    results agree."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def write_duplicates(path: Path, found: DuplicateList, data: ImageData) -> None:
-    """As JSON, with the fingerprint of the pixels."""
+    """Write the list as JSON with the fingerprint of the pixels."""
     about = {"kind": "near-duplicates", "images": len(data), "sha256": data.description["sha256"]}
     write_json(path, about | found.to_json())
 
 
 def read_duplicates(path: Path, data: ImageData) -> DuplicateList:
-    """The list in a file of `write_duplicates`; refused where it is of other data."""
+    """Read a file of `write_duplicates`; raise InputError where it belongs to other data."""
     values = read_json(path, object)
     if not isinstance(values, dict) or values.get("kind") != "near-duplicates":
         raise InputError(f"{path} holds no list of duplicates", AGAIN)
@@ -65,7 +69,7 @@ def read_duplicates(path: Path, data: ImageData) -> DuplicateList:
 
 
 def duplicates_from(values: Any, images: int, where: str) -> DuplicateList:
-    """A list from plain data, checked; InputError says what is wrong with it."""
+    """Build a list from plain data; raise InputError where it is not valid."""
     if not isinstance(values, dict):
         raise InputError(f"{where}: the duplicates are no table", AGAIN)
     threshold, pool, removed = values.get("threshold"), values.get("pool"), values.get("removed")
@@ -77,5 +81,5 @@ def duplicates_from(values: Any, images: int, where: str) -> DuplicateList:
 
 
 def _ascending(rows: Any, images: int) -> bool:
-    """A list of rows that each have an earlier one."""
+    """Return whether this is an ascending list of rows that each have an earlier one."""
     return isinstance(rows, list) and all(type(row) is int and 0 < row < images for row in rows) and rows == sorted(set(rows))

@@ -1,4 +1,5 @@
-"""Near-duplicates: images that correlate with an earlier one, sought block by block, decided exactly ([GAHB]; PROTOCOL section 4)."""
+"""Near-duplicates: images that correlate with an earlier one, sought block by block, decided
+exactly ([GAHB]; PROTOCOL section 4)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,12 +27,13 @@ REMEDY = "give real, finite images (n, H, W) or (n, C, H, W)"
 
 
 def published_pool(height: int) -> int:
-    """The side of the squares that are averaged over: `height` // 20, so that 40 and 80 pixels become 20; 1 below 40."""
+    """The side of the squares that are averaged over: `height` // 20, so that 40 and 80 pixels
+    become 20; 1 below 40."""
     return max(1, height // SIDE)
 
 
 def _silent(done: int, note: str = "") -> None:
-    """No report."""
+    """Report nothing."""
 
 
 def near_duplicates(
@@ -42,16 +44,21 @@ def near_duplicates(
     device: "torch.device | str | None" = None,
     report: Progress = _silent,
 ) -> Rows:
-    """Rows to remove, ascending: every image whose correlation with some earlier image is above `threshold` in absolute value.
+    """Rows to remove, ascending: every image whose correlation with some earlier image is above
+    `threshold` in absolute value.
 
-    As published, an image that is itself removed still removes later ones. images: (n, H, W) or (n, C, H, W), of any real type, perhaps a
-    memory map. pool: average over squares of so many pixels first (None: `published_pool`; 1: none). The mean of each channel is taken off;
-    an image that is constant then correlates with nothing, not even with its own copy. block: images multiplied at a time; device: where
-    (default: where the images are). report: told how many of `products(n, block)` blocks are done.
+    As published, an image that is itself removed still removes later ones. images: (n, H, W) or (n,
+    C, H, W), of any real type, perhaps a memory map. pool: average over squares of so many pixels
+    first (None: `published_pool`; 1: none). The mean of each channel is taken off; an image that is
+    constant then correlates with nothing, not even with its own copy. block: images multiplied at a
+    time; device: where (default: where the images are). report: told how many of `products(n,
+    block)` blocks are done.
 
-    Exact: the decision is that of `correlations` in float64, whatever the block and the device. Products in float32 only settle the pairs
-    that their rounding error cannot bring to the other side of the threshold. Memory is bounded whatever n; the images are read once for
-    every 128 MiB of pooled float32 ones. Raises InputError for a threshold outside [0, 1), other shapes, or values not finite.
+    Exact: the decision is that of `correlations` in float64, whatever the block and the device.
+    Products in float32 only settle the pairs that their rounding error cannot bring to the other
+    side of the threshold. Memory is bounded whatever n; the images are read once for every 128 MiB
+    of pooled float32 ones. Raises InputError for a threshold outside [0, 1), other shapes, or
+    values not finite.
     """
     search = _search(images, threshold, pool, block, device)
     removed = np.zeros(len(images), dtype=bool)
@@ -69,22 +76,25 @@ def near_duplicates(
 
 
 def products(images: int, block: int) -> int:
-    """How many pairs of blocks are compared."""
+    """Count the pairs of blocks to compare."""
     blocks = -(-images // block)
     return blocks * (blocks + 1) // 2
 
 
 def correlations(images: Images, first: Rows, second: Rows, pool: int) -> Reals:
-    """(p,) in [-1, 1]: Pearson's correlation of image first[i] with image second[i], pooled, in float64; 0 where one is constant.
+    """(p,) in [-1, 1]: Pearson's correlation of image first[i] with image second[i], pooled, in
+    float64; 0 where one is constant.
 
-    NumPy adds up a row in an order of its own length alone, so a pair's value does not depend on the others.
+    NumPy adds up a row in an order of its own length alone, so a pair's value does not depend on
+    the others.
     """
     found: Reals = (unit_images(images[first], pool) * unit_images(images[second], pool)).sum(1).clip(-1.0, 1.0)
     return found
 
 
 def unit_images(images: Images, pool: int) -> Reals:
-    """(n, d) float64: each image pooled, each channel's mean taken off, scaled to length 1; zeros for a constant image."""
+    """(n, d) float64: each image pooled, each channel's mean taken off, scaled to length 1; zeros
+    for a constant image."""
     pooled = _pooled(_channelled(images), pool)
     centred = pooled - pooled[:, :, :1]  # so that a constant image becomes exactly zero
     rows = (centred - centred.mean(2, keepdims=True)).reshape(len(pooled), -1)
@@ -111,7 +121,8 @@ def _array(images: "Tensor") -> NDArray[Any]:
 
 
 def _pooled(images: NDArray[Any], pool: int) -> Reals:
-    """(n, C, h w): sums over squares, whose factor a correlation does not see; what does not fill a square is left out, as published."""
+    """(n, C, h w): sums over squares, whose factor a correlation does not see; what does not fill a
+    square is left out, as published."""
     count, channels, height, width = images.shape
     high, wide = height // pool, width // pool
     total = np.zeros((count, channels, high, wide))
@@ -188,7 +199,7 @@ class _Search:
             self.decide(removed, start + unsure[near[:, 0]], before + near[:, 1])
 
     def decide(self, removed: NDArray[np.bool_], later: Rows, earlier: Rows) -> None:
-        """The pairs that the products leave open."""
+        """Decide in float64 the pairs that the float32 products leave open."""
         step = max(1, PAIR_BYTES // (8 * int(np.prod(self.images.shape[1:]))))
         for part in _slices(0, len(later), step):
             second, first = later[part], earlier[part]
@@ -201,7 +212,8 @@ def _slices(start: int, stop: int, step: int) -> Iterator[slice]:
 
 
 def _product_type() -> "torch.dtype":
-    """float32, unless it is set to keep fewer digits than it has, for all devices or (then torch refuses to give one answer) for some."""
+    """float32, unless it is set to keep fewer digits than it has, for all devices or (then torch
+    refuses to give one answer) for some."""
     import torch
 
     try:
@@ -212,9 +224,9 @@ def _product_type() -> "torch.dtype":
 
 
 def _rounding(size: int) -> float:
-    """By how much a product of two unit vectors of `size` entries may be off: (size + 2) u, u half of eps, with the rounding of the entries
-    (Higham, *Accuracy and Stability of Numerical Algorithms*, section 3.1); and as much again of float64 for `correlations`.
-    """
+    """By how much a product of two unit vectors of `size` entries may be off: (size + 2) u, u half
+    of eps, with the rounding of the entries (Higham, *Accuracy and Stability of Numerical
+    Algorithms*, section 3.1); and as much again of float64 for `correlations`."""
     import torch
 
     return (size + 16) * (0.6 * torch.finfo(_product_type()).eps + 1.2 * torch.finfo(torch.float64).eps)

@@ -1,7 +1,9 @@
-"""Split manifests: a controlled split as a small JSON file that makes the same rows again from the prepared folder, or refuses.
+"""Split manifests: a controlled split as a small JSON file that makes the same rows again from the
+prepared folder, or refuses.
 
-The file holds what decides the split (kind, parameters, the duplicates taken out), how the folder was prepared from raw images, and hashes
-of the data and of the rows in order, not the rows: they are made again whenever the file is read, and compared.
+The file holds what decides the split (kind, parameters, the duplicates taken out), how the folder
+was prepared from raw images, and hashes of the data and of the rows in order, not the rows: they
+are made again whenever the file is read, and compared.
 """
 
 import dataclasses
@@ -33,9 +35,11 @@ ELSEWHERE = "choose another --out, or remove it"
 @final
 @dataclass(frozen=True, eq=False)
 class ControlledSplit:
-    """Two groups of rows, and what decided them. duplicates: taken out first; None where none were sought, as in attribute splits.
+    """Two groups of rows, and what decided them. duplicates: taken out first; None where none were
+    sought, as in attribute splits.
 
-    reserved: so many rows at the end of the data are in neither group, so that splits of several kinds can be judged on the same images.
+    reserved: so many rows at the end of the data are in neither group, so that splits of several
+    kinds can be judged on the same images.
     """
 
     rule: Controlled
@@ -44,7 +48,8 @@ class ControlledSplit:
     reserved: int = 0
 
     def describe(self, data: ImageData, about: dict[str, Any] | None = None) -> dict[str, Any]:
-        """All that the manifest says; its last line is a hash of the others. about: what it says of the data (default: `about_data`)."""
+        """All that the manifest says; its last line is a hash of the others. about: what it says of
+        the data (default: `about_data`)."""
         found: dict[str, Any] = {
             "kind": "split",
             "version": VERSION,
@@ -61,7 +66,7 @@ class ControlledSplit:
 
 
 def about_data(data: ImageData) -> dict[str, Any]:
-    """Which images a split is of, and how they were prepared."""
+    """Describe the images of a split and how they were prepared."""
     return _identity(data) | {name: data.description[name] for name in PREPARED if name in data.description}
 
 
@@ -70,7 +75,7 @@ def _identity(data: ImageData) -> dict[str, Any]:
 
 
 def rows_sha256(rows: Rows) -> str:
-    """Of the rows in their order."""
+    """SHA-256 of the rows in their order."""
     return fingerprint(rows.astype("<i8").tobytes())
 
 
@@ -84,7 +89,8 @@ def make_split(data: ImageData, rule: Controlled, duplicates: DuplicateList | No
 
 
 def write_split(path: Path, split: ControlledSplit, data: ImageData) -> None:
-    """The manifest; another file in its place is refused, but for the same split without how its data were prepared."""
+    """The manifest; another file in its place is refused, but for the same split without how its
+    data were prepared."""
     found = split.describe(data)
     if path.exists() and _existing(path) not in (found, split.describe(data, _identity(data))):
         raise InputError(f"{path} exists and holds something else", ELSEWHERE)
@@ -92,13 +98,14 @@ def write_split(path: Path, split: ControlledSplit, data: ImageData) -> None:
 
 
 def check_place(path: Path, rule: Controlled) -> None:
-    """InputError where `write_split` would refuse every split by this rule: known before the duplicates are sought, which takes minutes."""
+    """Raise InputError where `write_split` would refuse any split by this rule, before minutes of
+    seeking duplicates."""
     if path.exists() and _existing(path).get("split") != rule.to_json():
         raise InputError(f"{path} exists and holds something else", ELSEWHERE)
 
 
 def _existing(path: Path) -> dict[str, Any]:
-    """What is in a manifest's place; empty where that is no manifest."""
+    """Read the JSON object at a manifest's path; empty where there is none."""
     try:
         found: dict[str, Any] = read_json(path)
     except InputError:
@@ -107,7 +114,8 @@ def _existing(path: Path) -> dict[str, Any]:
 
 
 def load_split(path: Path, data: ImageData) -> ControlledSplit:
-    """The split of a manifest, made again from `data`; refused where the data, the rows or the file differ from what was written."""
+    """The split of a manifest, made again from `data`; refused where the data, the rows or the file
+    differ from what was written."""
     values = read_json(path, object)
     if not isinstance(values, dict) or (values.get("kind"), values.get("version")) != ("split", VERSION):
         raise InputError(f"{path} is no split manifest of version {VERSION}", AGAIN)
@@ -124,7 +132,8 @@ def load_split(path: Path, data: ImageData) -> ControlledSplit:
 
 
 def _of_these(about: Any, data: ImageData, path: Path) -> dict[str, Any]:
-    """What a manifest says of its data; InputError, with the command that prepares them, where it is not what `data` are."""
+    """Return a manifest's description of its data; raise InputError, with the command that prepares
+    them, where `data` differ."""
     said = about if isinstance(about, dict) else {}
     if {name: value for name, value in said.items() if name not in PREPARED} != _identity(data):
         raise InputError(f"{path} is of other data than {data.folder} holds (fingerprints differ)", _remedy(said))
@@ -134,7 +143,8 @@ def _of_these(about: Any, data: ImageData, path: Path) -> dict[str, Any]:
 
 
 def _preparing(about: Mapping[str, Any]) -> tuple[Any, Any]:
-    """What the raw images are, and how they are framed. The name of their folder is of no account: it may have been moved."""
+    """Return the kind of the raw images and their frame; the name of their folder is ignored, since
+    it may have moved."""
     source = about.get("source")
     return source.get("kind") if isinstance(source, dict) else source, about.get("frame")
 
@@ -145,7 +155,7 @@ def _remedy(said: Mapping[str, Any]) -> str:
 
 
 def rule_from(values: Any, where: str) -> Controlled:
-    """A rule from plain data; other keys and types than its own are refused."""
+    """Build a rule from plain data; raise InputError for keys or types that are not its own."""
     rule = KINDS.get(values["kind"]) if isinstance(values, dict) and isinstance(values.get("kind"), str) else None
     if rule is None:
         raise InputError(f"{where} names no kind of split", f"the kinds are {', '.join(KINDS)}; {AGAIN}")
@@ -163,9 +173,11 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def cut(split: ControlledSplit, samples: NDArray[Any], size: int, held_out: int) -> Splits:
-    """The first `size` rows of each group, and the last `held_out` rows of what is left; the three share no content.
+    """The first `size` rows of each group, and the last `held_out` rows of what is left; the three
+    share no content.
 
-    A row of the second group whose content the first holds is passed over, and duplicates that were taken out are not measured on either.
+    A row of the second group whose content the first holds is passed over, and duplicates that were
+    taken out are not measured on either.
     """
     content = content_ids(samples)
     first, second = split.groups

@@ -1,6 +1,7 @@
-"""What a denoiser is trained on: P triples (x_0, t, x_t) for each of K models, keyed by model and nested in P.
+"""Training sets: P triples (x_0, t, x_t) for each of K models, keyed by model and nested in P.
 
-The first 64 samples of a model are the same whether it is given 64 or 1,024: curves against P compare like with like.
+The first 64 samples of a model are the same whether it is given 64 or 1,024: curves against P
+compare like with like.
 """
 
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ class NoisyDraws:
 @final
 @dataclass(frozen=True, eq=False)
 class World:
-    """What samples are drawn from: x_0 uniform on points (M, D), t uniform on `span`, x_t noised by `process`."""
+    """What samples are drawn from: x_0 uniform on points (M, D), t uniform on `span`, x_t noised by
+    `process`."""
 
     points: Tensor
     process: Process
@@ -55,7 +57,8 @@ class World:
 def draw(world: World, noise: Noise, models: Tensor, P: int) -> NoisyDraws:
     """P samples of the world for each model.
 
-    models: (K,) int64, names of the models; a model's samples do not depend on which others are drawn with it.
+    models: (K,) int64, names of the models; a model's samples do not depend on which others are
+    drawn with it.
     """
     low, high = world.span
     x_0 = world.points[(noise.child("point").uniform(0, models, (P,)) * len(world.points)).long()]
@@ -65,7 +68,8 @@ def draw(world: World, noise: Noise, models: Tensor, P: int) -> NoisyDraws:
 
 
 def redraw_targets(points: Tensor, weights: Tensor, noise: Noise, models: Tensor) -> Tensor:
-    """(K, P, D) new x_0 for fixed (x_t, t): `weights` (P, M) are the posterior's; an independent draw per model name."""
+    """(K, P, D) new x_0 for fixed (x_t, t): `weights` (P, M) are the posterior's; an independent
+    draw per model name."""
     u = noise.child("target").uniform(0, models, (len(weights),))
     which = torch.searchsorted(weights.cumsum(-1), u.T.contiguous()).clamp(max=len(points) - 1)
     return points[which.T]

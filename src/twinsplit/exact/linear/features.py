@@ -1,6 +1,8 @@
-"""Fixed features of (x, t): products of one-dimensional rows over the coordinates and time, in any dimension.
+"""Fixed features of (x, t): products of one-dimensional rows over the coordinates and time, in any
+dimension.
 
-phi_{i1..iD,k}(x, t) = u_{i1}(x_1) ... u_{iD}(x_D) v_k(t), flattened with the time index fastest ([GTV] section 5).
+phi_{i1..iD,k}(x, t) = u_{i1}(x_1) ... u_{iD}(x_D) v_k(t), flattened with the time index fastest
+([GTV] section 5).
 """
 
 from abc import ABC, abstractmethod
@@ -36,7 +38,8 @@ class AxisFeatures(ABC):
 @final
 @dataclass(frozen=True)
 class GaussianBumps(AxisFeatures):
-    """Normal densities centred on `count` equally spaced points, standard deviation `relative_width` of their spacing."""
+    """Normal densities centred on `count` equally spaced points, standard deviation
+    `relative_width` of their spacing."""
 
     relative_width: float = 0.5
 
@@ -54,7 +57,8 @@ class GaussianBumps(AxisFeatures):
 @final
 @dataclass(frozen=True)
 class FourierModes(AxisFeatures):
-    """1, then cosines, then sines of the lowest harmonics of period high - low; the odd one out is a cosine."""
+    """1, then cosines, then sines of the lowest harmonics of period high - low; the odd one out is
+    a cosine."""
 
     def __call__(self, u: Tensor) -> Tensor:
         sines = (self.count - 1) // 2
@@ -111,5 +115,6 @@ class ProductFeatures:
 def same_axes(
     axis: type[GaussianBumps] | type[FourierModes], D: int, count: int, half: float, span: tuple[float, float]
 ) -> ProductFeatures:
-    """One kind of row, `count` of them on [-half, half] for each of D coordinates and on `span` for time, as published."""
+    """One kind of row, `count` of them on [-half, half] for each of D coordinates and on `span` for
+    time, as published."""
     return ProductFeatures(tuple(axis(-half, half, count) for _ in range(D)), axis(*span, count))

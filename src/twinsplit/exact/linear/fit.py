@@ -1,8 +1,9 @@
 """Denoisers linear in fixed features, fitted in closed form for K models at once.
 
-D(x, t) = W^T phi(x, t) minimises mean_i snr(t_i) |x_0i - W^T phi_i|^2 + ridge |W|^2 over P noised samples ([GTV] section 5), so
-W = (S_P + ridge)^-1 A_P with S_P = mean snr phi phi^T and A_P = mean snr phi x_0^T. The weight snr = alpha^2 / sigma^2 is that of a
-Gaussian posterior of variance sigma^2 / alpha^2, which makes the fit a maximum-likelihood one and fixes the KL between two fits.
+D(x, t) = W^T phi(x, t) minimises mean_i snr(t_i) |x_0i - W^T phi_i|^2 + ridge |W|^2 over P noised
+samples ([GTV] section 5), so W = (S_P + ridge)^-1 A_P with S_P = mean snr phi phi^T and A_P = mean
+snr phi x_0^T. The weight snr = alpha^2 / sigma^2 is that of a Gaussian posterior of variance
+sigma^2 / alpha^2, which makes the fit a maximum-likelihood one and fixes the KL between two fits.
 """
 
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ class LinearDenoiser(ContinuousDenoiser[Gaussian]):
             raise InputError(f"weights of shape {tuple(self.weights.shape)}, {self.weights.dtype}", f"give (..., {expected}) in float64")
 
     def forward(self, x_t: Tensor, t: float | Tensor) -> Gaussian:
-        """x_t: (n, D) or (K, n, D); t: a scalar, or the shape of x_t without D. The features are evaluated, never interpolated."""
+        """x_t: (n, D) or (K, n, D); t: a scalar, or the shape of x_t without D. The features are
+        evaluated, never interpolated."""
         variance = 1.0 / self.process.signal_to_noise(t)
         if isinstance(t, Tensor) and t.ndim:
             return Gaussian(self.features(x_t, t) @ self.weights, variance)
@@ -60,7 +62,8 @@ def fit_primal(features: ProductFeatures, process: Process, draws: NoisyDraws, r
 
 
 def fit_dual(features: ProductFeatures, process: Process, draws: NoisyDraws, ridge: float) -> Tensor:
-    """The same weights through the P x P Gram matrix, which for product features is a product of small ones; cheaper when P < F."""
+    """As `fit_primal`, through the P x P Gram matrix, which for product features is a product of
+    small ones; cheaper when P < F."""
     root = process.signal_to_noise(draws.t).sqrt()[..., None]
     rows = features.rows(draws.x_t, draws.t)
     gram = root * reduce(torch.mul, (row @ row.mT for row in rows)) * root.mT
@@ -68,7 +71,8 @@ def fit_dual(features: ProductFeatures, process: Process, draws: NoisyDraws, rid
 
 
 def reduce_rows(rows: tuple[Tensor, ...], coefficients: Tensor) -> Tensor:
-    """(K, F, D) = sum over samples of phi coefficients^T, from the factors of phi (K, P, count) and coefficients (K, P, D)."""
+    """(K, F, D) = sum over samples of phi coefficients^T, from the factors of phi (K, P, count) and
+    coefficients (K, P, D)."""
     *space, time = rows
     by_time = (time[..., :, None] * coefficients[..., None, :]).flatten(-2)
     total = reduce(lambda a, b: (a[..., :, None] * b[..., None, :]).flatten(-2), space).mT @ by_time

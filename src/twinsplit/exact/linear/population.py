@@ -1,8 +1,10 @@
 """Averages over all noisy samples a world can give: what the fit's moments become when P grows.
 
-x_0 is one of J points, t uniform on the span, and the coordinates of x_t are independent given both. Product features then make every
-average a chain of one-dimensional sums. Times are Gauss-Legendre nodes in log(t + 0.03) (the weights of the fit vary by orders of
-magnitude near the early end); coordinates are equally spaced nodes under the Gaussian, which converge faster than any power.
+x_0 is one of J points, t uniform on the span, and the coordinates of x_t are independent given
+both. Product features then make every average a chain of one-dimensional sums. Times are
+Gauss-Legendre nodes in log(t + 0.03) (the weights of the fit vary by orders of magnitude near the
+early end); coordinates are equally spaced nodes under the Gaussian, which converge faster than any
+power.
 """
 
 from dataclasses import dataclass
@@ -35,7 +37,8 @@ def normal_nodes(count: int) -> tuple[Tensor, Tensor]:
 
 
 def chain(value: Tensor, tables: list[Tensor]) -> Tensor:
-    """(B, m_1, .., m_D) = sum over n_1..n_D of value (B, n_1, .., n_D) times one table (B, n_a, m_a) per axis."""
+    """(B, m_1, .., m_D) = sum over n_1..n_D of value (B, n_1, .., n_D) times one table (B, n_a,
+    m_a) per axis."""
     for table in tables:
         moved = table.mT @ value.flatten(2) if value.ndim > 2 else (table.mT @ value[..., None])
         value = moved.reshape(len(value), table.shape[-1], *value.shape[2:]).movedim(1, -1)
@@ -47,7 +50,8 @@ def chain(value: Tensor, tables: list[Tensor]) -> Tensor:
 class Population:
     """A world seen through features, on `times` x J points x `nodes` per coordinate.
 
-    Functions of a noisy sample are tensors (T, J, N, .., N); matrices over features are (F, F) with the features' own order.
+    Functions of a noisy sample are tensors (T, J, N, .., N); matrices over features are (F, F) with
+    the features' own order.
     """
 
     features: ProductFeatures

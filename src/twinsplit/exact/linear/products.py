@@ -1,7 +1,8 @@
-"""f(x) = sum_{i1..iD} c_{i1..iD} u_{i1}(x_1) ... u_{iD}(x_D) for many x and many c: compiled where numba is there, torch otherwise.
+"""f(x) = sum_{i1..iD} c_{i1..iD} u_{i1}(x_1) ... u_{iD}(x_D) for many x and many c: compiled where
+numba is there, torch otherwise.
 
-The compiled rows need two exponentials (or one sine and cosine) per coordinate: along equally spaced bumps and along harmonics each
-value follows from its neighbour by a product.
+The compiled rows need two exponentials (or one sine and cosine) per coordinate: along equally
+spaced bumps and along harmonics each value follows from its neighbour by a product.
 """
 
 from math import pi, sqrt
@@ -43,7 +44,8 @@ def contract_rows(features: ProductFeatures, coefficients: Tensor, x: Tensor) ->
 
 
 def layout(axis: AxisFeatures) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """What the compiled loop is told of one coordinate: (kind, count) and four numbers, explained there."""
+    """Return what the compiled loop needs of one coordinate: (kind, count) and four numbers,
+    defined in `contract`."""
     from twinsplit.kernels.products import BUMPS, MODES
 
     if isinstance(axis, GaussianBumps):
@@ -54,7 +56,7 @@ def layout(axis: AxisFeatures) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 
 def evaluate_compiled(features: ProductFeatures, coefficients: Tensor, x: Tensor) -> Tensor:
-    """The same through the compiled loop, on as many threads as torch may use."""
+    """As `evaluate_torch`, through the compiled loop, on as many threads as torch may use."""
     from twinsplit.kernels import products as kernel
 
     out = torch.empty(*x.shape[:2], coefficients.shape[-1], dtype=torch.float64)

@@ -1,13 +1,16 @@
-"""Twins that are linear, along training: their divergence and their test loss at every step, exactly, for any P.
+"""Twins that are linear, along training: their divergence and their test loss at every step,
+exactly, for any P.
 
-Two denoisers see the same noised inputs (x_i, t_i) and two independent draws of the targets x_0i from the posterior. Both start from
-independent Gaussian weights of standard deviation `scale` and follow the gradient flow of the weighted squared error with the ridge,
-W' = A_P - (S_P + ridge) W, so that at step s
+Two denoisers see the same noised inputs (x_i, t_i) and two independent draws of the targets x_0i
+from the posterior. Both start from independent Gaussian weights of standard deviation `scale` and
+follow the gradient flow of the weighted squared error with the ridge, W' = A_P - (S_P + ridge) W,
+so that at step s
 
     W(s) = e^{-H s} W(0) + H^-1 (1 - e^{-H s}) A_P,      H = S_P + ridge.
 
-Given the inputs W(s) is linear in W(0) and in the targets, and every second moment follows: the twins forget their different starts
-while they learn their different targets. The disagreement therefore falls, turns and rises, and where it turns is known.
+Given the inputs W(s) is linear in W(0) and in the targets, and every second moment follows: the
+twins forget their different starts while they learn their different targets. The disagreement
+therefore falls, turns and rises, and where it turns is known.
 """
 
 from dataclasses import dataclass
@@ -26,7 +29,8 @@ from twinsplit.noise.reference import Noise
 @final
 @dataclass(frozen=True, eq=False)
 class TwinWorld:
-    """Noised inputs x_t (P, D), t (P,) of a world, features, ridge, and the spread of the starting weights."""
+    """Noised inputs x_t (P, D), t (P,) of a world, features, ridge, and the spread of the starting
+    weights."""
 
     world: World
     features: ProductFeatures
@@ -75,13 +79,15 @@ class TwinWorld:
 
     @cached_property
     def target_covariance(self) -> Tensor:
-        """(D, F, F) covariance of A_P in the eigenbasis, per coordinate: sum snr^2 phi phi^T Var(x_0 | x_t) / P^2."""
+        """(D, F, F) covariance of A_P in the eigenbasis, per coordinate: sum snr^2 phi phi^T
+        Var(x_0 | x_t) / P^2."""
         rotated = self.phi @ self.modes[1] * self.snr / len(self.t)
         variance = self.world.oracle(self.x_t, self.t).covariance.diagonal(dim1=-2, dim2=-1)
         return torch.stack([(rotated * v[:, None]).mT @ rotated for v in variance.T])
 
     def train(self, noise: Noise, twins: Tensor, steps: Tensor) -> Tensor:
-        """(S, K, F, D) weights of K twins at the given steps; a twin's start and targets depend on its name alone."""
+        """(S, K, F, D) weights of K twins at the given steps; a twin's start and targets depend on
+        its name alone."""
         start = self.scale * noise.child("start weights").normal(0, twins, (self.features.count, self.features.dimension))
         pull, push = self.in_modes(self.targets(noise, twins)), self.modes[1].mT @ start
         return torch.stack([self.modes[1] @ (self.kept(s)[:, None] * push + self.learned(s)[:, None] * pull) for s in steps.tolist()])
@@ -129,12 +135,14 @@ class Examination:
         return torch.stack([self.weight * self.spread(s) for s in steps.tolist()])
 
     def test_loss(self, steps: Tensor) -> Tensor:
-        """(S, N) expected excess loss of a twin over the exact denoiser, snr / 2 times bias^2 + variance, in nats."""
+        """(S, N) expected excess loss of a twin over the exact denoiser, snr / 2 times bias^2 +
+        variance, in nats."""
         bias = [(self.phi @ self.twins.mean(s) - self.target).square().sum(-1) for s in steps.tolist()]
         return torch.stack([0.5 * self.weight * (b + self.spread(s)) for b, s in zip(bias, steps.tolist(), strict=True)])
 
     def measured(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Divergence (S, pairs, N) of all pairs of twins in lexical order, and test loss (S, K, N), from weights (S, K, F, D)."""
+        """Divergence (S, pairs, N) of all pairs of twins in lexical order, and test loss (S, K, N),
+        from weights (S, K, F, D)."""
         mean = self.phi @ (self.twins.modes[1].mT @ weights)
         first, second = torch.triu_indices(weights.shape[1], weights.shape[1], 1)
         divergence = 0.5 * self.weight * (mean[:, first] - mean[:, second]).square().sum(-1)
@@ -142,6 +150,7 @@ class Examination:
 
 
 def sample_split_divergence(population: Population, covariance: Tensor) -> float:
-    """KL between two independent fits in nats, over all noisy samples: sum_d tr(S Cov(W_d)), S = E[snr phi phi^T]."""
+    """KL between two independent fits in nats, over all noisy samples: sum_d tr(S Cov(W_d)), S =
+    E[snr phi phi^T]."""
     S = population.gram(population.snr)
     return float(sum((S * block).sum() for block in covariance.diagonal(dim1=0, dim2=1).movedim(-1, 0)))

@@ -1,6 +1,8 @@
-"""Generalization through variance: how noisy targets spread the fitted weights, the flow they drive, and the average density.
+"""Generalization through variance: how noisy targets spread the fitted weights, the flow they
+drive, and the average density.
 
-docs/theory-variance.md derives each formula. In short, for W = (S_P + ridge)^-1 A_P fitted on P noisy samples:
+docs/theory-variance.md derives each formula. In short, for W = (S_P + ridge)^-1 A_P fitted on P
+noisy samples:
 
   many samples   W ~ N(W_inf, Q G Q / P),  Q = (S + ridge)^-1,  G = Cov(snr phi r),  r = x_0 - W_inf^T phi
   few samples    the same with every sample's weight lowered by its own leverage, snr / (1 + snr phi^T Q phi / P) (cavity method)
@@ -48,7 +50,8 @@ class WeightLaw:
 
 
 def root_of(matrix: Tensor) -> Tensor:
-    """R with R R^T = matrix, a covariance that may be singular: 1e-10 of its largest variance is added so that Cholesky's way is open."""
+    """R with R R^T = matrix, a covariance that may be singular: 1e-10 of its largest variance is
+    added so that Cholesky's way is open."""
     jitter = 1e-10 * float(matrix.diagonal().max()) + 1e-300
     root: Tensor = torch.linalg.cholesky(matrix + jitter * torch.eye(len(matrix), dtype=matrix.dtype))
     return root
@@ -72,7 +75,8 @@ def residuals(population: Population, mean: Tensor) -> list[Tensor]:
 
 
 def target_variance(population: Population) -> Tensor:
-    """(T, J, N, .., N, D, D) covariance of x_0 given (x_t, t): alpha^2 / sigma^4 times it is the proxy-score covariance."""
+    """(T, J, N, .., N, D, D) covariance of x_0 given (x_t, t): alpha^2 / sigma^4 times it is the
+    proxy-score covariance."""
     x = population.positions
     t = population.over_time(population.clock[0]).expand(x.shape[:-1])
     return population.world.oracle(x, t).covariance
@@ -108,7 +112,8 @@ def many_samples(population: Population, ridge: float, P: int) -> WeightLaw:
 
 
 def target_noise_only(population: Population, ridge: float, P: int) -> WeightLaw:
-    """As `many_samples`, with the noise of the target alone: E[snr^2 phi phi^T Cov(x_0 | x_t)], the proxy-score covariance ([GTV])."""
+    """As `many_samples`, with the noise of the target alone: E[snr^2 phi phi^T Cov(x_0 | x_t)], the
+    proxy-score covariance ([GTV])."""
     Q = inverse(population.gram(population.snr), ridge)
     mean = fixed_points_mean(population, population.snr, Q)
     C = target_variance(population)
@@ -119,7 +124,8 @@ def target_noise_only(population: Population, ridge: float, P: int) -> WeightLaw
 def settled(step: Callable[[Tensor], Tensor], value: Tensor, tolerance: float = 1e-3, steps: int = 120) -> Tensor:
     """The fixed point of `step`, to a relative change of `tolerance`.
 
-    Every third value is extrapolated by the ratio at which the changes shrink (Aitken's method, one ratio for the whole tensor).
+    Every third value is extrapolated by the ratio at which the changes shrink (Aitken's method, one
+    ratio for the whole tensor).
     """
     change = torch.zeros_like(value)
     for i in range(steps):
@@ -133,7 +139,8 @@ def settled(step: Callable[[Tensor], Tensor], value: Tensor, tolerance: float = 
 
 
 def leverage(population: Population, ridge: float, P: int) -> Tensor:
-    """(T, J, N, .., N) the self-consistent h = snr phi^T Q phi / P with Q = (E[snr / (1 + h) phi phi^T] + ridge)^-1."""
+    """(T, J, N, .., N) the self-consistent h = snr phi^T Q phi / P with Q = (E[snr / (1 + h) phi
+    phi^T] + ridge)^-1."""
 
     def step(log_growth: Tensor) -> Tensor:
         Q = inverse(population.gram(population.snr * torch.exp(-log_growth)), ridge)
@@ -145,7 +152,8 @@ def leverage(population: Population, ridge: float, P: int) -> Tensor:
 
 
 def few_samples(population: Population, ridge: float, P: int) -> WeightLaw:
-    """The law of the weights at any P by the cavity method: leave one sample out, and let it see the spread of the others' fit."""
+    """The law of the weights at any P by the cavity method: leave one sample out, and let it see
+    the spread of the others' fit."""
     weight = population.snr / (1 + leverage(population, ridge, P))
     Q = inverse(population.gram(weight), ridge)
     mean = fixed_points_mean(population, weight, Q)
@@ -159,7 +167,8 @@ def few_samples(population: Population, ridge: float, P: int) -> WeightLaw:
 
 
 def v_kernel(law: WeightLaw, features: ProductFeatures, process: Process, one: tuple[Tensor, float], other: tuple[Tensor, float]) -> Tensor:
-    """(n, D, D) covariance of the flow's velocity at (x (n, D), t) with that at (x', t'), over fits: b b' phi^T Cov(W) phi'."""
+    """(n, D, D) covariance of the flow's velocity at (x (n, D), t) with that at (x', t'), over
+    fits: b b' phi^T Cov(W) phi'."""
     (x, t), (y, s) = one, other
     b = process.flow_coefficients(t)[1] * process.flow_coefficients(s)[1]
     return b * torch.einsum("nf,defg,ng->nde", features(x, t), law.covariance, features(y, s))
