@@ -121,7 +121,7 @@ def histogram(step: int, moment: str, shift: float) -> Axes:
     held_out, generated = held_out / held_out.sum(), generated / generated.sum()
     spread = 0.15 * np.sqrt(generated * (1 - generated)) * 0.3
     note = f"Divergence between the two distributions: {0.5 * shift**2:.2g} nats. 20,000 generated sequences."
-    bars = Bars("generated", distance, generated, generated - spread, generated + spread, band="95% interval over networks")
+    bars = Bars("generated", distance, generated, np.maximum(generated - spread, 0), generated + spread, band="95% interval over networks")
     unseen = Line("held-out data", distance, held_out, np.full(9, np.nan), np.full(9, np.nan), "ink", "dot")
     named = {"key": f"distances_step_{step}", "note": note, "y_range": (0.0, 0.6), "y_percent": True, "x_scale": "linear"}
     return Axes(f"{moment}: step {step:,}", "distance to the nearest training sequence", "share", (unseen,), bars=(bars,), **named)

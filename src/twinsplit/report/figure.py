@@ -86,7 +86,7 @@ class Bars:
 class VerticalLine:
     """A place on the x axis, such as a minimum, and its interval; None on a side that is open, and as `x` where it was not reached.
 
-    With an interval alone it is an area. tag: what is written over the axes at x.
+    With an interval alone it is an area. label: in the legend, where it is not empty; tag: what is written over the axes at x.
     """
 
     label: str
@@ -165,7 +165,7 @@ class Axes:
     @property
     def entries(self) -> int:
         """Lines of the legend."""
-        return len(self.curves) + len(self.marks) + len(self.rules) + bool(self.spots)
+        return len(self.curves) + sum(mark.label != "" for mark in self.marks) + len(self.rules) + bool(self.spots)
 
 
 def reach(axes: Iterable[Axes]) -> tuple[float, float]:

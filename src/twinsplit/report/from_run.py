@@ -45,7 +45,7 @@ def report_of(run: Run[Any], extra_panels: Sequence[PanelsOf] = ()) -> Report:
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         distances=tuple(page.distances(run, onset)),
         galleries=tuple(page.galleries(run, onset)),
-        checkpoint=_checkpoint_before(run, onset.onset.step),
+        checkpoint=_checkpoint(run, onset),
     )
 
 
@@ -60,7 +60,9 @@ def onset_of(run: Run[Any]) -> Onset:
         raise InputError(f"{run.path / DECISION} holds no decision: {error}", remedy) from error
 
 
-def _checkpoint_before(run: Run[Any], step: float | None) -> str | None:
-    """The last checkpoint at or before a step."""
+def _checkpoint(run: Run[Any], onset: Onset) -> str | None:
+    """The last one at or before the step to stop at: the onset, or the test-loss minimum where there is no bias; none if undecided."""
+    stop = {"bias_precedes_test_minimum": onset.onset.step, "no_bias_before_test_minimum": onset.test_loss_minimum.step}
+    step = stop.get(onset.verdict)
     earlier = [s for s in run.steps() if step is not None and s <= step]
     return str(run.checkpoint(earlier[-1]).relative_to(run.path)) if earlier else None

@@ -18,7 +18,8 @@ def marked(report: Report) -> Report:
     for row, axes in enumerate(report.main):
         tagged = (*(onset if row == 0 else plain[: len(onset)]), *(minimum if row == min(1, last) else plain[len(onset) :]))
         main.append(_with(axes, (*_phase(report.onset), *tagged)))
-    details = tuple(_with(axes, (*_phase(report.onset), *plain)) for axes in report.details)
+    unnamed = tuple(replace(mark, label="") for mark in (*_phase(report.onset), *plain))  # the legend of the main axes names them
+    details = tuple(_with(axes, unnamed) for axes in report.details)
     return replace(report, main=tuple(main), details=details)
 
 

@@ -24,7 +24,8 @@ from twinsplit.report.figure import Axes, Bars, Figure, ImageGrid, Line
 from twinsplit.report.marks import marked
 from twinsplit.report.model import Report
 from twinsplit.report.pictures import encoded
-from twinsplit.report.render_plotly import ALONE, Chart, chart
+from twinsplit.report.plotly_axes import ALONE
+from twinsplit.report.render_plotly import Chart, chart
 
 FIGURE_HEIGHT = 430
 TONES = {"bias_precedes_test_minimum": "alarm", "no_bias_before_test_minimum": "calm", "not_enough_power": "open"}
@@ -90,7 +91,7 @@ def _policy(*scripts: str) -> Markup:
 
 
 def _facts(onset: Onset) -> list[tuple[str, str, str, str]]:
-    """Kind, name, value and its interval of the three numbers that decide."""
+    """Kind, name, value and its interval of the numbers that decide."""
     level, minimum = words.percent(onset.level), onset.test_loss_minimum
     turns = (("onset", "Disagreement turns upward (onset)", onset.onset), ("minimum", "Test loss is lowest", minimum))
     facts = [
@@ -102,12 +103,11 @@ def _facts(onset: Onset) -> list[tuple[str, str, str, str]]:
         )
         for kind, name, turn in turns
     ]
+    if onset.rise.until <= (onset.onset.step or 0):
+        return facts  # the test loss is lowest before the onset: there is nothing in between
     growth, low, high = (words.rounded(100 * value) for value in (onset.rise.growth, *onset.rise.interval))
-    until = "in between" if minimum.reached else "up to the last step"
-    return [
-        *facts,
-        ("rise", f"Disagreement rises {until} by", f"{growth}%", f"of its value at the onset; {level} interval: {low}% to {high}%"),
-    ]
+    name = f"Disagreement rises {'in between' if minimum.reached else 'up to the last step'} by"
+    return [*facts, ("rise", name, f"{growth}%", f"of its value at the onset; {level} interval: {low}% to {high}%")]
 
 
 def table_of(axes: Axes) -> tuple[str, list[str], list[list[str]]]:

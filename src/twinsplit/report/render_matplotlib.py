@@ -176,7 +176,7 @@ def _mark(place: "matplotlib.axes.Axes", mark: VerticalLine) -> None:
     elif ends is None:
         place.plot([], [], " ", **label)
     if ends is not None:
-        place.axvspan(*ends, color=colour, alpha=0.1, linewidth=0, **label)
+        place.axvspan(*ends, color=colour, alpha=0.14, linewidth=0, **label)
 
 
 def _tag(place: "matplotlib.axes.Axes", x: float, mark: VerticalLine) -> None:

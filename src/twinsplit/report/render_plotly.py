@@ -4,10 +4,9 @@ Every text that reaches plotly is escaped, because plotly reads a little HTML in
 variants of `colours`. Legends are left to the page, which writes them in HTML (`Key`).
 """
 
-import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil, isfinite, log10
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -15,19 +14,18 @@ import numpy as np
 from twinsplit.errors import InputError
 from twinsplit.report import words
 from twinsplit.report.colours import BAR, faded, solid
-from twinsplit.report.figure import SPOTS, Axes, Bars, FloatArray, HorizontalLine, Line, Point, Scale, VerticalLine, ends_of, floor, reach
+from twinsplit.report.figure import SPOTS, Axes, Bars, FloatArray, HorizontalLine, Line, Point, Scale, VerticalLine, ends_of, floor
+from twinsplit.report.plotly_axes import ends_on, layout_of, plain, ticks, x_range_of, y_key, y_name
 
 Json = dict[str, Any]
+SHAPES = {"solid": "line", "dash": "dashes", "dot": "dots"}
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross")
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-ALONE, STACKED = 330, 250  # pixels: height of a chart by itself, and of each plot of a stack
-OVER, BELOW, BETWEEN = 50, 44, 12  # pixels: title and tags over a stacked plot, the x axis below the last, and the gap between two
-DECADES, NARROW_DECADES = 3.5, 2.6  # on a longer logarithmic axis only powers of ten are labelled
+NARROW_DECADES = 2.6  # on a longer logarithmic axis of a narrow screen only powers of ten are labelled
 
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend. shape: "line", "dots", "bar", "rule", "area" or "".
+    """An entry of a legend. shape: "line", "dashes", "dots", "bar", "rule", "area" or "".
 
     traces: what it shows and hides; without any it only explains.
     """
@@ -58,30 +56,25 @@ def chart(name: str, panels: Sequence[Axes], height: int) -> Chart:
 
     Raises InputError where plotly is not installed.
     """
-    x_range = _x_range(panels)
-    layout = {**_base(), **_rows(panels, x_range, height)}
+    x_range = x_range_of(panels)
+    layout = layout_of(panels, x_range, height)
     data: list[Json] = []
     keys: dict[Key, None] = {}  # what is on several axes is explained once
     for row, axes in enumerate(panels):
         for traces, key in _drawn(axes, x_range):
             keys[Key(*key, tuple(range(len(data), len(data) + len(traces))))] = None
-            data += [trace | {"xaxis": "x", "yaxis": _y(row)} for trace in traces]
+            data += [trace | {"xaxis": "x", "yaxis": y_name(row)} for trace in traces]
         keys |= {Key(rule.label, "quiet", "dots"): None for rule in axes.rules}
     for row, axes in enumerate(panels):
-        keys |= {Key(mark.label, mark.colour, _shape_of(mark)): None for mark in axes.marks}
+        keys |= {Key(mark.label, mark.colour, _shape_of(mark)): None for mark in axes.marks if mark.label}
         layout["shapes"] += [shape for mark in axes.marks for shape in _across(mark, x_range, row)]
         layout["shapes"] += [_level(rule, row) for rule in axes.rules]
         layout["annotations"] += [_tag(mark, row, panels[-1].x_scale, x_range) for mark in axes.marks if mark.tag and mark.x is not None]
     curves = "; ".join(f"{axes.title}: {', '.join(curve.label for curve in axes.curves)}" for axes in panels)
     kind = "Histogram" if panels[-1].bars else "Line chart"
-    narrow = _ticks(panels[-1].x_scale, x_range, NARROW_DECADES)
-    zoomed = tuple(_y_key(row) for row, axes in enumerate(panels) if _hides(axes))
+    narrow = ticks(panels[-1].x_scale, x_range, NARROW_DECADES) | {"tickfont": {"size": 10}}
+    zoomed = tuple(y_key(row) for row, axes in enumerate(panels) if _hides(axes))
     return Chart(name, _checked(data, layout), tuple(keys), f"{kind} against the {panels[-1].x_label}. {curves}.", narrow, zoomed)
-
-
-def plain(text: str) -> str:
-    """Text that plotly shows as it is."""
-    return html.escape(text, quote=False)
 
 
 def _checked(data: list[Json], layout: Json) -> Json:
@@ -95,126 +88,11 @@ def _checked(data: list[Json], layout: Json) -> Json:
     return figure
 
 
-def _y(row: int) -> str:
-    """plotly's name of the y axis of a row: "y", "y2", ..."""
-    return "y" if row == 0 else f"y{row + 1}"
-
-
-def _y_key(row: int) -> str:
-    """The key of that axis in a layout: "yaxis", "yaxis2", ..."""
-    return f"yaxis{_y(row)[1:]}"
-
-
-def _x_range(panels: Sequence[Axes]) -> tuple[float, float]:
-    """From a little before the first x to a little after the last."""
-    low, high = reach(panels)
-    if panels[-1].x_scale == "log":
-        room = (high / low) ** 0.015 if low < high else 2.0
-        return low / room, high * room
-    bars = [np.diff(bars.x).min() / 2 for axes in panels for bars in axes.bars if len(bars.x) > 1]
-    pad = max([0.015 * (high - low), *bars]) or 0.5
-    return low - pad, high + pad
-
-
-def _base() -> Json:
-    clear = "rgba(0,0,0,0)"
-    hover = {"bgcolor": solid("card"), "bordercolor": solid("quiet"), "font": {"size": 12}}
-    font = {"family": FONT, "size": 12.5, "color": solid("ink")}
-    common: Json = {"paper_bgcolor": clear, "plot_bgcolor": clear, "font": font, "hoverlabel": hover, "bargap": 0.15, "shapes": []}
-    return {**common, "showlegend": False, "hovermode": "x unified", "dragmode": "zoom", "annotations": []}
-
-
-def _rows(panels: Sequence[Axes], x_range: tuple[float, float], height: int) -> Json:
-    """Heights, margins and axes. Axes by themselves have a heading of the page; stacked ones have their titles on the chart."""
-    stacked, rows = len(panels) > 1, len(panels)
-    tagged = stacked or any(mark.tag for axes in panels for mark in axes.marks)
-    top = OVER if stacked else 28 if tagged else 12
-    plot = STACKED if stacked else height - 12 - BELOW
-    whole = rows * plot + (rows - 1) * (OVER + BETWEEN)
-    layout: Json = {"height": whole + top + BELOW, "margin": {"l": 8, "r": 10, "t": top, "b": BELOW}}
-    layout["xaxis"] = _x_axis(panels[-1], x_range) | {"anchor": _y(rows - 1)}
-    if stacked:
-        layout |= {"hoversubplots": "axis", "annotations": [_title_over(axes, row) for row, axes in enumerate(panels)]}
-    for row, axes in enumerate(panels):
-        upper = 1 - row * (plot + OVER + BETWEEN) / whole
-        layout[_y_key(row)] = _y_axis(axes) | {"domain": [max(upper - plot / whole, 0.0), upper], "anchor": "x"}
-    return layout
-
-
-def _x_axis(axes: Axes, x_range: tuple[float, float]) -> Json:
-    spike = {"spikethickness": 1, "spikecolor": solid("quiet"), "spikedash": "solid", "spikemode": "across", "showspikes": not axes.bars}
-    hover = {"unifiedhovertitle": {"text": f"{plain(axes.x_label)} %{{x:,~r}}"}, "hoverformat": ",~r"}
-    whole = {"dtick": max(1, ceil((x_range[1] - x_range[0]) / 10))} if axes.bars else {}
-    shown = {"type": axes.x_scale, "range": _ends(axes.x_scale, x_range), "ticks": "outside", "showline": True, "tickangle": 0}
-    return shown | _ticks(axes.x_scale, x_range, DECADES) | whole | {"title": _title(plain(axes.x_label))} | hover | spike | _style()
-
-
-def _y_axis(axes: Axes) -> Json:
-    """On a logarithmic axis the range is that of the curves, because the ticks depend on it."""
-    shown: Json = {"type": axes.y_scale, "nticks": 6, "automargin": True, "separatethousands": True}
-    if axes.y_range:
-        shown["range"] = _ends(axes.y_scale, axes.y_range)
-    if axes.y_scale == "log":
-        heights = np.concatenate([v for curve in axes.curves for v in (curve.y, np.maximum(curve.low, floor(axes)), curve.high)])
-        heights = heights[np.isfinite(heights) & (heights > 0)]
-        if len(heights):
-            shown |= _ticks("log", (float(heights.min()), float(heights.max())), DECADES)
-    if axes.y_percent:
-        shown |= {"tickformat": ".0%", "rangemode": "tozero"}
-    return shown | {"title": _title(_wrapped(axes.y_label, 30))} | _style()
-
-
-def _hides(axes: Axes) -> bool:
-    """Whether something lies outside the range that is shown at first."""
-    low, high = axes.y_range or (-np.inf, np.inf)
-    return any(bool((values < low).any() or (values > high).any()) for curve in axes.curves for values in (curve.y, curve.low, curve.high))
-
-
-def _ends(scale: Scale, ends: Sequence[float]) -> list[float]:
-    """A range as plotly wants it: of logarithms on a logarithmic axis."""
-    return [log10(end) for end in ends] if scale == "log" else list(ends)
-
-
-def _ticks(scale: Scale, ends: tuple[float, float], most: float) -> Json:
-    """Numbers in full at 1, 2, 5 times powers of ten, or at powers alone; within less than a decade where plotly finds them round."""
-    if scale == "linear":
-        return {}
-    decades = log10(ends[1] / ends[0])
-    if decades < 1:
-        return {"tickformat": ",~r", "nticks": 6}
-    return {"tickformat": ",~r", "dtick": "D2" if decades <= most else max(1, ceil(decades / (2 * most)))}
-
-
-def _style() -> Json:
-    return {"gridcolor": solid("grid"), "linecolor": solid("quiet"), "zerolinecolor": solid("grid"), "tickfont": {"size": 11.5}}
-
-
-def _title(text: str) -> Json:
-    return {"text": text, "standoff": 8, "font": {"size": 12}}
-
-
-def _wrapped(text: str, width: int) -> str:
-    """Escaped, broken into lines at spaces: plotly does not wrap."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if len(longer) > width and lines[-1]:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return "<br>".join(plain(line) for line in lines)
-
-
-def _title_over(axes: Axes, row: int) -> Json:
-    place = {"xref": "paper", "x": 0, "xanchor": "left", "yref": f"{_y(row)} domain", "y": 1, "yanchor": "bottom", "yshift": 24}
-    return {**place, "text": f"<b>{plain(axes.title)}</b>", "showarrow": False, "font": {"size": 13.5}}
-
-
 def _tag(mark: VerticalLine, row: int, scale: Scale, x_range: tuple[float, float]) -> Json:
     """Text over the axes at a mark, turned inwards so that it stays on the chart."""
     assert mark.x is not None
-    low, here, high = _ends(scale, (x_range[0], mark.x, x_range[1]))
-    place = {"x": here, "xref": "x", "xanchor": "left" if here < (low + high) / 2 else "right", "y": 1, "yref": f"{_y(row)} domain"}
+    low, here, high = ends_on(scale, (x_range[0], mark.x, x_range[1]))
+    place = {"x": here, "xref": "x", "xanchor": "left" if here < (low + high) / 2 else "right", "y": 1, "yref": f"{y_name(row)} domain"}
     return {
         **place,
         "yanchor": "bottom",
@@ -223,6 +101,12 @@ def _tag(mark: VerticalLine, row: int, scale: Scale, x_range: tuple[float, float
         "showarrow": False,
         "font": {"color": solid(mark.colour), "size": 12},
     }
+
+
+def _hides(axes: Axes) -> bool:
+    """Whether something lies outside the range that is shown at first."""
+    low, high = axes.y_range or (-np.inf, np.inf)
+    return any(bool((values < low).any() or (values > high).any()) for curve in axes.curves for values in (curve.y, curve.low, curve.high))
 
 
 def _finite(values: FloatArray) -> list[float | None]:
@@ -235,7 +119,7 @@ def _drawn(axes: Axes, x_range: tuple[float, float]) -> Iterator[tuple[list[Json
     for bars in axes.bars:
         yield [_bars(bars, axes)], (bars.label, bars.colour, "bar")
     for rank, line in enumerate(axes.lines):
-        yield [_band(line, axes), _line(line, axes, rank)], (line.label, line.colour, "line" if line.dash == "solid" else "dots")
+        yield [_band(line, axes), _line(line, axes, rank)], (line.label, line.colour, SHAPES[line.dash])
     spots = [trace for spot in axes.spots for trace in _spot(spot, x_range)]
     if spots:
         yield spots, (SPOTS, "grey", "line")
@@ -301,7 +185,7 @@ def _shape_of(mark: VerticalLine) -> str:
 
 def _across(mark: VerticalLine, x_range: tuple[float, float], row: int) -> Iterator[Json]:
     """The interval of a mark and its line, over the height of the axes."""
-    place: Json = {"yref": f"{_y(row)} domain", "y0": 0, "y1": 1}
+    place: Json = {"yref": f"{y_name(row)} domain", "y0": 0, "y1": 1}
     ends = ends_of(mark, x_range)
     if ends is not None:
         area = {"type": "rect", "x0": ends[0], "x1": ends[1], "fillcolor": faded(mark.colour), "line": {"width": 0}, "layer": "below"}
@@ -313,4 +197,4 @@ def _across(mark: VerticalLine, x_range: tuple[float, float], row: int) -> Itera
 
 def _level(rule: HorizontalLine, row: int) -> Json:
     style = {"line": {"color": solid("quiet"), "width": 1, "dash": "dot"}, "layer": "below"}
-    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": _y(row), "y0": rule.y, "y1": rule.y, **style}
+    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": y_name(row), "y0": rule.y, "y1": rule.y, **style}
