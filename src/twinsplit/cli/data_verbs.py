@@ -11,7 +11,7 @@ from twinsplit.data.images.frame import Colour, Frame, gahb
 from twinsplit.data.images.preparing import Treatment, leave_out, prepare, refuse
 from twinsplit.data.images.sources import ArraySource, FolderSource, HubSource, Source
 from twinsplit.errors import InputError
-from twinsplit.execution.local import available_cores, open_executor, open_plain_executor
+from twinsplit.execution.local import available_cores, open_executor
 from twinsplit.runs.files import read_json
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ TREATMENTS: dict[bool, Treatment] = {False: _refuse, True: _leave_out}
 
 
 def _prepare(source: Source, frame: Frame, out: Path, workers: int, treatment: Treatment) -> None:
-    with open_plain_executor(_size(workers)) as executor:
+    with open_executor(_size(workers)) as executor:
         data = prepare(source, frame, out, executor, treatment)
     left = data.description["left_out"]
     what = f"{len(data)} images of {' x '.join(map(str, data.pixels.shape[1:]))}"
