@@ -16,8 +16,9 @@ from twinsplit.execution.local import Executor, Inline
 
 def stored(folder: Path) -> dict[str, bytes]:
     kinds = ("*.safetensors", "*.parquet", "*.json", "*.npy", "*.png", "*.jpg")
-    files = [path for kind in kinds for path in folder.rglob(kind) if path.name not in ("environment.json", "status.json")]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    files = [path for kind in kinds for path in folder.rglob(kind) if path.is_file()]
+    told = ("environment.json", "status.json")  # when and where, which differs
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name not in told}
 
 
 @pytest.mark.parametrize("case", WORK)
