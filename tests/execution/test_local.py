@@ -200,7 +200,8 @@ def test_an_interruption_is_one_line_and_ends_the_workers() -> None:
 
 def test_too_few_open_files_are_said() -> None:
     code = "import resource\nfrom twinsplit.execution.local import open_executor\nif __name__ == '__main__':\n"
-    code += "    resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))\n    with open_executor(8) as e:\n        list(e.map(eval, ['[].sort()'] * 99))"
+    code += "    resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))\n    with open_executor(8) as e:\n"
+    code += "        list(e.map(eval, ['[].sort()'] * 99))"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120)
     assert "InputError: cannot start a worker process: Too many open files; use fewer --workers" in done.stderr.splitlines()[-1]
 

@@ -66,7 +66,7 @@ def _raw(tensor: "torch.Tensor") -> tuple[pickle.PickleBuffer, "torch.dtype", tu
         tensor = tensor.contiguous()
     place = tensor.data_ptr() % LINE // tensor.element_size()
     numbers = tensor.as_strided((tensor.numel(),), (1,)).view(torch.uint8).numpy()
-    return pickle.PickleBuffer(memoryview(numbers)), tensor.dtype, tuple(tensor.shape), tensor.stride(), place
+    return pickle.PickleBuffer(numbers.data), tensor.dtype, tuple(tensor.shape), tensor.stride(), place
 
 
 def _tensor(
