@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 from copying import Copying
-from twinsplit.data.images.drawn_faces import FaceSet
 
 from every_stage import WORK, cases, trained
 from twinsplit.data.images.builtin import IMAGES, write_faces
+from twinsplit.data.images.drawn_faces import FaceSet
 from twinsplit.data.images.frame import Frame
 from twinsplit.data.images.preparing import prepare
 from twinsplit.data.images.sources import FolderSource
@@ -25,7 +25,7 @@ def stored(folder: Path) -> dict[str, bytes]:
 def test_training_and_every_measure_store_the_same_bits(case: str, tmp_path: Path) -> None:
     if case == "images":
         pytest.importorskip("diffusers", reason="needs diffusers: pip install 'twinsplit[images]'")
-    recipe = cases(steps=6, checkpoints=3)[case]
+    recipe = cases(steps=14, checkpoints=7)[case]
     for name, executor in {"inline": Inline(), "copying": Copying()}.items():
         WORK[case](trained(tmp_path / name, recipe, executor))
     here, copied = stored(tmp_path / "inline"), stored(tmp_path / "copying")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from twinsplit.errors import InputError
+
 if TYPE_CHECKING:
     import torch
 
@@ -19,13 +21,20 @@ LINE = 64  # bytes of a cache line, to which PyTorch aligns what it allocates
 
 
 def pack(value: object) -> memoryview:
-    """One buffer that holds the value. Functions and classes must be importable by name, as `pickle` demands.
+    """One buffer that holds the value. Functions and classes must be importable by name; InputError where not.
 
     Tensors on the CPU keep dtype, shape, and whether a leaf wants a gradient; one tensor met twice stays one object. Each is on its
     own afterwards: views of one storage no longer share it.
     """
     buffer = BytesIO()
-    _Packer(buffer, protocol=5).dump(value)
+    try:
+        _Packer(buffer, protocol=5).dump(value)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"this cannot be sent to a worker process: {reason}",
+            "define its class at the top of an importable file, or use 1 worker",
+        ) from error
     return buffer.getbuffer()
 
 
