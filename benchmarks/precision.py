@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from twinsplit.execution.local import Executor, available_cores, open_executor
 from twinsplit.measures.statistics import mean_over
+from twinsplit.networks.arithmetic import VARIABLE
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.curves import curves_of
-from twinsplit.recipes import Recipe, preset
-from twinsplit.training.arithmetic import VARIABLE
+from twinsplit.recipes import PRESETS, Recipe
 
 Floats = NDArray[np.float64]
 PRECISIONS = ("float32", "bfloat16")
@@ -33,7 +33,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 def recipe_of(options: argparse.Namespace, seed: int, precision: Any) -> Recipe:
     """The laptop recipe with two splits, another network and another precision."""
-    base = preset("laptop")
+    base = PRESETS["laptop"]
     heads = base.network.heads
     network = replace(base.network, width=options.width, layers=options.layers, heads=heads, feedforward=4 * options.width)
     training = replace(base.training, steps=options.steps, checkpoints=16, save_every=options.steps, precision=precision)

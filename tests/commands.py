@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from twinsplit.cli import entry as cli
+from twinsplit.cli import entry
+
+PROGRESS = ("train:", "measure:", "decode:", "draw:", "compare:", "fid:", "import:")  # of lines on standard error
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ def command(*words: object) -> int:
     """The exit status."""
     with mock.patch.object(sys, "argv", ["twinsplit", *map(str, words)]):
         try:
-            cli.main()
+            entry.main()
         except SystemExit as left:
             return int(left.code or 0)
     return 0
@@ -36,3 +38,24 @@ def run_in(folder: Path, *words: object) -> Done:
     with contextlib.chdir(folder), redirect_stdout(out), redirect_stderr(err):
         code = command(*words)
     return Done(code, out.getvalue(), err.getvalue())
+
+
+def twinsplit(*words: object, expect: int = 0, cwd: Path = Path()) -> Done:
+    """Run a command that must end as expected."""
+    done = run_in(cwd, *words)
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done
+
+
+def refusal(*words: object, cwd: Path = Path()) -> str:
+    """The one line of a refused command."""
+    return refusing_line(twinsplit(*words, expect=2, cwd=cwd).stderr)
+
+
+def refusing_line(stderr: str) -> str:
+    """The one line on standard error that is not of progress: it says what, and the remedy."""
+    lines = [line for line in stderr.splitlines() if not line.startswith(PROGRESS)]
+    assert len(lines) == 1, stderr
+    assert lines[0].startswith("twinsplit: ")
+    assert ";" in lines[0]
+    return lines[0]

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from twinsplit.execution.local import Inline
-from twinsplit.papers.bg.images.figures import FIGURES, make_figure, recipe_of
-from twinsplit.papers.bg.images.settings import run_name
+from twinsplit.papers.bg.images.figures import NAMES
+from twinsplit.papers.bg.images.settings import SETTINGS
+from twinsplit.papers.figure import Options, make, run_name
 from twinsplit.recipes import ImageRecipe
 from twinsplit.runs.store import Run
 from twinsplit.worlds.images.world import ImageWorld
@@ -15,17 +16,17 @@ from twinsplit.worlds.images.world import ImageWorld
 @pytest.fixture(scope="session")
 def image_recipe() -> ImageRecipe:
     """The run of all figures at full resolution."""
-    return recipe_of("smoke", 0, None, None)
+    return SETTINGS["smoke"].recipe(0)
 
 
 @pytest.fixture(scope="session")
-def image_figures(image_recipe: ImageRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image_figures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with every figure of images at smoke scale, and their three runs."""
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'twinsplit[report]'")
     pytest.importorskip("plotly", reason="needs plotly: pip install 'twinsplit[report]'")
     out = tmp_path_factory.mktemp("image-figures")
-    for name in FIGURES:
-        make_figure(name, "smoke", out, image_recipe, Inline())
+    for name in NAMES:
+        make(name, Options("smoke", out), Inline())
     return out
 
 

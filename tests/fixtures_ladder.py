@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from twinsplit.execution.local import Inline
-from twinsplit.papers.bg.images.settings import run_name
-from twinsplit.papers.gahb import figures
+from twinsplit.papers.figure import Options, make, run_name
+from twinsplit.papers.gahb.figures import NAMES
+from twinsplit.papers.gahb.ladder import LADDERS
 from twinsplit.runs.store import Run
 from twinsplit.worlds.images.world import ImageWorld
 
-RECIPES = figures.recipes_of("smoke", 0, None, None)
+RECIPES = LADDERS["smoke"].recipes(0)
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +20,8 @@ def ladder_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'twinsplit[report]'")
     pytest.importorskip("plotly", reason="needs plotly: pip install 'twinsplit[report]'")
     folder = tmp_path_factory.mktemp("ladder")
-    for name in figures.NAMES:
-        figures.make_figure(name, "smoke", folder, RECIPES, Inline())
+    for name in NAMES:
+        make(name, Options("smoke", folder), Inline())
     return folder
 
 

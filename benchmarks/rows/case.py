@@ -8,7 +8,7 @@ from typing import Literal, final
 
 import torch
 
-from twinsplit.training.arithmetic import fast_bfloat16
+from twinsplit.networks.arithmetic import fast_bfloat16
 
 Size = Literal["full", "tiny"]
 Precision = Literal["float32", "bfloat16"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import final
 
-TWINSPLIT = ["-c", "import sys; from twinsplit.cli import main; sys.exit(main())"]  # the command, whether or not it is installed
+TWINSPLIT = ["-c", "from twinsplit.cli.entry import main; main()"]  # the command, whether or not it is installed
 
 
 @final

@@ -12,10 +12,12 @@ from rows.plain_network import PlainTransformer
 from rows.training import TINY, flops
 from twinsplit.diffusion.sampler import Ancestral, strided_times
 from twinsplit.diffusion.schedule import Schedule
+from twinsplit.diffusion.series import Member
 from twinsplit.execution.local import available_cores, open_executor
+from twinsplit.networks.network_denoiser import NetworkDenoiser
 from twinsplit.networks.transformer import Transformer
 from twinsplit.noise.reference import Noise
-from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser
+from twinsplit.training.ensemble import Ensemble
 from twinsplit.worlds.sequences.generation import Generation, generate, generate_all
 
 SIZES = {"full": (256, 500, 10, 4), "tiny": (4, 20, 4, 2)}  # sequences, steps, steps of ours, steps of the reference

@@ -27,7 +27,7 @@ from twinsplit import (
     Schedule,
     Splits,
     Task,
-    Tokens,
+    TokenLogits,
     Transformer,
     TreeGrammar,
     TreeOracle,
@@ -37,10 +37,10 @@ from twinsplit import (
     oracle_divergence,
     sample_split_divergence,
     token_loss,
-    train,
 )
 from twinsplit.execution.local import available_cores, open_executor
-from twinsplit.recipes import preset
+from twinsplit.recipes import PRESETS
+from twinsplit.training.loop import train
 
 NOISE = Noise(0, "tutorial")
 
@@ -131,7 +131,7 @@ def train_twins(world: World, out: Path, workers: int) -> tuple[Run, Transformer
         f"{recipe.training.steps:,} steps.",
     )
     ensemble = Ensemble.initial(network, tuple(Member(*names) for names in recipe.members), Noise(recipe.seed))
-    run, task = Run.create(out, recipe), Task(recipe.training, world.schedule, Tokens(world.grammar.vocab_size), Noise(recipe.seed))
+    run, task = Run.create(out, recipe), Task(recipe.training, TokenLogits(world.grammar.vocab_size, world.schedule), Noise(recipe.seed))
     with open_executor(min(workers, len(recipe.members))) as executor:
         for checkpoint in train(ensemble, world.tokens[torch.from_numpy(world.splits.rows)].long(), task, run, executor):
             if checkpoint.kept:
@@ -220,7 +220,7 @@ def main(words: Sequence[str] | None = None) -> Story:
     parser.add_argument("--out", type=Path, default=Path("twinsplit-out/hierarchy"))
     parser.add_argument("--workers", type=int, default=available_cores(), help="processes to train with; the result is the same")
     options = parser.parse_args(words)
-    recipe = preset(options.scale)
+    recipe = PRESETS[options.scale]
     world = draw_world(recipe)
     show_oracles(world)
     run, network = train_twins(world, options.out, options.workers)

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from twinsplit import Blind, Noise, Onset, correlation, denoising_psnr
+from twinsplit import Blind, Noise, Onset, Run, correlation, denoising_psnr
 from twinsplit.execution.local import available_cores, open_executor
 from twinsplit.measures.statistics import Mean, mean_over_pairs
-from twinsplit.papers.gahb.together import make_figure, recipes_of, rungs_in
-from twinsplit.papers.gahb.together_panels import Rung
+from twinsplit.papers.catalogue import FIGURES, Options, make
+from twinsplit.papers.gahb.together import Rung
 from twinsplit.report.pictures import Samples
 from twinsplit.worlds.images.world import ImageWorld
 
@@ -169,10 +169,11 @@ def main(words: Sequence[str] | None = None) -> list[Seen]:
     parser.add_argument("--out", type=Path, default=Path("twinsplit-out/ladder"))
     parser.add_argument("--workers", type=int, default=available_cores(), help="processes to train with; the result is the same")
     options = parser.parse_args(words)
-    recipes = recipes_of(options.scale, 0, None, None)
+    asked = Options(options.scale, options.out)
     with open_executor(options.workers) as executor:
-        files = make_figure(options.scale, options.out, recipes, executor)
-    rungs = rungs_in(options.out, recipes)
+        files = make("gahb-onset", asked, executor)
+    runs = [Run.open(options.out / "runs" / name) for name in FIGURES["gahb-onset"].recipes(asked)]
+    rungs = [Rung.of(run) for run in runs]
     show_ladder(rungs)
     seen = [look(rung) for rung in rungs]
     show_convergence(seen)

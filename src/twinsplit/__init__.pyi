@@ -1,3 +1,4 @@
+from .api import decide, measure, quickstart, report, train
 from .data.grammar import TreeGrammar
 from .data.images.folder import ImageData, load_images
 from .data.normalisation import Normalisation
@@ -12,6 +13,7 @@ from .diffusion.exploding import VarianceExploding
 from .diffusion.measurement import BlockMeans, Inpainting, Measured
 from .diffusion.sampler import DDIM, Ancestral, PublishedAncestral, Sampler
 from .diffusion.schedule import Schedule
+from .diffusion.series import KeptInMemory, Member, Series
 from .diffusion.uturn import uturn
 from .errors import InputError
 from .exact.empirical import EmpiricalDenoiser
@@ -32,15 +34,23 @@ from .measures.similarity import blockwise_nearest, correlation, cosine_similari
 from .measures.two_sample import TwoSample, nearest_neighbour_two_sample
 from .networks.blind_denoiser import BlindDenoiser
 from .networks.blind_unet import BlindUNet
-from .networks.parametrisation import Goal, NoisePrediction, ResidualPrediction, Tokens
+from .networks.module import ModuleNetwork
+from .networks.parametrisation import NoisePrediction, Parametrisation, Residual, TokenLogits
 from .networks.transformer import Transformer
+from .networks.unet import UNet
+from .networks.unet_denoiser import UNetDenoiser
 from .noise.reference import Noise
 from .onset.decision import Curves, Onset, find_onset
-from .recipes import Recipe
+from .pipeline.study import Study, fit, study
+from .recipes import ImageRecipe, Recipe, read_recipe
 from .runs.store import Run
-from .training.ensemble import Ensemble, Member
-from .training.loop import Checkpoint, load_ensemble, train
+from .training.ensemble import Ensemble
+from .training.loop import Checkpoint, load_ensemble
 from .training.step import Task
+from .worlds.evaluator import Measure
+from .worlds.registry import register
+from .worlds.tensors import Samples
+from .worlds.world import World
 
 __all__ = [
     "Ancestral",
@@ -64,46 +74,58 @@ __all__ = [
     "Ensemble",
     "Gaussian",
     "GaussianMixture",
-    "Goal",
     "ImageData",
+    "ImageRecipe",
     "IndependentLeaves",
     "Inpainting",
     "InputError",
+    "KeptInMemory",
     "Ladder",
     "LocalFeatures",
+    "Measure",
     "Measured",
     "Member",
     "MemorizedFraction",
     "MixtureDenoiser",
+    "ModuleNetwork",
     "Noise",
     "NoisePrediction",
     "Normalisation",
     "Onset",
+    "Parametrisation",
     "Posterior",
     "PublishedAncestral",
     "Recipe",
-    "ResidualPrediction",
+    "Residual",
     "Run",
     "Sampler",
+    "Samples",
     "Schedule",
+    "Series",
     "Splits",
+    "Study",
     "Task",
-    "Tokens",
+    "TokenLogits",
     "Transformer",
     "TreeGrammar",
     "TreeOracle",
     "TwoSample",
+    "UNet",
+    "UNetDenoiser",
     "VarianceExploding",
+    "World",
     "blockwise_nearest",
     "consecutive_splits",
     "correlation",
     "cosine_similarity",
+    "decide",
     "decompose",
     "denoising_psnr",
     "disjoint_splits",
     "exact_basis",
     "fid",
     "find_onset",
+    "fit",
     "frechet_distance",
     "gap_ratio",
     "jacobian",
@@ -114,6 +136,7 @@ __all__ = [
     "load_split",
     "make_split",
     "mean_squared_difference",
+    "measure",
     "memorized_fraction",
     "near_duplicates",
     "nearest_hamming",
@@ -121,9 +144,16 @@ __all__ = [
     "nearest_neighbour_two_sample",
     "oracle_divergence",
     "psnr",
+    "quickstart",
+    "read_recipe",
+    "register",
+    "report",
     "sample_split_divergence",
+    "study",
     "token_loss",
     "train",
     "uturn",
     "write_split",
 ]
+
+__version__: str

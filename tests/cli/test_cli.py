@@ -8,22 +8,16 @@ from pathlib import Path
 
 import pytest
 
+import twinsplit as ts
+from commands import refusal, refusing_line, twinsplit
 
-def twinsplit(*words: str | Path, expect: int = 0, **options: object) -> "subprocess.CompletedProcess[str]":
+
+def elsewhere(*words: str | Path, expect: int = 0, **options: object) -> str:
+    """Standard error of a command in a process of its own."""
     command = [sys.executable, "-m", "twinsplit.cli", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)  # type: ignore[call-overload]
     assert done.returncode == expect, done.stdout + done.stderr
-    return done
-
-
-def refusal(*words: str | Path, **options: object) -> str:
-    """The one line that a refused command prints."""
-    done = twinsplit(*words, expect=2, **options)
-    lines = [line for line in done.stderr.splitlines() if not line.startswith(("train:", "measure:"))]
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("twinsplit: ")
-    assert ";" in lines[0]
-    return lines[0]
+    return str(done.stderr)
 
 
 def files(path: Path) -> dict[str, bytes]:
@@ -34,7 +28,7 @@ def files(path: Path) -> dict[str, bytes]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished smoke run."""
     path = tmp_path_factory.mktemp("cli") / "run"
-    twinsplit("quickstart", "--scale", "smoke", "--out", path)
+    elsewhere("quickstart", "--scale", "smoke", "--out", path)
     return path
 
 
@@ -92,7 +86,7 @@ def test_data_of_a_folder_trains(tmp_path: Path) -> None:
     assert "changed since it was made" in refusal(*train)
 
 
-RECIPE = "[data]\ndepth = 2\nvocab_size = 4\nrules_per_symbol = 2\nsamples = 600\nsplit_size = 6\nheld_out = 20\n"
+RECIPE = 'base = "paper"\n[data]\ndepth = 2\nvocab_size = 4\nrules_per_symbol = 2\nsamples = 600\nsplit_size = 6\nheld_out = 20\n'
 
 
 @pytest.mark.parametrize(
@@ -138,12 +132,13 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -> None
     def no_large_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, 8_192))
 
-    line = refusal("train", "--scale", "smoke", "--out", tmp_path / "run", "--workers", "1", preexec_fn=no_large_files)
+    words = ("train", "--scale", "smoke", "--out", tmp_path / "run", "--workers", "1")
+    line = refusing_line(elsewhere(*words, expect=2, preexec_fn=no_large_files))
     assert "cannot write" in line
     assert "intact" in line
     left = {name for name in files(tmp_path / "run") if "checkpoints" in name}
     assert not left
-    twinsplit("train", "--scale", "smoke", "--out", tmp_path / "run", "--workers", "1")
+    twinsplit(*words)
 
 
 def test_training_that_diverges_is_said(tmp_path: Path) -> None:
@@ -155,14 +150,31 @@ def test_training_that_diverges_is_said(tmp_path: Path) -> None:
 
 
 def test_unknown_words_are_refused() -> None:
-    for words in (["quickstart", "--sede", "1"], ["fly"], ["quickstart", "--workers", "two"], ["train", "--scale", "huge"]):
+    for words in (["quickstart", "--sede", "1"], ["quickstart", "--workers", "two"], ["train", "--scale", "huge"], ["data"], []):
         twinsplit(*words, expect=2)
     assert "0 for one per core" in refusal("quickstart", "--workers", "-1")
 
 
 @pytest.mark.parametrize(
+    ("words", "nearest"),
+    [
+        (["messure", "RUN"], "twinsplit measure"),
+        (["quikstart", "--scale", "smoke"], "twinsplit quickstart"),
+        (["data", "foldr", "DIR"], "twinsplit data folder"),
+        (["import", "checkpoint"], "twinsplit import checkpoints"),
+    ],
+)
+def test_a_wrong_verb_is_answered_with_the_nearest(words: list[str], nearest: str) -> None:
+    assert refusal(*words).endswith(f"; did you mean `{nearest}`?")
+
+
+def test_the_version_is_named() -> None:
+    assert twinsplit("--version").stdout == f"twinsplit {ts.__version__}\n"
+
+
+@pytest.mark.parametrize(
     "words",
-    [("quickstart",), ("train",), ("train", "--dry-run"), ("figure", "fig4a"), ("claims",)],
+    [("quickstart",), ("train",), ("train", "--dry-run"), ("quickstart", "--dry-run"), ("figure", "fig4a"), ("claims",)],
     ids=" ".join,
 )
 def test_a_device_that_is_not_there_is_refused_before_anything_is_written(words: tuple[str, ...], tmp_path: Path) -> None:
@@ -193,6 +205,7 @@ def test_a_finished_run_is_not_measured_on_a_device_that_is_not_there(run: Path)
         "report",
         "figure",
         "claims",
+        "export",
         "doctor",
     ],
 )
@@ -206,6 +219,16 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert "60 steps of 6 samples = 60 epochs" in said
     assert "networks at once: 1, one thread each" in said
     assert "choose 0 to the depth" in refusal("train", recipe_file(tmp_path, "[data]\nfactorised = 9\n"), "--dry-run")
+
+
+def test_a_dry_run_of_quickstart_says_what_that_of_train_says(tmp_path: Path) -> None:
+    """But for what is timed."""
+    words = ("--scale", "smoke", "--dry-run", "--workers", "1", "--out", tmp_path / "run")
+    train, quickstart = (twinsplit(verb, *words, cwd=tmp_path).stdout.splitlines() for verb in ("train", "quickstart"))
+    assert [line.split()[0] for line in train] == [line.split()[0] for line in quickstart]
+    assert train[0] == quickstart[0]
+    assert not list(tmp_path.iterdir())
+    assert "has no paper scale" in refusal("quickstart", "--world", "digits", "--scale", "paper", "--dry-run")
 
 
 def recipe_file(folder: Path, text: str) -> Path:

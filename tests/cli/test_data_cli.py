@@ -9,17 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cli import twinsplit
+
+from commands import refusal, twinsplit
 
 COUNT = 40
-
-
-def refused(*words: str | Path) -> str:
-    """The line of a refusal, which comes after those of progress."""
-    lines = [line for line in twinsplit(*words, expect=2).stderr.splitlines() if not line.startswith(("decode:", "draw:", "compare:"))]
-    assert len(lines) == 1
-    assert lines[0].startswith("twinsplit: ")
-    return lines[0]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -39,13 +32,13 @@ def test_faces_are_prepared_as_celeba(raw: Path, tmp_path: Path) -> None:
     assert "intact" in twinsplit("data", "check", tmp_path / "out").stdout
     twinsplit("data", "celeba", raw, "--out", tmp_path / "gahb", "--framing", "gahb", "--colour", "mean", "--size", "40", "--workers", "1")
     assert np.load(tmp_path / "gahb" / "images.npy").shape == (COUNT, 1, 40, 40)
-    assert "other images" in refused("data", "celeba", raw, "--out", tmp_path / "out", "--size", "16")
+    assert "other images" in refusal("data", "celeba", raw, "--out", tmp_path / "out", "--size", "16")
     pixels = tmp_path / "out" / "images.npy"
     pixels.write_bytes(pixels.read_bytes()[:-1] + b"\7")
-    assert "changed since it was made" in refused("data", "check", tmp_path / "out")
+    assert "changed since it was made" in refusal("data", "check", tmp_path / "out")
 
 
-def test_files_that_are_no_pictures_are_counted_and_pictures_that_are_not_read_are_refused(raw: Path, tmp_path: Path) -> None:
+def test_files_that_are_no_pictures_are_counted_and_pictures_that_are_not_read_are_refusal(raw: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
     for path, name in zip(sorted((raw / "img_align_celeba").iterdir()), ("1.jpg", "2.jfif", "3.jpe"), strict=False):
@@ -59,7 +52,7 @@ def test_files_that_are_no_pictures_are_counted_and_pictures_that_are_not_read_a
         assert "3 images of 1 x 32 x 32" in said
     (folder / "4.avif").write_bytes(b"\0\0\0 ftypavif")
     options[4] = tmp_path / "again"
-    line = refused(*options)
+    line = refusal(*options)
     assert "1 file cannot be used (first: 4.avif: a picture in a format that is not read (.avif)" in line
     said = twinsplit(*options, "--leave-out").stdout
     assert "no pictures: 2 other files" in said
@@ -73,7 +66,7 @@ def test_a_broken_file_is_refused_or_left_out_on_request(raw: Path, tmp_path: Pa
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "bad.jpg").write_text("no picture")
     options = ["data", "folder", folder, "--out", tmp_path / "out", "--colour", "rgb", "--size", "24", "--workers", "1"]
-    line = refused(*options)
+    line = refusal(*options)
     assert "1 file cannot be used (first: bad.jpg: not a readable picture" in line
     assert "--leave-out" in line
     assert json.loads((tmp_path / "out" / "problems.json").read_text())["problems"][0]["path"] == "bad.jpg"
@@ -87,7 +80,7 @@ def test_arrays_and_digits(tmp_path: Path) -> None:
     twinsplit("data", "digits", "--out", tmp_path / "digits")
     assert "1797 images of 1 x 8 x 8" in twinsplit("data", "check", tmp_path / "digits").stdout
     np.savez(tmp_path / "a.npz", x=np.zeros((3, 6, 6), np.uint8), y=np.ones(3))
-    assert "--key" in refused("data", "arrays", tmp_path / "a.npz", "--out", tmp_path / "out")
+    assert "--key" in refusal("data", "arrays", tmp_path / "a.npz", "--out", tmp_path / "out")
     assert "3 images of 1 x 6 x 6" in twinsplit("data", "arrays", tmp_path / "a.npz", "--key", "x", "--out", tmp_path / "out").stdout
 
 
@@ -98,16 +91,16 @@ def test_synthetic_classes(tmp_path: Path) -> None:
     assert "1030 images of 1 x 9 x 9" in twinsplit("data", "check", tmp_path / "discs").stdout
     source = json.loads((tmp_path / "calpha" / "data.json").read_text())["source"]
     assert (source["kind"], source["alpha"], source["seed"]) == ("calpha", 1.0, 0)
-    assert "other images" in refused(*options, "--seed", "1")
-    assert "regularity -1.0" in refused("data", "calpha", "--alpha", "-1", "--out", tmp_path / "out")
-    assert "0 images" in refused("data", "discs", "--make", "0", "--out", tmp_path / "out")
+    assert "other images" in refusal(*options, "--seed", "1")
+    assert "regularity -1.0" in refusal("data", "calpha", "--alpha", "-1", "--out", tmp_path / "out")
+    assert "0 images" in refusal("data", "discs", "--make", "0", "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
-    assert "is not a folder" in refused("data", "folder", tmp_path / "nowhere", "--out", tmp_path / "out")
-    assert "img_align_celeba" in refused("data", "celeba", tmp_path, "--out", tmp_path / "out")
-    assert "does not exist" in refused("data", "check", tmp_path)
+def test_what_is_not_there_is_refusal(tmp_path: Path) -> None:
+    assert "is not a folder" in refusal("data", "folder", tmp_path / "nowhere", "--out", tmp_path / "out")
+    assert "img_align_celeba" in refusal("data", "celeba", tmp_path, "--out", tmp_path / "out")
+    assert "does not exist" in refusal("data", "check", tmp_path)
     assert not (tmp_path / "out").exists()
 
 
@@ -134,7 +127,7 @@ def test_duplicates_and_splits_leave_the_folder_as_it_is(raw: Path, tmp_path: Pa
     listed = ["--duplicates", tmp_path / "faces-duplicates.json"]
     said = twinsplit("data", "split", folder, "--attribute", "Male & !Eyeglasses", *listed, "--out", tmp_path / "split.json").stdout
     assert "Male & !Eyeglasses, and the others" in said
-    line = refused("data", "split", folder, "--attribute", "Eyeglases", "--out", tmp_path / "other.json")
+    line = refusal("data", "split", folder, "--attribute", "Eyeglases", "--out", tmp_path / "other.json")
     assert "did you mean Eyeglasses?" in line
     assert contents(folder) == before
     assert {path.name for path in tmp_path.iterdir()} == {"faces", "faces-duplicates.json", "split.json"}

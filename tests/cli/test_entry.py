@@ -98,7 +98,7 @@ def test_an_interruption_while_modules_are_read_is_one_line() -> None:
 
 
 def test_any_output_can_be_printed_anywhere() -> None:
-    done = ended("from twinsplit import entry; entry._prepare(); print('C\\u03b1 \\udcff')", PYTHONIOENCODING="ascii")
+    done = ended("from twinsplit.cli import entry; entry._prepare(); print('C\\u03b1 \\udcff')", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stdout) == (0, "C\\u03b1 \\udcff\n")
 
 

@@ -3,11 +3,11 @@
 import pytest
 
 from twinsplit.cli import figure_verbs
-from twinsplit.cli.command import Figure
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
+from twinsplit.papers.options import FigureOptions
 
 
 def test_figures_without_networks_have_no_device() -> None:
-    with pytest.raises(InputError, match=r"gtv1 has no --device; leave it out: it is for fig1a, .*gahb-rates$"):
-        figure_verbs.make(Figure("gtv1", device="cuda"), Inline("cuda"))
+    with pytest.raises(InputError, match=r"gtv1 has no --device; leave it out: it is for fig1a, .*rp-identities$"):
+        figure_verbs.make(FigureOptions("gtv1", device="cuda"), Inline("cuda"))

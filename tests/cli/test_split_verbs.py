@@ -1,7 +1,7 @@
 """What `twinsplit data duplicates` and `data split` write and refuse; a refusal writes nothing, and the data folder is only read."""
 
 import json
-from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from prepared import COUNT, drawn, stored
-from twinsplit.cli.data import DataDuplicates, DataSplit
+from twinsplit.cli.splits import Groups, duplicates, split
 from twinsplit.data.images.folder import ImageData
 from twinsplit.data.splits import duplicate_lists
 from twinsplit.data.splits.manifests import load_split
@@ -22,29 +22,35 @@ def data(tmp_path: Path) -> ImageData:
     return stored(tmp_path / "data", pixels, **labels)
 
 
+def cut(folder: Path, out: Path, **options: Any) -> None:
+    """Write a split; the options of its groups among the others, as on the command line."""
+    groups = {name: options.pop(name) for name in ("attribute", "identities", "ladder", "seed") if name in options}
+    split(folder, out=out, groups=Groups(**groups), **options)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_duplicates_are_listed_beside_the_folder(data: ImageData, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = contents(data.folder)
-    DataDuplicates(data.folder).run()
+    duplicates(data.folder)
     path = tmp_path / "data-duplicates.json"
     assert f"{path}: 3 of {COUNT} images correlate above 0.95 with an earlier one" in capsys.readouterr().out
     found = json.loads(path.read_text())
     assert (found["removed"], found["threshold"], found["sha256"]) == ([7, 30, 55], 0.95, data.description["sha256"])
-    DataDuplicates(data.folder, tmp_path / "all.json", threshold=0.0).run()
+    duplicates(data.folder, out=tmp_path / "all.json", threshold=0.0)
     assert json.loads((tmp_path / "all.json").read_text())["removed"] == list(range(1, COUNT))
     written = contents(tmp_path)
     capsys.readouterr()
-    DataDuplicates(data.folder).run()
+    duplicates(data.folder)
     said = capsys.readouterr()
     assert "3 of 60" in said.out
     assert said.err == ""  # the list that stands is not made again
     (tmp_path / "mine.txt").write_text("mine")
     for out, threshold in ((path, 0.9), (tmp_path / "mine.txt", 0.95), (tmp_path, 0.95)):
         with pytest.raises(InputError, match="exists and holds something else; choose another --out"):
-            DataDuplicates(data.folder, out, threshold).run()
+            duplicates(data.folder, out=out, threshold=threshold)
     assert contents(tmp_path) == written | {"mine.txt": b"mine"}
     assert contents(data.folder) == before
 
@@ -62,20 +68,18 @@ def test_every_kind_of_split(
     data: ImageData, options: dict[str, Any], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, out = contents(data.folder), tmp_path / "split.json"
-    command = DataSplit(data.folder, out, **options)
     if says.startswith("twice"):
         with pytest.raises(InputError, match=says):
-            command.run()
+            cut(data.folder, out, **options)
         assert not out.exists()
     else:
-        command.run()
+        cut(data.folder, out, **options)
         assert says in capsys.readouterr().out
         load_split(out, data)
         written = out.read_bytes()
-        DataDuplicates(data.folder, tmp_path / "list.json").run()
-        listed = replace(command, duplicates=tmp_path / "list.json", out=tmp_path / "listed.json")
-        listed.run()
-        assert ((tmp_path / "listed.json").read_bytes() == written) == (not command.attribute)
+        duplicates(data.folder, out=tmp_path / "list.json")
+        cut(data.folder, tmp_path / "listed.json", duplicates=tmp_path / "list.json", **options)
+        assert ((tmp_path / "listed.json").read_bytes() == written) == ("attribute" not in options)
     assert contents(data.folder) == before
 
 
@@ -104,7 +108,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_what_cannot_be_split_is_refused(data: ImageData, options: dict[str, Any], says: str, tmp_path: Path) -> None:
     before = contents(tmp_path)
     with pytest.raises(InputError, match=says) as refusal:
-        DataSplit(**({"folder": data.folder, "out": tmp_path / "split.json"} | options)).run()
+        cut(**({"folder": data.folder, "out": tmp_path / "split.json"} | options))
     assert "\n" not in str(refusal.value)
     assert contents(tmp_path) == before
 
@@ -113,24 +117,24 @@ def test_nothing_is_written_into_the_data_or_over_other_files(data: ImageData, t
     (tmp_path / "link").symlink_to(data.folder)
     for out in (data.folder / "split.json", tmp_path / "link" / "data.json", data.folder):
         with pytest.raises(InputError, match="a data folder is not altered"):
-            DataSplit(data.folder, out, ladder="3").run()
+            cut(data.folder, out, ladder="3")
         with pytest.raises(InputError, match="a data folder is not altered"):
-            DataDuplicates(data.folder, out).run()
+            duplicates(data.folder, out=out)
     out = tmp_path / "split.json"
-    DataSplit(data.folder, out, attribute="Male").run()
-    DataSplit(data.folder, tmp_path / "ladder.json", ladder="3").run()
+    cut(data.folder, out, attribute="Male")
+    cut(data.folder, tmp_path / "ladder.json", ladder="3")
     before = contents(tmp_path)
     for options in ({"attribute": "!Male"}, {"identities": True}, {"attribute": "Male", "duplicates": tmp_path / "list.json"}):
         with pytest.raises(InputError, match=r"holds something else|does not exist"):
-            DataSplit(data.folder, out, **options).run()
+            cut(data.folder, out, **options)
     with pytest.raises(InputError, match="holds something else"):
-        DataSplit(data.folder, tmp_path / "ladder.json", ladder="3", threshold=0.4).run()
+        cut(data.folder, tmp_path / "ladder.json", ladder="3", threshold=0.4)
     with pytest.raises(InputError, match="holds something else"):
-        DataSplit(data.folder, tmp_path, ladder="3").run()
+        cut(data.folder, tmp_path, ladder="3")
     assert contents(tmp_path) == before
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="holds something else; choose another --out"):
-        DataSplit(data.folder, tmp_path / "mine.txt", ladder="3").run()
+        cut(data.folder, tmp_path / "mine.txt", ladder="3")
     assert contents(tmp_path) == before | {"mine.txt": b"mine"}
 
 
@@ -147,4 +151,4 @@ def test_duplicates_are_sought_on_the_accelerator_where_there_is_one(data: Image
         monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
         assert duplicate_lists.find_duplicates(data, device=given).removed.tolist() == [1]
     assert devices == ["cuda", "cpu", "cpu"]
-    assert DataDuplicates(data.folder).device is DataSplit(data.folder, data.folder).device is None
+    assert signature(duplicates).parameters["device"].default is signature(split).parameters["device"].default is None

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from prepared import drawn, stored
-from twinsplit.cli.command import Train
-from twinsplit.cli.data import DataCheck
+from twinsplit.cli.data import check
+from twinsplit.cli.options import Compute
+from twinsplit.cli.run import train
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.data.images.folder import load_images
 from twinsplit.data.sequences import SequenceData, load_sequences
@@ -29,17 +30,17 @@ def sequences(tmp_path: Path) -> Path:
 
 def test_images_where_sequences_are_wanted(images: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"images holds images; learn from it with --world digits, or with a recipe"):
-        Train(scale="smoke", data=images, out=tmp_path / "run", workers=1).run()
+        train(scale="smoke", data=images, out=tmp_path / "run", compute=Compute(workers=1))
     assert not (tmp_path / "run").exists()
 
 
 def test_sequences_where_images_are_wanted(sequences: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="sequences holds no images; give a folder of"):
-        Train(scale="smoke", world="digits", data=sequences, out=tmp_path / "run", workers=1).run()
+        train(scale="smoke", world="digits", data=sequences, out=tmp_path / "run", compute=Compute(workers=1))
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("options", [load_images, load_sequences, lambda folder: DataCheck(folder).run()])
+@pytest.mark.parametrize("options", [load_images, load_sequences, check])
 def test_a_run_is_no_data_folder(sequences: Path, tmp_path: Path, options: Callable[[Path], object]) -> None:
     run = Run.create(tmp_path / "run", SMOKE)
     (run.path / "data.json").write_bytes((sequences / "data.json").read_bytes())
@@ -53,6 +54,6 @@ def test_a_run_is_no_data_folder(sequences: Path, tmp_path: Path, options: Calla
 )
 def test_damaged_descriptions_are_refused(sequences: Path, name: str, text: str) -> None:
     (sequences / name).write_text(text)
-    for options in (load_sequences, lambda folder: DataCheck(folder).run()):
+    for options in (load_sequences, check):
         with pytest.raises(InputError):
             options(sequences)

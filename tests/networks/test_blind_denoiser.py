@@ -10,18 +10,18 @@ from torch import Tensor
 from twinsplit.data.images.builtin import digits_and_labels
 from twinsplit.diffusion.exploding import NOISE_LAWS, VarianceExploding
 from twinsplit.diffusion.schedule import Noising
+from twinsplit.diffusion.series import Member
 from twinsplit.execution.local import Executor, Inline, open_executor
 from twinsplit.measures.psnr import denoising_psnr
 from twinsplit.networks import blind_denoiser
 from twinsplit.networks.blind_denoiser import BlindDenoiser
 from twinsplit.networks.blind_unet import BlindUNet
-from twinsplit.networks.flops import forward_flops, training_flops
-from twinsplit.networks.parametrisation import ResidualPrediction
+from twinsplit.networks.parametrisation import Residual
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import DIGITS_SMOKE, ImageRecipe
 from twinsplit.runs.store import Run
 from twinsplit.training.batches import batch_rows, draw_times
-from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.ensemble import Ensemble
 from twinsplit.training.loop import deal, load_ensemble, train
 from twinsplit.training.step import Task, advance
 
@@ -54,7 +54,7 @@ def members(recipe: ImageRecipe) -> tuple[Member, ...]:
 
 def start(recipe: ImageRecipe = RECIPE, process: Noising = PROCESS) -> tuple[Ensemble, Task]:
     root = Noise(recipe.seed)
-    return Ensemble.initial(NETWORK, members(recipe), root, BlindDenoiser), Task(recipe.training, process, ResidualPrediction(), root)
+    return Ensemble.initial(NETWORK, members(recipe), root, BlindDenoiser), Task(recipe.training, Residual(process), root)
 
 
 def finish(path: Path, recipe: ImageRecipe = RECIPE, executor: Executor | None = None) -> Run:
@@ -153,7 +153,7 @@ def test_it_learns_to_denoise(law: str) -> None:
 
 
 def test_a_loaded_ensemble_answers_blindly(tmp_path: Path) -> None:
-    denoiser = load_ensemble(finish(tmp_path / "run"), NETWORK, 12, reading=BlindDenoiser).member(1)
+    denoiser = load_ensemble(finish(tmp_path / "run"), NETWORK, 12, read_as=BlindDenoiser).member(1)
     y = Noise(0).normal(0, torch.arange(3), (1, 8, 8), torch.float32)
     assert torch.equal(denoiser(y, 5).mean, denoiser(y, torch.tensor([1, 50, 100])).mean)
     assert torch.equal(denoiser(y, 0).mean, y - denoiser.residual(y))
@@ -181,5 +181,6 @@ def test_operations_of_the_published_network_are_counted() -> None:
         if name.endswith("weight"):
             place = next(count for start, count in places.items() if name.startswith(start))
             expected += 2 * place * torch.Size(shape).numel()
-    assert forward_flops(network) == expected
-    assert 2.9 * expected < training_flops(network) <= 3 * expected
+    found = network.flops((1, 40, 40))
+    assert found.forward == expected
+    assert 2.9 * expected < found.training <= 3 * expected

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from twinsplit.diffusion.series import Member
 from twinsplit.errors import InputError
 from twinsplit.networks.blind_unet import BlindUNet
 from twinsplit.noise.reference import Noise
-from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.ensemble import Ensemble
 
 SMALL = BlindUNet(2, 8, 4, 2)
 MEMBERS = (Member(0, 0), Member(1, 1))

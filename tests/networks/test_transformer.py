@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from reference import shared
+from twinsplit.diffusion.series import Member
 from twinsplit.errors import InputError
 from twinsplit.networks.transformer import Transformer, timestep_embedding
 from twinsplit.noise.reference import Noise
-from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.ensemble import Ensemble
 from twinsplit.training.loss import token_cross_entropy
 
 SMALL = Transformer(vocab_size=5, length=4, width=16, layers=2, heads=2, feedforward=24, dropout=0.0)

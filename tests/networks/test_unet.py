@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from twinsplit.diffusion.series import Member
 from twinsplit.errors import InputError
-from twinsplit.networks.flops import forward_flops, training_flops
+from twinsplit.networks.dropout import Dropout
 from twinsplit.networks.network import keep
 from twinsplit.networks.unet import UNet
 from twinsplit.noise.reference import Noise
-from twinsplit.training.dropout import Dropout
-from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.ensemble import Ensemble
 
 SMALL = UNet(2, 8, (8, 16), 1, (1,), 4, 0.0)
 DROPPING = UNet(1, 8, (8, 8), 1, (), 4, 0.25)
@@ -118,8 +118,8 @@ def test_operations_are_counted_as_on_real_tensors() -> None:
         predicted = SMALL.outputs(parameters, x_t, t)
         forward = counter.get_total_flops()
         predicted.sum().backward()
-    assert forward == pytest.approx(6 * forward_flops(SMALL), rel=0.02)
-    assert counter.get_total_flops() == pytest.approx(6 * training_flops(SMALL), rel=0.02)
+    assert forward == pytest.approx(6 * SMALL.flops((1, SMALL.size, SMALL.size)).forward, rel=0.02)
+    assert counter.get_total_flops() == pytest.approx(6 * SMALL.flops((1, SMALL.size, SMALL.size)).training, rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
-from twinsplit.networks import unet_denoiser
+from twinsplit.networks import noise_denoiser
 from twinsplit.networks.unet import UNet
 from twinsplit.networks.unet_denoiser import UNetDenoiser
 from twinsplit.noise.reference import Noise
@@ -53,7 +53,7 @@ def test_divergence_of_twins_is_half_the_squared_difference_of_their_predictions
 def test_batches_do_not_matter(twins: tuple[UNetDenoiser, UNetDenoiser], monkeypatch: pytest.MonkeyPatch) -> None:
     x_t, t = states()
     whole = twins[0].noise_prediction(x_t, t)
-    monkeypatch.setattr(unet_denoiser, "CHUNK", 2)
+    monkeypatch.setattr(noise_denoiser, "CHUNK", 2)
     assert torch.allclose(twins[0].noise_prediction(x_t, t), whole, atol=1e-6)
     assert twins[0].noise_prediction(x_t[:0], t[:0]).shape == (0, 1, 8, 8)
 

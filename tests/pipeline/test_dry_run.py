@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from twinsplit.execution.local import Inline
-from twinsplit.networks.flops import forward_flops, training_flops
 from twinsplit.noise.reference import Noise
 from twinsplit.pipeline import dry_run
 from twinsplit.pipeline import sampling_cost as afterwards
@@ -47,9 +46,9 @@ def test_costs_follow_from_the_recipe(world: HierarchicalWorld) -> None:
     costs = costs_of(world)
     assert (costs.members, costs.parameters) == (3, world.network.parameter_count())
     assert (costs.epochs, costs.sequences) == (15, 15 * 20)  # 60 steps of 4 batches an epoch
-    assert costs.training_flops == 3 * 15 * 20 * training_flops(world.network)
-    assert costs.sampling_flops == 3 * 8 * 32 * 10 * forward_flops(world.network)
-    assert costs.answering_flops == 8 * world.measurement_cost().answers * forward_flops(world.network)
+    assert costs.training_flops == 3 * 15 * 20 * world.flops().training
+    assert costs.sampling_flops == 3 * 8 * 32 * 10 * world.flops().forward
+    assert costs.answering_flops == 8 * world.measurement_cost().answers * world.flops().forward
     assert (costs.disk, costs.measurements) == (disk_needed(world), 8 * world.measurement_cost().kept)
 
 
@@ -63,7 +62,7 @@ def test_a_published_run_costs_what_its_numbers_say(name: str) -> None:
     assert costs.parameters == 16_854_022
     assert costs.disk == pytest.approx(15 * 4 * 16_854_022 * 34, rel=1e-2)  # 25 checkpoints, three resume points of weights and moments
     assert sequences_seen(recipe.training.steps, n, 512) == epochs * n
-    assert costs.sampling_flops == 15 * 25 * 50_000 * 500 * forward_flops(HierarchicalWorld.of(few).network)
+    assert costs.sampling_flops == 15 * 25 * 50_000 * 500 * HierarchicalWorld.of(few).flops().forward
 
 
 def test_a_pace_is_a_line_held_to_reason() -> None:
@@ -96,7 +95,7 @@ def test_hours_are_rounds_of_full_steps(world: HierarchicalWorld) -> None:
 
 def test_what_the_backward_pass_needs_is_extrapolated_exactly(world: HierarchicalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """From one and two sequences to six: every kept tensor is affine in the rows."""
-    monkeypatch.setattr("twinsplit.training.fused.serves", lambda *options: False)
+    monkeypatch.setattr("twinsplit.networks.fused.serves", lambda *options: False)
     shard = first_shard(world)
     assert kept_bytes(shard) == dry_run._kept(shard)
     assert kept_bytes(shard) > 6 * 4 * 4 * 16  # at least one activation

@@ -18,10 +18,9 @@ from pretended import PLACE, Elsewhere, pretended
 from twinsplit.execution.local import Executor, Inline
 from twinsplit.papers.bg.images.levels import measure_levels
 from twinsplit.papers.bg.landmark_measures import decomposition_stage, samples_stage, training_data_stage
-from twinsplit.papers.bg.sequences.settings import setting_of
-from twinsplit.papers.gahb.rate_settings import rates_of
-from twinsplit.papers.gahb.rate_stages import measure_errors
-from twinsplit.papers.gahb.settings import SMOKE as BLIND
+from twinsplit.papers.bg.sequences.settings import SETTINGS
+from twinsplit.papers.gahb.ladder import SMOKE as BLIND
+from twinsplit.papers.gahb.rate_measures import SCALES, measure_errors
 from twinsplit.papers.gahb.stages import measure_bases, measure_psnr
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.stages import Session
@@ -83,7 +82,7 @@ def stages_of_blind_networks(session: Session[Any]) -> Iterator[object]:
     run, world, executor, last = session.run, session.world, session.executor, session.run.steps()[-1]
     yield from measure_psnr(run, world, last, executor)
     yield from measure_bases(run, world, last, executor)
-    kind = next(iter(rates_of("smoke").kinds(0).values()))
+    kind = next(iter(SCALES["smoke"].kinds(0).values()))
     yield from measure_errors(replace(kind, size=8), 3, run, world, last, executor)
 
 
@@ -94,7 +93,7 @@ def few(recipe: Any, steps: int, checkpoints: int, **measuring: Any) -> Any:
 
 def cases(steps: int, checkpoints: int) -> dict[str, RunRecipe]:
     return {
-        "sequences": few(setting_of("smoke").recipe("small", 0), steps, checkpoints, uturn_starts=2, profile_times=2),
+        "sequences": few(SETTINGS["smoke"].recipe("small", 0), steps, checkpoints, uturn_starts=2, profile_times=2),
         "images": few(replace(DIGITS_SMOKE, data=replace(DIGITS_SMOKE.data, held_out=5)), steps, checkpoints, times=(3, 8), train_images=4),
         "blind": few(replace(BLIND, data=replace(BLIND.data, split_size=8, held_out=5)), steps, checkpoints, times=(10,), train_images=4),
     }

@@ -21,9 +21,8 @@ from twinsplit.recipes import SMOKE
 from twinsplit.runs.rows import Table, values
 from twinsplit.runs.store import Run
 from twinsplit.training.loop import load_ensemble, train
-from twinsplit.worlds.sequences.generation import Generation, generate, measure_neighbours
-from twinsplit.worlds.sequences.predictions import MEASURES, SequenceExaminer
-from twinsplit.worlds.sequences.probe_sets import questions_of
+from twinsplit.worlds.sequences.generation import generate, measure_neighbours
+from twinsplit.worlds.sequences.predictions import MEASURES, SequenceEvaluator
 from twinsplit.worlds.sequences.probes import probe_at, probe_over_times
 from twinsplit.worlds.sequences.world import HierarchicalWorld
 
@@ -49,7 +48,7 @@ def run(world: HierarchicalWorld, tmp_path_factory: pytest.TempPathFactory) -> R
 
 
 def test_probes_do_not_depend_on_their_company(world: HierarchicalWorld) -> None:
-    tokens, ids = torch.from_numpy(world.held_out()).long(), torch.from_numpy(world.splits.held_out)
+    tokens, ids = world.held_out_samples(), torch.from_numpy(world.splits.held_out)
     noise = Noise(0, "probe")
     whole = probe_over_times(tokens, ids, 2, world.schedule, 4, noise)
     part = probe_over_times(tokens[5:9], ids[5:9], 2, world.schedule, 4, noise)
@@ -60,7 +59,7 @@ def test_probes_do_not_depend_on_their_company(world: HierarchicalWorld) -> None
 
 
 def test_probes_are_the_noised_tokens(world: HierarchicalWorld) -> None:
-    tokens, ids = torch.from_numpy(world.held_out()).long(), torch.from_numpy(world.splits.held_out)
+    tokens, ids = world.held_out_samples(), torch.from_numpy(world.splits.held_out)
     probe = probe_at(tokens, ids, 7, 1, world.schedule, 4, Noise(0, "probe"))
     eps = Noise(0, "probe").child("eps").normal(0, ids, (4, 4))
     expected = world.schedule.noised(torch.nn.functional.one_hot(tokens, 4).double(), 7, eps)
@@ -74,9 +73,8 @@ def test_held_out_and_splits_share_no_content(world: HierarchicalWorld) -> None:
 
 def test_measures_equal_their_definitions(run: Run, world: HierarchicalWorld) -> None:
     step = run.steps()[3]
-    questions = questions_of(world)
     ensemble = load_ensemble(run, world.network, step)
-    probe = questions.held_out_fixed
+    probe = world.probes().held_out_fixed
     models = [ensemble.member(k)(probe.x_t, probe.t) for k in range(6)]
     oracle = TreeOracle(world.grammar, world.schedule, 1)(probe.x_t.double(), probe.t)
     split = run.table("sample_split_divergence").to_pylist()
@@ -98,7 +96,7 @@ def test_parts_of_the_loss_sum_to_it(run: Run) -> None:
 def test_no_model_beats_the_exact_posterior(run: Run, world: HierarchicalWorld) -> None:
     """The oracle term is a cross-entropy against the exact posterior, so at least its entropy; and so is the mean divergence."""
     assert (Table.read(run, "oracle_divergence").where(truncation=0).means > 0).all()
-    bayes = SequenceExaminer(questions_of(world)).lowest_losses()
+    bayes = SequenceEvaluator(world.probes()).lowest_losses()
     assert 0 < bayes["fixed_time_loss"] < bayes["test_loss"] < np.log(4)
 
 
@@ -161,11 +159,11 @@ def test_unknown_measures_are_refused(run: Run, world: HierarchicalWorld) -> Non
 def test_samples_do_not_depend_on_their_batch_and_distances_are_exact(
     run: Run, world: HierarchicalWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generation, denoiser = Generation.of(world), load_ensemble(run, world.network, run.steps()[-1]).member(0)
+    generation, denoiser = world.generation(), load_ensemble(run, world.network, run.steps()[-1]).member(0)
     whole = generate(generation, denoiser)
     monkeypatch.setattr("twinsplit.worlds.sequences.generation.TOKENS_AT_ONCE", 5 * generation.shape[0])
     assert torch.equal(generate(generation, denoiser), whole)
     step = run.steps()[-1]
-    list(measure_neighbours(run, world, (step,), Inline()))
+    list(measure_neighbours(run, world, generation, (step,), Inline()))
     row = next(r for r in run.table("nearest_neighbours").to_pylist() if r["member"] == 0)
     assert row["values"] == nearest_hamming(whole, world.split_samples()[0].to(torch.int8))[0].tolist()

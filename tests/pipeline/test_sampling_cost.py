@@ -12,7 +12,7 @@ from torch import Tensor
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.execution.local import Inline
 from twinsplit.networks.network import Network
-from twinsplit.papers.gahb.settings import SMOKE as BLIND
+from twinsplit.papers.gahb.ladder import SMOKE as BLIND
 from twinsplit.pipeline import sampling_cost as afterwards
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.sampling_cost import pace, sampling_cost_of, sampling_steps
@@ -61,7 +61,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, network: type[Network]) -> list[int
         return outputs(self, parameters, x_t, t, *drop)
 
     monkeypatch.setattr(network, "outputs", noted)
-    monkeypatch.setattr("twinsplit.training.fused.evaluates", lambda network, weight: False)
+    monkeypatch.setattr("twinsplit.networks.fused.evaluates", lambda network, weight: False)
     return rows
 
 
@@ -84,7 +84,7 @@ def test_a_short_drawing_is_of_the_same_kind(name: str) -> None:
     world = world_of(RECIPES[name])
     with pytest.MonkeyPatch.context() as patched:
         options = counted(patched, type(world.network))
-        samples = world.drawing(5, 3)(Ensemble.initial(world.network, world.members, world.root, world.reading).member(1))
+        samples = world.drawing(5, 3)(Ensemble.initial(world.network, world.members, world.root, world.parametrisation.denoiser).member(1))
     assert getattr(samples, "images", samples).shape == (5, *world.sample_shape)
     assert options == [5] * (4 if name == "blind" else 3)
 

@@ -1,6 +1,7 @@
 """Recipes are checked key by key."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from twinsplit.recipes import (
     IMAGE_PRESETS,
     PRESETS,
     QUICKSTART,
-    WORLDS,
     ImageRecipe,
     Images,
     Recipe,
@@ -22,11 +22,12 @@ from twinsplit.recipes import (
     preset_of,
     read_recipe,
     recipe_from,
+    stored_recipe,
 )
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("world", ["hierarchical", "digits"])
 def test_presets_survive_json(world: str, name: str) -> None:
     recipe = preset_of(world, name)
     assert recipe_from(json.loads(json.dumps(recipe.to_json())), "here") == recipe
@@ -72,8 +73,12 @@ OF_IMAGES = 'world = "images"\n'
         ('[training]\ntimes = "fixed"', 'with times = "fixed" give a time from 1'),
         ("[training]\nfixed_time = 5", 'with times = "fixed" give a time from 1'),
         ('[training]\nloss = "noise"', 'choose "cross_entropy" or "squared_error"'),
-        ('world = "words"', 'world = "images", or leave it out'),
-        ("world = 3", 'world = "images", or leave it out'),
+        ('world = "words"', "world = 'words'; choose one of .*images, sequences"),
+        ("world = 3", "world = 3; choose one of .*images, sequences"),
+        ('base = "desktop"', "base = 'desktop'; choose one of smoke, laptop, paper"),
+        ("base = 3", "choose one of smoke, laptop, paper"),
+        ("[training]\nsteps = 2000", r'missing keys: .*diffusion.schedule.* more; write base = "smoke" .*smoke, laptop, paper'),
+        (OF_IMAGES + "seed = 1", "missing keys"),
         (OF_IMAGES + '[training]\nloss = "squared_error"', 'choose "noise"'),
         (OF_IMAGES + '[training]\nweighting = "vlb"', 'choose "uniform"'),
         (OF_IMAGES + '[training]\ntimes = "fixed"\nfixed_time = 1001', "time 1001 lies after T = 1000"),
@@ -145,7 +150,7 @@ def flat(value: object, prefix: str = "") -> dict[str, object]:
     return {k: v for key, inner in value.items() for k, v in flat(inner, f"{prefix}.{key}" if prefix else key).items()}
 
 
-SEQUENCES, IMAGES = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text().split("\n## Images\n")
+SEQUENCES, IMAGES = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text().split("\n## Images\n")
 
 
 @pytest.mark.parametrize(("page", "presets"), [(SEQUENCES, PRESETS), (IMAGES, IMAGE_PRESETS)], ids=["sequences", "images"])
@@ -175,7 +180,7 @@ def test_the_published_checkpoints_of_images_are_evenly_spaced() -> None:
 
 
 def test_the_image_recipe_is_the_published_setting(tmp_path: Path) -> None:
-    (tmp_path / "recipe.toml").write_text(OF_IMAGES)
+    (tmp_path / "recipe.toml").write_text(OF_IMAGES + 'base = "paper"')
     recipe = read_recipe(tmp_path / "recipe.toml")
     assert recipe == ImageRecipe()
     training, network, data = recipe.training, recipe.network, recipe.data
@@ -191,18 +196,20 @@ def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
 
 
 def test_toml_and_json_agree(tmp_path: Path) -> None:
-    (tmp_path / "a.toml").write_text("seed = 4\n[training]\nlearning_rate = 1\n")
-    (tmp_path / "a.json").write_text('{"seed": 4, "training": {"learning_rate": 1}}')
+    (tmp_path / "a.toml").write_text('base = "paper"\nseed = 4\n[training]\nlearning_rate = 1\n')
+    (tmp_path / "a.json").write_text('{"base": "paper", "seed": 4, "training": {"learning_rate": 1}}')
     assert read_recipe(tmp_path / "a.toml") == read_recipe(tmp_path / "a.json") == Recipe(seed=4, training=Training(learning_rate=1.0))
 
 
 def test_members_are_splits_times_seeds() -> None:
-    recipe = recipe_from({"data": {"splits": 3}, "training": {"seeds_per_split": 2}}, "here")
+    recipe = recipe_from({"base": "paper", "data": {"splits": 3}, "training": {"seeds_per_split": 2}}, "here")
     assert recipe.members == ((0, 0), (0, 1), (1, 2), (1, 3), (2, 4), (2, 5))  # every network has its own seed
 
 
 def test_listed_checkpoints_replace_the_log_spaced_ones() -> None:
-    recipe = recipe_from({"training": {"steps": 2000, "checkpoint_list": [3, 7, 2000]}, "data": {"published_splits": [4, 1]}}, "here")
+    recipe = recipe_from(
+        {"base": "paper", "training": {"steps": 2000, "checkpoint_list": [3, 7, 2000]}, "data": {"published_splits": [4, 1]}}, "here"
+    )
     assert recipe.checkpoint_steps() == (3, 7, 2000)
     assert recipe.data.published_splits == (4, 1)
     assert recipe_from(json.loads(json.dumps(recipe.to_json())), "here") == recipe
@@ -238,7 +245,23 @@ def test_the_largest_published_recipe_has_sequences_enough() -> None:
 
 def test_a_file_of_ones_own_comes_before_a_published_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "paper-5000.toml").write_text('name = "mine"')
+    (tmp_path / "paper-5000.toml").write_text('name = "mine"\nbase = "paper"')
     assert read_recipe(Path("paper-5000.toml")).name == "mine"
     with pytest.raises(InputError, match="or name one of paper-5000"):
         read_recipe(Path("elsewhere/paper-12000.toml"))
+
+
+def test_a_base_fills_up_what_is_left_out() -> None:
+    """A recipe of a few keys says itself from which preset the others are."""
+    recipe = recipe_from({"base": "laptop", "training": {"steps": 2_000}}, "here")
+    assert recipe == replace(QUICKSTART, training=replace(QUICKSTART.training, steps=2_000))
+    images = recipe_from({"world": "images", "base": "smoke", "seed": 2}, "here")
+    assert images == replace(IMAGE_PRESETS["smoke"], seed=2)
+
+
+def test_runs_of_before_a_key_was_there_are_still_read() -> None:
+    stored = QUICKSTART.to_json()
+    del stored["training"]["epoch_samples"]
+    assert stored_recipe(stored, "there") == QUICKSTART
+    with pytest.raises(InputError, match=r"missing keys: training\.epoch_samples;"):
+        recipe_from(stored, "here")

@@ -1,14 +1,18 @@
 """Reports with made-up curves of the shape that real runs have, for tests and screenshots."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from twinsplit.report.model import Decision, Definition, FloatArray, Histogram, Level, Panel, Report, Series, focus
+from twinsplit.onset.decision import Gap, Onset, Rise, Turn
+from twinsplit.report.figure import Axes, Bars, FloatArray, HorizontalLine, ImageGrid, Line, focus
+from twinsplit.report.model import Definition, Report
 
 STEPS = np.unique(np.geomspace(12, 4000, 40).round())
 BAYES = 1.293
-HOSTILE = """</script><img src=x onerror="window.broken=1"><!--<script>window.broken=2</script> & "quoted" 'text' $title <b>bold</b>"""
+HOSTILE = """</script><img src=x onerror="window.broken=1"><!--<script>window.broken=2</script> & "quoted" 'text'"""
+HOSTILE += " $title {{ 7 * 7 }} <b>bold</b> \u202edrowkcab\u2067 \u2028"
 
 
 def bump(centre: float, width: float) -> FloatArray:
@@ -21,58 +25,61 @@ def sigmoid(centre: float, sharpness: float) -> FloatArray:
     return 1.0 / (1.0 + np.exp(-sharpness * np.log(STEPS / centre)))
 
 
-def series(name: str, label: str, panel: str, mean: FloatArray, spread: float, unit: str = "nats per sequence") -> Series:
+def line(name: str, label: str, colour: str, mean: FloatArray, spread: float, steps: FloatArray = STEPS) -> Line:
     """A curve with a little optimizer noise and a band."""
     noise = np.random.default_rng(len(name)).normal(size=len(mean))
     mean = mean + 0.2 * spread * noise
-    wide = spread * (1 + 0.3 * np.sin(np.log(STEPS)))
-    return Series(name, label, STEPS, mean, mean - wide, mean + wide, "90% interval over members and sequences", unit, panel)
+    wide = spread * (1 + 0.3 * np.sin(np.log(steps)))
+    return Line(label, steps, mean, mean - wide, mean + wide, colour, name=name, band="90% interval over members and sequences")
 
 
-def main_panels() -> tuple[Panel, ...]:
+def axes(key: str, title: str, unit: str, lines: tuple[Line, ...], note: str, **more: Any) -> Axes:
+    """Axes along training."""
+    return Axes(title, "optimizer step", unit, lines, key=key, note=note, **more)
+
+
+def main_panels() -> tuple[Axes, ...]:
     """The twins' disagreement and the loss."""
     split = 1.7 * bump(70, 0.75) + 0.36 * sigmoid(60, 4) + 0.55 * sigmoid(1900, 2.0)
     same = 1.0 * bump(70, 0.75) + 0.2 * sigmoid(60, 4) + 0.04 * sigmoid(2300, 2.4)
     rest = 0.49 * (1 - sigmoid(95, 2.2))
     test = BAYES + 0.014 + rest + 0.05 * sigmoid(5600, 4)
     losses = (
-        series("test_loss", "test loss", "loss", test, 0.005, "nats per token"),
-        series("train_loss", "train loss", "loss", BAYES + 0.01 + rest - 0.05 * sigmoid(1600, 2), 0.005, "nats per token"),
+        line("test_loss", "test loss", "red", test, 0.005),
+        line("train_loss", "train loss", "purple", BAYES + 0.01 + rest - 0.05 * sigmoid(1600, 2), 0.005),
     )
     disagreement = (
-        series("sample_split_divergence", "twins on disjoint data", "split", split, 0.05),
-        series("seed_divergence", "twins on the same data, other seed", "split", same, 0.03),
+        line("sample_split_divergence", "twins on disjoint data", "blue", split, 0.05),
+        line("seed_divergence", "twins on the same data, other seed", "green", same, 0.03),
     )
     return (
-        Panel(
+        axes(
             "split",
             "How much the twins disagree",
             "nats per sequence",
             disagreement,
             "Where this curve turns upward, the twins begin to learn their own samples instead of what both data sets share.",
-            place="main",
             y_range=(0.0, 1.05),
         ),
-        Panel(
+        axes(
             "loss",
             "Loss",
             "nats per token",
             losses,
             "The lowest test loss is where early stopping would end training.",
-            place="main",
-            levels=(Level("lowest possible", BAYES),),
+            rules=(HorizontalLine(f"lowest possible: {BAYES}", BAYES),),
             y_range=focus(losses, 150),
         ),
     )
 
 
-def detail_panels() -> tuple[Panel, ...]:
+def detail_panels() -> tuple[Axes, ...]:
     """Divergence to the oracles, decomposition, nearest neighbours."""
     oracles = tuple(
-        series(
+        line(
             f"oracle_divergence_k{k}",
             f"k = {k}" + (", exact" if k == 0 else ""),
-            "oracle",
+            f"k{k}",
             3.2 * (1 - sigmoid(90, 1.8)) + 0.25 + 0.3 * k * sigmoid(900 / (k + 1), 2.5),
             0.05,
         )
@@ -80,37 +87,23 @@ def detail_panels() -> tuple[Panel, ...]:
     )
     falling = 0.4 * (1 - sigmoid(100, 2))
     parts = (
-        series("oracle_term_train", "oracle term, train", "decomposition", BAYES + 0.02 - 0.03 * sigmoid(1800, 2), 0.004, "nats per token"),
-        series("oracle_term_test", "oracle term, test", "decomposition", BAYES + 0.02 + falling, 0.004, "nats per token"),
-        series("excess_term_train", "excess term, train", "decomposition", -0.06 * sigmoid(1500, 2), 0.004, "nats per token"),
+        line("oracle_term_train", "oracle term, train", "green", BAYES + 0.02 - 0.03 * sigmoid(1800, 2), 0.004),
+        line("oracle_term_test", "oracle term, test", "red", BAYES + 0.02 + falling, 0.004),
+        line("excess_term_train", "excess term, train", "slate", -0.06 * sigmoid(1500, 2), 0.004),
     )
     neighbours = (
-        series(
-            "nearest_neighbour_divergence",
-            "generated against held-out",
-            "neighbours",
-            0.5 * bump(40, 1) + 0.2 * sigmoid(2500, 2) + 0.01,
-            0.02,
-            "nats",
-        ),
+        line("nearest_neighbour_divergence", "generated against held-out", "blue", 0.5 * bump(40, 1) + 0.2 * sigmoid(2500, 2) + 0.01, 0.02),
     )
     return (
-        Panel(
-            "oracle",
-            "Distance to the exact answer",
-            "nats per sequence",
-            oracles,
-            "Coarser truncations (larger k) are reached earlier.",
-            palette="ordered",
-        ),
-        Panel(
+        axes("oracle", "Distance to the exact answer", "nats per sequence", oracles, "Coarser truncations (larger k) are reached earlier."),
+        axes(
             "decomposition",
             "What the loss is made of",
             "nats per token",
             parts,
             "The excess term falls only on data that the model was trained on.",
         ),
-        Panel(
+        axes(
             "neighbours",
             "Nearest-neighbour divergence",
             "nats",
@@ -120,15 +113,18 @@ def detail_panels() -> tuple[Panel, ...]:
     )
 
 
-def histogram(step: int, moment: str, shift: float) -> Histogram:
+def histogram(step: int, moment: str, shift: float) -> Axes:
     """Distances 0..8; a positive shift moves generated sequences towards the training data."""
     distance = np.arange(9.0)
     held_out = np.exp(-0.5 * ((distance - 3.1) / 0.9) ** 2)
     generated = np.exp(-0.5 * ((distance - 3.1 + shift) / 0.9) ** 2)
     held_out, generated = held_out / held_out.sum(), generated / generated.sum()
     spread = 0.15 * np.sqrt(generated * (1 - generated)) * 0.3
-    note = f"Divergence between the two distributions: {0.5 * shift**2:.2g} nats."
-    return Histogram(step, moment, distance, generated, generated - spread, generated + spread, held_out, 20_000, note)
+    note = f"Divergence between the two distributions: {0.5 * shift**2:.2g} nats. 20,000 generated sequences."
+    bars = Bars("generated", distance, generated, np.maximum(generated - spread, 0), generated + spread, band="95% interval over networks")
+    unseen = Line("held-out data", distance, held_out, np.full(9, np.nan), np.full(9, np.nan), "ink", "dot")
+    named = {"key": f"distances_step_{step}", "note": note, "y_range": (0.0, 0.6), "y_percent": True, "x_scale": "linear"}
+    return Axes(f"{moment}: step {step:,}", "distance to the nearest training sequence", "share", (unseen,), bars=(bars,), **named)
 
 
 DEFINITIONS = (
@@ -152,16 +148,28 @@ DEFINITIONS = (
     ),
 )
 
-BIASED = Decision(
+UNKNOWN = (None, None)
+
+
+def turn(step: float | None, low: float | None, high: float | None) -> Turn:
+    """A minimum, not reached where its step is None."""
+    return Turn(step, (low, high), step is not None)
+
+
+BIASED = Onset(
     verdict="bias_precedes_test_minimum",
-    onset_step=643.0,
-    onset_interval=(512.0, 858.0),
-    test_loss_minimum_step=1580.0,
-    test_loss_minimum_interval=(1190.0, 2210.0),
     reason="In all 2,000 bootstrap resamples the divergence turned before the test loss, by a factor of 1.5 to 3.7 in steps.",
-    rise=0.152,
-    rise_interval=(0.09, 0.21),
-    checkpoint="checkpoints/step_00000609.safetensors",
+    onset=turn(643.0, 512.0, 858.0),
+    test_loss_minimum=turn(1580.0, 1190.0, 2210.0),
+    gap=Gap(0.9, (0.4, 1.3), 937.0, (400.0, 1600.0)),
+    rise=Rise(0.152, (0.09, 0.21), 0.1, 1580.0, 0.8),
+    conditional=False,
+    tolerance=0.4,
+    level=0.9,
+    draws=2000,
+    members=4,
+    pairs=6,
+    sequences=4000,
 )
 
 
@@ -170,9 +178,11 @@ def biased() -> Report:
     return Report(
         title="When did the twins start to lean on their own samples?",
         subtitle="Depth-3 grammar, 4 twins on disjoint splits of 256 sequences, 4,000 steps",
-        decision=BIASED,
-        panels=main_panels() + detail_panels(),
-        histograms=(histogram(643, "at the onset", 0.05), histogram(1580, "at the test-loss minimum", 0.55)),
+        onset=BIASED,
+        checkpoint="checkpoints/step_00000609.safetensors",
+        main=main_panels(),
+        details=detail_panels(),
+        distances=(histogram(643, "At the onset", 0.05), histogram(1580, "At the test-loss minimum", 0.55)),
         definitions=DEFINITIONS,
         configuration={
             "data": {"vocab_size": 6, "depth": 3, "rules_per_symbol": 4, "sigma": 1.0},
@@ -204,42 +214,42 @@ def biased() -> Report:
 
 def unreached() -> Report:
     """Bias, while the test loss is still falling at the end."""
-    decision = replace(BIASED, test_loss_minimum_step=None, test_loss_minimum_interval=(3100.0, None), rise=None, rise_interval=None)
-    return replace(biased(), decision=decision, histograms=(histogram(643, "at the onset", 0.05), histogram(4000, "at the end", 0.7)))
+    onset = replace(BIASED, test_loss_minimum=turn(None, 3100.0, None), gap=Gap(None, (1.5, None), None, (2400.0, None)))
+    return replace(biased(), onset=onset, distances=(histogram(643, "At the onset", 0.05), histogram(4000, "At the end", 0.7)))
 
 
 def unbiased() -> Report:
     """No biased phase."""
     reason = "The divergence turned together with the test loss: the interval of the ratio of their steps, 0.8 to 1.3, contains 1."
-    decision = replace(
-        BIASED, verdict="no_bias_before_test_minimum", onset_step=1710.0, onset_interval=(1300.0, 2400.0), reason=reason, rise=None
-    )
-    return replace(biased(), decision=replace(decision, checkpoint=None))
+    onset = replace(BIASED, verdict="no_bias_before_test_minimum", onset=turn(1710.0, 1300.0, 2400.0), reason=reason)
+    return replace(biased(), onset=onset, checkpoint=None)
 
 
 def underpowered() -> Report:
     """Neither turning point was reached."""
-    return replace(
-        biased(),
-        decision=Decision("not_enough_power", None, None, None, (2900.0, None), "Neither curve turned within 4,000 steps."),
-        histograms=(histogram(4000, "at the end", 0.1),),
-    )
+    nothing = {"gap": Gap(None, UNKNOWN, None, UNKNOWN), "reason": "Neither curve turned within 4,000 steps."}
+    onset = replace(BIASED, verdict="not_enough_power", onset=turn(None, None, None), test_loss_minimum=turn(None, 2900.0, None), **nothing)
+    return replace(biased(), onset=onset, checkpoint=None, distances=(histogram(4000, "At the end", 0.1),))
 
 
 def hostile() -> Report:
     """Text that tries to leave its place, and numbers that are missing."""
     report = biased()
-    panel = report.panels[0]
-    gaps = replace(panel.series[0], label=HOSTILE, mean=np.append(np.nan, panel.series[0].mean[1:]), band=HOSTILE, unit=HOSTILE)
-    levels = (Level(HOSTILE, 0.3),)
-    first = replace(panel, title=HOSTILE, y_label=HOSTILE, note=HOSTILE, series=(gaps,), levels=levels)
+    panel = report.main[0]
+    gaps = replace(panel.lines[0], label=HOSTILE, name=HOSTILE, y=np.append(np.nan, panel.lines[0].y[1:]), band=HOSTILE)
+    rules = (HorizontalLine(HOSTILE, 0.3),)
+    first = replace(panel, title=HOSTILE, y_label=HOSTILE, x_label=HOSTILE, note=HOSTILE, lines=(gaps,), rules=rules, key=HOSTILE)
+    grid = ImageGrid(HOSTILE, np.zeros((8, 8, 1), np.uint8), (HOSTILE,), HOSTILE)
     return replace(
         report,
         title=HOSTILE,
         subtitle=HOSTILE,
-        decision=replace(BIASED, reason=HOSTILE, checkpoint=HOSTILE),
-        panels=(first, *report.panels[1:]),
-        histograms=(replace(report.histograms[0], moment=HOSTILE, note=HOSTILE),),
+        onset=replace(BIASED, reason=HOSTILE),
+        checkpoint=HOSTILE,
+        main=(first, *report.main[1:]),
+        details=(first, *report.details),
+        distances=(replace(report.distances[0], title=HOSTILE, note=HOSTILE),),
+        galleries=(grid,),
         definitions=(Definition(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
         configuration={HOSTILE: {HOSTILE: [HOSTILE, float("nan"), None, True]}},
         environment={HOSTILE: object()},

@@ -11,9 +11,10 @@ from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.recipes import SMOKE
-from twinsplit.report.common import nearest_step
-from twinsplit.report.from_run import decision_of, report_of
+from twinsplit.report.figure import Axes
+from twinsplit.report.from_run import onset_of, report_of
 from twinsplit.report.page import render
+from twinsplit.report.panels import PageParts, nearest_step, page_of, register_page
 from twinsplit.report.write import write_report
 from twinsplit.runs.rows import Table
 from twinsplit.runs.store import Run
@@ -37,26 +38,30 @@ def test_curves_are_means_of_the_stored_replicates(run: Run) -> None:
     table = run.table("sample_split_divergence").to_pylist()
     for i, step in enumerate(run.steps()):
         stored = np.mean([np.mean(row["values"]) for row in table if row["step"] == step])
-        assert split.series[0].mean[i] == pytest.approx(stored, rel=1e-6)
+        assert split.lines[0].y[i] == pytest.approx(stored, rel=1e-6)
     losses = Table.read(run, "test_loss").where(step=run.steps()[-1]).means
-    assert loss.series[0].mean[-1] == pytest.approx(losses.mean(), rel=1e-6)
+    assert loss.lines[0].y[-1] == pytest.approx(losses.mean(), rel=1e-6)
     half = 3.182446 * losses.std(ddof=1) / 2  # Student's t for three degrees of freedom
-    assert loss.series[0].high[-1] == pytest.approx(losses.mean() + half, rel=1e-5)
+    assert loss.lines[0].high[-1] == pytest.approx(losses.mean() + half, rel=1e-5)
 
 
 def test_histograms_are_fractions_of_the_stored_distances(run: Run) -> None:
-    for histogram in report_of(run).histograms:
-        assert histogram.generated.sum() == pytest.approx(1)
-        assert histogram.held_out.sum() == pytest.approx(1)
-        assert histogram.samples == 4 * run.recipe.measuring.generated
-        assert (histogram.generated_high <= 1).all()
+    histograms = report_of(run).distances
+    assert histograms
+    for histogram in histograms:
+        (generated,), (held_out,) = histogram.bars, histogram.lines
+        assert generated.y.sum() == pytest.approx(1)
+        assert held_out.y.sum() == pytest.approx(1)
+        assert f"{4 * run.recipe.measuring.generated:,} generated sequences" in histogram.note
+        assert (generated.high <= 1).all()
 
 
 def test_the_decision_names_a_checkpoint_that_exists(run: Run) -> None:
-    decision = decision_of(run)
-    assert decision.reason == run.read_json(pipeline.ONSET)["reason"]
-    if decision.checkpoint is not None:
-        assert (run.path / decision.checkpoint).is_file()
+    report = report_of(run)
+    assert report.onset == onset_of(run)
+    assert report.onset.to_json() == run.read_json(pipeline.ONSET)
+    if report.checkpoint is not None:
+        assert (run.path / report.checkpoint).is_file()
 
 
 def test_the_page_carries_configuration_data_and_definitions(run: Run) -> None:
@@ -75,7 +80,7 @@ def test_reports_come_from_stored_results_only(run: Run, tmp_path: Path) -> None
             path.unlink()
     first, second = report_of(run), report_of(Run.open(copy))
     for a, b in zip(first.main, second.main, strict=True):
-        np.testing.assert_array_equal(a.series[0].mean, b.series[0].mean)
+        np.testing.assert_array_equal(a.lines[0].y, b.lines[0].y)
 
 
 def test_nearest_step_is_nearest_in_log_step() -> None:
@@ -91,7 +96,7 @@ def test_a_missing_or_damaged_decision_names_the_stage_that_makes_it(run: Run, t
         (copy.path / "measurements").mkdir()
         (copy.path / pipeline.ONSET).write_text(text)
     with pytest.raises(InputError, match=rf"onset.json.*; run: twinsplit onset {copy.path}"):
-        decision_of(copy)
+        onset_of(copy)
 
 
 @pytest.mark.parametrize(("name", "text"), [("status.json", "[1]"), ("status.json", "{}"), ("environment.json", "[]"), ("data.json", "[]")])
@@ -109,3 +114,28 @@ def test_a_file_where_figures_belong_is_refused_before_the_page(run: Run, tmp_pa
         write_report(copy)
     assert not (copy.path / "report.html").exists()
     assert (copy.path / "figures").read_text() == "mine"
+
+
+def test_a_world_without_a_page_of_its_own_gets_the_default_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(run.recipe), "world", "somebody else's")
+    report = report_of(run)
+    assert [axes.key for axes in report.panels] == ["split", "loss", "losses"]
+    assert report.distances == report.galleries == ()
+    text = render(report)
+    assert "on 4 disjoint splits" in text
+    assert "Sample-split divergence" in text
+    assert "token" not in " ".join(definition.text for definition in report.definitions)
+
+
+def test_a_world_brings_its_page_and_a_measure_its_panel(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def panel(run: Run, settled: float) -> list[Axes]:
+        return [Axes(f"mine, from {settled:.0f}", "optimizer step", "nats", report_of(run).main[0].lines)]
+
+    monkeypatch.setattr("twinsplit.report.panels._PAGES", {})
+    register_page("mine", PageParts(subtitle=lambda run: "my own", loss_unit="points"))
+    assert page_of("mine").subtitle(run) == "my own"
+    monkeypatch.setattr(type(run.recipe), "world", "mine")
+    report = report_of(run, [panel])
+    assert report.subtitle == "my own"
+    assert report.main[1].y_label == "points"
+    assert report.details[-1].title.startswith("mine, from ")

@@ -5,10 +5,12 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import example_report
+import numpy as np
 import pytest
 
 from twinsplit.report.page import render
@@ -104,7 +106,7 @@ def test_draws_quietly_and_fits(browser: Browser, pages: dict[str, Path], name: 
     report = example_report.ALL[name]()
     drawn = "return [...document.querySelectorAll('.chart')].map((c) => c.querySelectorAll('svg.main-svg .trace').length)"
     traces = browser.js(drawn)
-    assert len(traces) == 1 + len(report.details) + len(report.histograms)
+    assert len(traces) == 1 + len(report.details) + len(report.distances)
     assert all(traces)
     assert browser.js("return document.querySelector('#verdict h2').getBoundingClientRect().height > 20")
     browser.js("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
@@ -118,10 +120,31 @@ def test_hostile_text_stays_text(browser: Browser, pages: dict[str, Path], width
     browser.resize(width)
     browser.open(pages["hostile"])
     assert browser.js("return window.broken === undefined")
-    assert browser.js("return document.images.length + document.querySelectorAll('b:not(svg b), iframe, object').length") == 0
+    assert browser.js("return document.querySelectorAll('b:not(svg b), iframe, object').length") == 0
+    assert browser.js("return [...document.images].map((image) => image.src.slice(0, 15))") == ["data:image/png;"]
     assert browser.js("return document.querySelector('h1').textContent") == example_report.HOSTILE
     assert browser.js("return document.title") == example_report.HOSTILE
     assert browser.js("return document.getElementById('command-text').textContent") == example_report.HOSTILE
+
+
+def test_marks_of_writing_direction_in_names_turn_nothing_else_around(browser: Browser, pages: dict[str, Path]) -> None:
+    """A name that ends in the middle of reversed writing leaves the words after it where they are: the full stop stands at its right."""
+    browser.open(pages["hostile"])
+    assert browser.js("return document.querySelectorAll('.keys bdi').length") > 4
+    script = "const name = document.querySelector('figcaption strong bdi'), range = document.createRange();"
+    script += "range.setStart(name.nextSibling, 0); range.setEnd(name.nextSibling, 1);"
+    script += "return [range.getBoundingClientRect().left, [...name.getClientRects()].at(-1).right]"
+    stop, end = browser.js(script)
+    assert stop >= end - 1
+
+
+def test_the_policy_of_the_page_forbids_network_and_foreign_scripts(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["biased"])
+    attempt = "const s = document.createElement('script'); s.textContent = 'window.broken = 3'; document.head.append(s);"
+    assert browser.js(attempt + "return window.broken === undefined")
+    browser.js("window.refused = null; fetch('https://example.org/').catch((error) => { window.refused = String(error); })")
+    assert wait_for(lambda: browser.js("return window.refused"))
+    assert all("Content Security Policy" in entry["message"] for entry in browser.console())
 
 
 OVERLAPS = """
@@ -145,12 +168,21 @@ def test_labels_do_not_overlap(browser: Browser, pages: dict[str, Path], name: s
     assert browser.js(outside) == 0
 
 
-def test_ticks_follow_the_width_of_the_window(browser: Browser, pages: dict[str, Path]) -> None:
+def test_ticks_follow_the_width_of_the_window(browser: Browser, tmp_path: Path) -> None:
+    """Three decades and a half have 1, 2, 5 on a wide screen, and powers of ten on a narrow one, apart from each other on both."""
+    steps = np.geomspace(12, 40_000, 20)
+    line = example_report.line("a", "a", "blue", np.arange(20.0), 0.1, steps)
+    main = tuple(replace(axes, lines=(line,), y_range=None) for axes in example_report.main_panels())
+    (tmp_path / "long.html").write_text(render(replace(example_report.biased(), main=main, details=main)), encoding="utf-8")
     ticks = "return document.querySelectorAll('#chart-main .xtick').length"
-    browser.open(pages["biased"])
+    texts = "return [...document.querySelectorAll('#chart-main .xtick text')].map((t) => t.textContent)"
+    browser.open(tmp_path / "long.html")
     wide = browser.js(ticks)
+    assert "20,000" in browser.js(texts)
+    assert browser.js(OVERLAPS, "#chart-main .xtick text") == browser.js(OVERLAPS, "#chart-0 .xtick text") == 0
     browser.resize(400)
     assert wait_for(lambda: browser.js(ticks) < wide)
+    assert browser.js(texts) == ["100", "1,000", "10,000"]
 
 
 def test_legend_hides_and_shows(browser: Browser, pages: dict[str, Path]) -> None:
@@ -216,13 +248,13 @@ def test_gives_the_plotted_numbers(browser: Browser, pages: dict[str, Path], tmp
     browser.js(f"document.getElementById('download-{kind}').click()")
     path = tmp_path / f"twinsplit-report.{kind}"
     assert wait_for(path.exists)
-    series = example_report.biased().panels[0].series[0]
+    line = example_report.biased().main[0].lines[0]
     content = path.read_text(encoding="utf-8")
     if kind == "json":
         found = json.loads(content)["series"][0]["mean"]
     else:
-        found = [float(row["mean"]) for row in csv.DictReader(content.splitlines()) if row["series"] == series.name]
-    assert found == series.mean.tolist()
+        found = [float(row["mean"]) for row in csv.DictReader(content.splitlines()) if row["series"] == line.name]
+    assert found == line.y.tolist()
     assert browser.console() == []
 
 

@@ -8,7 +8,8 @@ import example_report
 import pytest
 
 from twinsplit.errors import InputError
-from twinsplit.report.figures import main_figure, save_figure
+from twinsplit.report.render_matplotlib import printed
+from twinsplit.report.write import main_figure, save_figure
 
 pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'twinsplit[report]'")
 
@@ -16,9 +17,15 @@ pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'twinspl
 @pytest.mark.parametrize("name", example_report.ALL)
 def test_draws_every_panel(name: str) -> None:
     report = example_report.ALL[name]()
-    figure = main_figure(report)
+    figure = printed(main_figure(report))
     assert len(figure.axes) == len(report.main)
     assert all(axis.lines for axis in figure.axes)
+
+
+def test_each_turning_point_is_named_once_over_its_own_curve() -> None:
+    split, loss = printed(main_figure(example_report.biased())).axes
+    assert [text.get_text() for text in split.texts] == ["onset: step 643"]
+    assert [text.get_text() for text in loss.texts] == ["test-loss minimum: step 1,580"]
 
 
 def test_writes_the_same_bytes_twice(tmp_path: Path) -> None:
@@ -31,7 +38,7 @@ def test_writes_the_same_bytes_twice(tmp_path: Path) -> None:
 
 
 def test_a_report_without_a_main_panel_is_refused(tmp_path: Path) -> None:
-    empty = replace(example_report.biased(), panels=())
+    empty = replace(example_report.biased(), main=())
     with pytest.raises(InputError, match="no main panel"):
         save_figure(empty, tmp_path / "figures" / "onset")
     assert not (tmp_path / "figures").exists()
@@ -40,4 +47,4 @@ def test_a_report_without_a_main_panel_is_refused(tmp_path: Path) -> None:
 def test_missing_matplotlib_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match=r"pip install 'twinsplit\[report\]'"):
-        main_figure(example_report.biased())
+        printed(main_figure(example_report.biased()))

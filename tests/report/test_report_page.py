@@ -11,13 +11,14 @@ from importlib.resources import files
 from typing import Any
 
 import example_report
+import numpy as np
 import pytest
 
 from twinsplit.errors import InputError
-from twinsplit.report import charts
-from twinsplit.report.colours import ALPHAS, LIGHT_DARK, SERIES, dark_by_light, faded, series_colours
-from twinsplit.report.markup import embedded
-from twinsplit.report.page import render
+from twinsplit.report.colours import ALPHAS, LIGHT_DARK, ORDERED, SERIES, dark_by_light, faded
+from twinsplit.report.marks import marked
+from twinsplit.report.page import embedded, render
+from twinsplit.report.render_plotly import chart
 
 pytest.importorskip("plotly", reason="needs plotly: pip install 'twinsplit[report]'")
 ASSETS = files("twinsplit.report") / "assets"
@@ -54,7 +55,7 @@ def test_is_small(page: str) -> None:
 def test_fetches_nothing(page: str) -> None:
     read = Reader(page)
     links = [value for _, attrs in read.tags for name, value in attrs.items() if name in ("src", "href", "action", "srcset")]
-    assert set(links) == {"data:,"}
+    assert set(links) - {link for link in links if link and link.startswith("data:image/png;base64,")} == {"data:,"}
     assert not re.search(r"@import|url\(", page[: page.index("</style>")])
     assert "default-src 'none'" in page
 
@@ -62,10 +63,10 @@ def test_fetches_nothing(page: str) -> None:
 def test_holds_five_scripts_whatever_the_text(page: str) -> None:
     scripts = Reader(page).scripts
     assert len(scripts) == 5
-    drawn, numbers, theme = (json.loads(script) for script in scripts[:3])
+    drawn, theme, numbers = (json.loads(script) for script in scripts[:3])
     assert drawn
     assert theme
-    assert set(numbers) > {"command", "decision", "series", "histograms"}
+    assert set(numbers) > {"command", "decision", "series", "data"}
 
 
 def test_is_the_same_twice() -> None:
@@ -74,7 +75,8 @@ def test_is_the_same_twice() -> None:
 
 def test_hostile_text_adds_no_element() -> None:
     ordinary, hostile = (Reader(render(one())) for one in (example_report.biased, example_report.hostile))
-    assert {tag for tag, _ in hostile.tags} <= {tag for tag, _ in ordinary.tags}
+    assert {tag for tag, _ in hostile.tags} <= {tag for tag, _ in ordinary.tags} | {"img"}
+    assert [dict(attrs)["src"][:5] for tag, attrs in hostile.tags if tag == "img"] == ["data:"]
 
 
 @pytest.mark.parametrize("hostile", ["</script>", "<!--", "<script", "\u2028"])
@@ -85,7 +87,7 @@ def test_embedded_json_cannot_end_its_element(hostile: str) -> None:
 
 
 def test_a_report_without_curves_is_still_a_page() -> None:
-    empty = replace(example_report.underpowered(), panels=(), histograms=(), caveats=(), definitions=(), configuration={})
+    empty = replace(example_report.underpowered(), main=(), details=(), distances=(), caveats=(), definitions=(), configuration={})
     assert "This run cannot tell" in render(empty)
 
 
@@ -114,16 +116,15 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def test_every_colour_has_a_dark_counterpart() -> None:
-    report = example_report.biased()
-    drawn = [charts.main_chart(report), *(charts.detail_chart(report, panel) for panel in report.details)]
-    drawn += [charts.histogram_chart(report, histogram) for histogram in report.histograms]
-    used = {text for chart in drawn for text in _strings(chart.figure) if re.fullmatch(r"#[0-9A-Fa-f]{6}|rgba\(.*\)", text)}
+    report = marked(example_report.biased())
+    drawn = [chart("main", report.main, 300), *(chart("one", (axes,), 300) for axes in (*report.details, *report.distances))]
+    used = {text for one in drawn for text in _strings(one.figure) if re.fullmatch(r"#[0-9A-Fa-f]{6}|rgba\(.*\)", text)}
     assert used - {"rgba(0,0,0,0)"} <= set(dark_by_light())
 
 
 def test_no_light_colour_has_two_dark_ones() -> None:
     assert len(dark_by_light()) == len(LIGHT_DARK) * (1 + len(ALPHAS))
-    assert faded("blue", 0.1) == "rgba(0,114,178,0.1)"
+    assert faded("blue") == "rgba(0,114,178,0.16)"
 
 
 def _luminance(colour: str) -> float:
@@ -142,13 +143,24 @@ def test_contrast_suffices(variant: int) -> None:
     """WCAG 2.2: 4.5 for text, 3 for lines."""
     ground = LIGHT_DARK["card"][variant]
     assert min(_contrast(LIGHT_DARK[name][variant], ground) for name in ("ink", "quiet")) >= 4.5
-    lines = (*SERIES, *(name for name in LIGHT_DARK if name.startswith("rank")))
-    assert min(_contrast(LIGHT_DARK[name][variant], ground) for name in lines) >= 3
+    assert min(_contrast(LIGHT_DARK[name][variant], ground) for name in (*SERIES, *ORDERED)) >= 3
 
 
-def test_a_series_keeps_its_colour_in_every_panel() -> None:
-    report = example_report.biased()
-    again = replace(report.panels[1].series[0], panel="oracle")
-    panel = replace(report.panels[2], series=(*report.panels[2].series, again), palette="distinct")
-    report = replace(report, panels=(*report.panels[:2], panel))
-    assert series_colours(report)["oracle", "test_loss"] == series_colours(report)["loss", "test_loss"] == "vermillion"
+def test_ticks_are_plotlys_own_numbers_in_full_and_fewer_on_a_narrow_screen() -> None:
+    def ticks(high: float) -> tuple[Any, Any]:
+        line = example_report.line("a", "a", "blue", np.arange(3.0), 0.1, np.array([10.0, 20.0, high]))
+        drawn = chart("one", (example_report.axes("a", "a", "nats", (line,), ""),), 300)
+        assert "tickvals" not in drawn.figure["layout"]["xaxis"]
+        assert drawn.figure["layout"]["xaxis"]["tickformat"] == drawn.narrow["tickformat"] == ",~r"
+        return drawn.figure["layout"]["xaxis"].get("dtick"), drawn.narrow.get("dtick")
+
+    assert ticks(50) == (None, None)  # less than a decade: plotly finds round steps
+    assert ticks(2_000) == ("D2", "D2")
+    assert ticks(9_000) == ("D2", 1)
+    assert ticks(1e6) == (1, 1)
+
+
+def test_only_what_cuts_something_off_has_a_button_for_the_full_range() -> None:
+    whole = replace(example_report.main_panels()[0], y_range=(-9.0, 9.0))
+    assert chart("one", (whole,), 300).zoomed == ()
+    assert chart("two", (whole, example_report.main_panels()[1]), 300).zoomed == ("yaxis2",)

@@ -10,9 +10,9 @@ from PIL import Image
 
 from twinsplit.papers.figure_store import image
 from twinsplit.report.figure import Figure, ImageGrid
-from twinsplit.report.figure_page import interactive
-from twinsplit.report.figure_print import printed
+from twinsplit.report.page import interactive
 from twinsplit.report.pictures import GAP, Samples, encoded, pairs_sheet, sheet
+from twinsplit.report.render_matplotlib import printed
 
 
 def levels(*shape: int, seed: int = 0) -> np.ndarray:
@@ -38,16 +38,13 @@ def test_pictures_stand_in_rows_enlarged_by_whole_pixels(rows: int, columns: int
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_png_holds_the_very_levels(channels: int) -> None:
     page = levels(12, 20, channels)
-    png, width = encoded(page)
-    opened = np.asarray(Image.open(io.BytesIO(png)))
+    opened = np.asarray(Image.open(io.BytesIO(encoded(page))))
     assert np.array_equal(opened.reshape(page.shape), page)
-    assert width == 20
 
 
 def test_a_pair_stands_between_its_nearest_images() -> None:
     samples = Samples(levels(3, 5, 1, 64, 64), levels(3, 5, 1, 64, 64, seed=1))
-    png, _ = pairs_sheet(samples, 2, 0, [4, 1])
-    page = np.asarray(Image.open(io.BytesIO(png)))
+    page = pairs_sheet(samples, 2, 0, [4, 1])[..., 0]
     rows = (samples.nearest[2], samples.images[2], samples.images[0], samples.nearest[0])
     for i, row in enumerate(rows):
         for j, sample in enumerate((4, 1)):
@@ -72,7 +69,7 @@ def test_a_sheet_may_hold_plates_alone(channels: int) -> None:
 
 def test_a_page_of_plates_says_its_rows_and_keeps_hostile_text_text() -> None:
     page = interactive(plates(text="</script><img src=x onerror='window.broken=1'>\nrow"), {})
-    assert page.count('<img src="data:image/png;base64,') == 2
+    assert page.count('<img class="pictures" src="data:image/png;base64,') == 2
     assert "onerror='" not in page
     assert 'alt="Rows from above: &lt;/script&gt;' in page
     assert "row; nearest image." in page

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from twinsplit.cli import figure_verbs
-from twinsplit.cli.command import Claims, Figure
+from twinsplit.cli.figures import claims
+from twinsplit.cli.options import Compute
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
+from twinsplit.papers.options import FigureOptions
 from twinsplit.runs.places import check_file, check_place
 
 NAMES = [name for family in figure_verbs.families() for name in family.names]
@@ -56,11 +58,11 @@ def test_every_figure_looks_first(name: str, taken: Path, monkeypatch: pytest.Mo
     every = tuple(replace(family, make=work) for family in figure_verbs.families())
     monkeypatch.setattr(figure_verbs, "families", lambda: every)
     with pytest.raises(InputError, match="is not a folder"):
-        figure_verbs.make(Figure(name, "smoke", taken), Inline())
+        figure_verbs.make(FigureOptions(name, "smoke", taken), Inline())
 
 
 def test_claims_look_first(taken: Path, tmp_path: Path) -> None:
     for document in (taken / "claims.md", tmp_path):
         with pytest.raises(InputError, match="a folder"):
-            Claims(scale="smoke", out=tmp_path / "out", document=document, workers=1).run()
+            claims(scale="smoke", out=tmp_path / "out", document=document, compute=Compute(workers=1))
     assert not (tmp_path / "out").exists()

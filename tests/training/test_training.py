@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from twinsplit.diffusion.series import Member
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline, open_executor
+from twinsplit.networks import arithmetic
 from twinsplit.networks.parametrisation import noised_one_hot
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import SMOKE, Recipe
 from twinsplit.runs.store import Run
-from twinsplit.training import arithmetic
 from twinsplit.training.batches import batch_rows, draw_times, steps_per_epoch
-from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.ensemble import Ensemble
 from twinsplit.training.loop import deal, load_ensemble, milestones, train
 from twinsplit.training.rates import constant, published
 from twinsplit.worlds.sequences.world import HierarchicalWorld

@@ -12,10 +12,11 @@ from torch import Tensor
 from twinsplit.diffusion.denoiser import Categorical, Denoiser
 from twinsplit.diffusion.sampler import Ancestral, strided_times
 from twinsplit.diffusion.schedule import Schedule
+from twinsplit.diffusion.series import Member
 from twinsplit.execution.local import Inline, open_executor
 from twinsplit.networks.transformer import Transformer
 from twinsplit.noise.reference import Noise
-from twinsplit.training.ensemble import Ensemble, Member
+from twinsplit.training.ensemble import Ensemble
 from twinsplit.worlds.parts import draw_parts
 from twinsplit.worlds.sequences.generation import Generation, generate, generate_all
 

@@ -1,1 +1,1 @@
-"""The command line: parsing in `command` and `data`, what verbs do beside them, and how a command ends in `entry`."""
+"""The command line: `main` holds the tree of verbs, `entry` how a command ends; one file for each kind of verbs."""

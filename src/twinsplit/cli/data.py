@@ -1,283 +1,265 @@
-"""The command line of `twinsplit data`: parsing only, one class per kind of data."""
+"""The verbs of `twinsplit data` that make, prepare and check data sets."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, final
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg, subcommand
+from tyro.conf import Positional, arg
+
+from twinsplit.cli.options import PUBLISHED, GrammarOptions, processes
+from twinsplit.errors import InputError
+
+if TYPE_CHECKING:
+    from twinsplit.data.images.decoding import Problem
+    from twinsplit.data.images.frame import Frame
+    from twinsplit.data.images.sources import Source
+    from twinsplit.data.synthetic import ImageClass
 
 Colour = Literal["grey", "mean", "rgb"]
 Framing = Literal["centre", "gahb"]
 Out = Annotated[Path, arg(help="the data folder to write; the same command goes on where it was stopped")]
-Workers = Annotated[int, arg(help="decoding processes; 0 takes one per core, and the bytes are the same for any number")]
+Decoders = Annotated[int, arg(help="decoding processes; 0 takes one per core, and the bytes are the same for any number")]
+Drawers = Annotated[int, arg(help="drawing processes; 0 takes one per core, and the bytes are the same for any number")]
 LeaveOut = Annotated[bool, arg(help="go on without the files that cannot be used; they stay listed in OUT/problems.json")]
 Size = Annotated[int, arg(help="pixels a side")]
-Prepared = Positional[Annotated[Path, arg(metavar="FOLDER", help="a folder of images that `twinsplit data` wrote")]]
-Threshold = Annotated[float, arg(help="correlation in absolute value above which the later of two images is a duplicate")]
-Device = Annotated[str | None, arg(help="where duplicates are sought (default: cuda where there is one, else cpu); the answer is the same")]
 ColourOption = Annotated[Colour, arg(help="grey (luma), mean (of red, green and blue) or rgb")]
-
-
-@final
-@dataclass(frozen=True)
-class DataGrammar:
-    """Draw sequences from a tree grammar into a folder with a fingerprint, for `train --data`."""
-
-    out: Path
-    """the data folder to write"""
-    samples: int = 40_000
-    """sequences to draw"""
-    seed: int = 0
-    """of the sequences"""
-    vocab_size: int = 6
-    """symbols (q)"""
-    depth: int = 4
-    """levels of the tree (l); a sequence has 2^depth tokens"""
-    rules_per_symbol: int = 4
-    """allowed productions of each symbol (q_eff)"""
-    sigma: float = 1.0
-    """spread of the logits of the productions"""
-    grammar_seed: int = 0
-    """of the rules; the defaults with seed 0 are the published grammar"""
-    factorised: int = 0
-    """top levels (k) replaced by independent transitions from the root: BP_k is then exact"""
-
-    def run(self) -> None:
-        from twinsplit.cli.verbs import data_grammar
-
-        data_grammar(self)
-
-
-@final
-@dataclass(frozen=True)
-class DataCelebA:
-    """Prepare CelebA from its own layout: img_align_celeba/*.jpg with the tables of attributes, identities and partition beside it."""
-
-    folder: Positional[Annotated[Path, arg(metavar="DIR", help="the folder that holds img_align_celeba")]]
-    out: Out
-    size: Size = 32
-    colour: ColourOption = "grey"
-    framing: Framing = "centre"
-    """centre (shorter side scaled, bilinear, middle kept) or gahb (the middle 160 x 160, bicubic)"""
-    leave_out: LeaveOut = False
-    workers: Workers = 0
-
-    def run(self) -> None:
-        from twinsplit.cli.data_verbs import data_celeba
-
-        data_celeba(self)
-
-
-@final
-@dataclass(frozen=True)
-class DataFolder:
-    """Prepare any folder of images (JPEG, PNG, WebP, TIFF, BMP, GIF of one frame), searched to the bottom."""
-
-    folder: Positional[Annotated[Path, arg(metavar="DIR")]]
-    out: Out
-    size: Size = 32
-    colour: ColourOption = "grey"
-    leave_out: LeaveOut = False
-    workers: Workers = 0
-
-    def run(self) -> None:
-        from twinsplit.cli.data_verbs import data_folder
-
-        data_folder(self)
-
-
-@final
-@dataclass(frozen=True)
-class DataArrays:
-    """Prepare images from a .npy or .npz file: (n, H, W), (n, H, W, C) or (n, C, H, W), uint8 or floats in [0, 1]."""
-
-    file: Positional[Annotated[Path, arg(metavar="FILE")]]
-    out: Out
-    key: str = ""
-    """the array of an .npz that holds several"""
-    size: Annotated[int | None, arg(help="pixels a side (default: as they are)")] = None
-    colour: Annotated[Colour | None, arg(help="grey (luma), mean or rgb (default: as they are)")] = None
-    leave_out: LeaveOut = False
-
-    def run(self) -> None:
-        from twinsplit.cli.data_verbs import data_arrays
-
-        data_arrays(self)
-
-
-@final
-@dataclass(frozen=True)
-class DataHub:
-    """Prepare a Hugging Face data set (extra `hub`): a folder that `save_to_disk` wrote, or a name on the hub."""
-
-    name: Positional[Annotated[str, arg(metavar="NAME")]]
-    out: Out
-    split: str = "train"
-    """the split to take, where there are several"""
-    column: str = "image"
-    """the column that holds the images"""
-    size: Size = 32
-    colour: ColourOption = "grey"
-    leave_out: LeaveOut = False
-    workers: Workers = 0
-
-    def run(self) -> None:
-        from twinsplit.cli.data_verbs import data_hub
-
-        data_hub(self)
-
-
-@final
-@dataclass(frozen=True)
-class DataDigits:
-    """Write scikit-learn's 1,797 handwritten digits, 8 x 8 pixels, as a data folder."""
-
-    out: Out
-
-    def run(self) -> None:
-        from twinsplit.cli.data_verbs import data_digits
-
-        data_digits(self.out)
-
-
-@final
-@dataclass(frozen=True)
-class DataFaces:
-    """Draw faces into a folder of exactly CelebA's layout, with tables, for `data celeba`. Nobody is portrayed."""
-
-    out: Path
-    """the raw folder to write"""
-    make: int = 2_000
-    """images; image i is the same whatever this number"""
-    people: int = 1_000
-    """the pool that each image shows one of"""
-    seed: int = 0
-    """of people and images"""
-    workers: Annotated[int, arg(help="drawing processes; 0 takes one per core, and the bytes are the same for any number")] = 0
-
-    def run(self) -> None:
-        from twinsplit.cli.data_verbs import data_faces
-
-        data_faces(self)
-
-
+OwnSize = Annotated[int | None, arg(help="pixels a side (default: as they are)")]
+OwnColour = Annotated[Colour | None, arg(help="grey (luma), mean or rgb (default: as they are)")]
 Make = Annotated[int, arg(help="images; image i is the same whatever this number")]
-Drawers = Annotated[int, arg(help="drawing processes; 0 takes one per core, and the bytes are the same for any number")]
+CelebAFolder = Positional[Annotated[Path, arg(metavar="DIR", help="the folder that holds img_align_celeba")]]
+AnyFolder = Positional[Annotated[Path, arg(metavar="DIR")]]
+ArrayFile = Positional[Annotated[Path, arg(metavar="FILE")]]
+HubName = Positional[Annotated[str, arg(metavar="NAME")]]
+
+SHOWN = 10
 
 
-@final
-@dataclass(frozen=True)
-class DataCAlpha:
-    """Draw C^alpha images, regular regions and contours whose best denoising rate is known, as a data folder (docs/rates.md)."""
+def grammar(
+    *,
+    out: Path,
+    samples: int = 40_000,
+    seed: int = 0,
+    factorised: int = 0,
+    grammar: GrammarOptions = PUBLISHED,
+) -> None:
+    """Draw sequences from a tree grammar into a folder with a fingerprint, for `train --data`.
 
-    out: Out
-    alpha: float = 2.0
-    """regularity of the regions and of the contour between them"""
-    size: Size = 80
-    make: Make = 100_000
-    seed: int = 0
-    """of the images"""
-    workers: Drawers = 0
+    Args:
+        out: the data folder to write
+        samples: sequences to draw
+        seed: of the sequences
+        factorised: top levels (k) replaced by independent transitions from the root: BP_k is then exact
+    """
+    from twinsplit.data.sequences import SequenceData
 
-    def run(self) -> None:
-        from twinsplit.cli.data_verbs import data_calpha
-
-        data_calpha(self)
-
-
-@final
-@dataclass(frozen=True)
-class DataDiscs:
-    """Draw discs of five parameters, whose best denoiser is known, as a data folder (docs/rates.md)."""
-
-    out: Out
-    size: Size = 80
-    make: Make = 100_000
-    seed: int = 0
-    """of the images"""
-    workers: Drawers = 0
-
-    def run(self) -> None:
-        from twinsplit.cli.data_verbs import data_discs
-
-        data_discs(self)
+    if samples < 1:
+        raise InputError(f"--samples {samples}", "draw at least 1")
+    law = grammar.drawn()
+    origin = {"grammar_seed": grammar.grammar_seed, "sigma": grammar.sigma}
+    data = SequenceData.drawn(law, samples, seed, factorised, origin)
+    data.save(out)
+    print(f"{out}: {samples} sequences of {law.length} tokens, sha256 {data.describe()['sha256'][:16]}")
 
 
-@final
-@dataclass(frozen=True)
-class DataDuplicates:
-    """List the images that nearly repeat an earlier one: correlation above the threshold, either sign. The folder is not altered."""
+def digits(*, out: Out) -> None:
+    """Write scikit-learn's 1,797 handwritten digits, 8 x 8 pixels, as a data folder."""
+    from twinsplit.data.images.builtin import DIGITS, DigitsSource
 
-    folder: Prepared
-    out: Annotated[Path | None, arg(help="the list to write (default: FOLDER-duplicates.json, beside the folder)")] = None
-    threshold: Threshold = 0.95
-    device: Device = None
-
-    def run(self) -> None:
-        from twinsplit.cli.split_verbs import data_duplicates
-
-        data_duplicates(self)
+    _prepare(DigitsSource(), DIGITS, out, workers=1)
 
 
-@final
-@dataclass(frozen=True)
-class DataSplit:
-    """Split images in two groups, by one of --attribute, --identities and --ladder, into a manifest for a recipe's data.manifest."""
+def faces(*, out: Path, make: int = 2_000, people: int = 1_000, seed: int = 0, workers: Drawers = 0) -> None:
+    """Draw faces into a folder of exactly CelebA's layout, with tables, for `data celeba`. Nobody
+    is portrayed.
 
-    folder: Prepared
-    out: Path
-    """the manifest (JSON) to write"""
-    attribute: str = ""
-    """attributes joined by &, each perhaps after !: the images that this is true of, and as many of the others"""
-    identities: Annotated[bool, arg(help="no identity in both groups, and groups of nearly equal size")] = False
-    ladder: Annotated[str, arg(metavar="N,N,...", help="the first N and the last N images, for each N, nested")] = ""
-    seed: Annotated[int | None, arg(help="of the drawn orders, for --attribute and --identities (default 0)")] = None
-    duplicates: Annotated[
-        Path | None,
-        arg(help="a list of `data duplicates` to take out first (default, as published: none for --attribute, else sought now)"),
-    ] = None
-    threshold: Annotated[float | None, arg(help="of the duplicates that are sought now (default 0.95)")] = None
-    device: Device = None
+    Args:
+        out: the raw folder to write
+        make: images; image i is the same whatever this number
+        people: the pool that each image shows one of
+        seed: of people and images
+    """
+    from twinsplit.data.images.builtin import write_faces
+    from twinsplit.data.images.drawn_faces import FaceSet
+    from twinsplit.execution.local import open_executor
 
-    def run(self) -> None:
-        from twinsplit.cli.split_verbs import data_split
-
-        data_split(self)
+    with open_executor(processes(workers)) as executor:
+        write_faces(out, make, FaceSet(seed, people), executor)
+    print(f"{out}: {make} faces in CelebA's layout; next: twinsplit data celeba {out} --out PREPARED")
 
 
-@final
-@dataclass(frozen=True)
-class DataCheck:
-    """Verify a data folder, of sequences or of images, against its fingerprint."""
+def calpha(*, out: Out, alpha: float = 2.0, size: Size = 80, make: Make = 100_000, seed: int = 0, workers: Drawers = 0) -> None:
+    """Draw C^alpha images, regular regions and contours whose best denoising rate is known, as a
+    data folder; see docs/rates.md.
 
-    folder: Positional[Path]
-    """a folder that `twinsplit data` wrote"""
+    Args:
+        alpha: regularity of the regions and of the contour between them
+        seed: of the images
+    """
+    from twinsplit.data.synthetic import CAlphaImages
 
-    def run(self) -> None:
-        from twinsplit.cli.data_verbs import data_check
-
-        data_check(self.folder)
+    _draw(CAlphaImages(alpha, size, seed), make, out, workers)
 
 
-@final
-@dataclass(frozen=True)
-class Data:
-    """Make or prepare a data set, with a fingerprint."""
+def discs(*, out: Out, size: Size = 80, make: Make = 100_000, seed: int = 0, workers: Drawers = 0) -> None:
+    """Draw discs of five parameters, whose best denoiser is known, as a data folder;
+    see docs/rates.md.
 
-    kind: (
-        Annotated[DataGrammar, subcommand("grammar")]
-        | Annotated[DataDigits, subcommand("digits")]
-        | Annotated[DataFaces, subcommand("faces")]
-        | Annotated[DataCAlpha, subcommand("calpha")]
-        | Annotated[DataDiscs, subcommand("discs")]
-        | Annotated[DataCelebA, subcommand("celeba")]
-        | Annotated[DataFolder, subcommand("folder")]
-        | Annotated[DataArrays, subcommand("arrays")]
-        | Annotated[DataHub, subcommand("hub")]
-        | Annotated[DataDuplicates, subcommand("duplicates")]
-        | Annotated[DataSplit, subcommand("split")]
-        | Annotated[DataCheck, subcommand("check")]
-    )
+    Args:
+        seed: of the images
+    """
+    from twinsplit.data.synthetic import DiscImages
 
-    def run(self) -> None:
-        self.kind.run()
+    _draw(DiscImages(size, seed), make, out, workers)
+
+
+def celeba(
+    folder: CelebAFolder,
+    *,
+    out: Out,
+    size: Size = 32,
+    colour: ColourOption = "grey",
+    framing: Framing = "centre",
+    leave_out: LeaveOut = False,
+    workers: Decoders = 0,
+) -> None:
+    """Prepare CelebA from its own layout: img_align_celeba/*.jpg with the tables of attributes,
+    identities and partition beside it.
+
+    Args:
+        framing: centre (shorter side scaled, bilinear, middle kept) or gahb (the middle 160 x 160, bicubic)
+    """
+    from dataclasses import replace
+
+    from twinsplit.data.images.celeba import SIZE, CelebaSource
+    from twinsplit.data.images.frame import Frame, gahb
+
+    frame = {"centre": Frame, "gahb": gahb}[framing](size, colour)
+    _prepare(CelebaSource(folder), replace(frame, exact=SIZE), out, workers, leave_out)
+
+
+def folder(
+    folder: AnyFolder,
+    *,
+    out: Out,
+    size: Size = 32,
+    colour: ColourOption = "grey",
+    leave_out: LeaveOut = False,
+    workers: Decoders = 0,
+) -> None:
+    """Prepare any folder of images (JPEG, PNG, WebP, TIFF, BMP, GIF of one frame), searched to the
+    bottom.
+    """
+    from twinsplit.data.images.frame import Frame
+    from twinsplit.data.images.sources import FolderSource
+
+    _prepare(FolderSource(folder), Frame(size, colour), out, workers, leave_out)
+
+
+def arrays(
+    file: ArrayFile,
+    *,
+    out: Out,
+    key: str = "",
+    size: OwnSize = None,
+    colour: OwnColour = None,
+    leave_out: LeaveOut = False,
+) -> None:
+    """Prepare images from a .npy or .npz file: (n, H, W), (n, H, W, C) or (n, C, H, W), uint8 or
+    floats in [0, 1].
+
+    Args:
+        key: the array of an .npz that holds several
+    """
+    from twinsplit.data.images.frame import Frame
+    from twinsplit.data.images.sources import ArraySource
+
+    source = ArraySource(file, key)
+    native: Colour = "rgb" if source.array().shape[-1] == 3 else "grey"
+    _prepare(source, Frame(size, colour or native, exact=source.size), out, 1, leave_out)  # there is nothing to decode
+
+
+def hub(
+    name: HubName,
+    *,
+    out: Out,
+    split: str = "train",
+    column: str = "image",
+    size: Size = 32,
+    colour: ColourOption = "grey",
+    leave_out: LeaveOut = False,
+    workers: Decoders = 0,
+) -> None:
+    """Prepare a Hugging Face data set (extra `hub`): a folder that `save_to_disk` wrote, or a name
+    on the hub.
+
+    Args:
+        split: the split to take, where there are several
+        column: the column that holds the images
+    """
+    from twinsplit.data.images.frame import Frame
+    from twinsplit.data.images.sources import HubSource
+
+    _prepare(HubSource(name, split, column), Frame(size, colour), out, workers, leave_out)
+
+
+def check(folder: Positional[Path]) -> None:
+    """Verify a data folder, of sequences or of images, against its fingerprint.
+
+    Args:
+        folder: a folder that `twinsplit data` wrote
+    """
+    from twinsplit.data.folders import IMAGES, description_of
+    from twinsplit.data.images.folder import load_images
+    from twinsplit.data.sequences import load_sequences
+
+    description = description_of(folder)
+    if description.get("kind") == IMAGES:
+        load_images(folder)
+        count, *shape = description["shape"]
+        what = f"{count} images of {' x '.join(map(str, shape))}"
+    else:
+        count, length = load_sequences(folder).describe()["shape"]
+        what = f"{count} sequences of {length} tokens"
+    print(f"{folder}: intact, {what}, sha256 {description['sha256'][:16]}")
+
+
+def _draw(kind: "ImageClass", make: int, out: Path, workers: int) -> None:
+    """Make a synthetic class of images into a data folder."""
+    from twinsplit.data.images.builtin import SyntheticSource
+
+    source = SyntheticSource(kind, make)
+    _prepare(source, source.frame, out, workers)
+
+
+def _prepare(source: "Source", frame: "Frame", out: Path, workers: int, without_unusable: bool = False) -> None:
+    """Prepare a data folder and say what it holds; files that cannot be used are listed, and
+    refused or left out.
+    """
+    from twinsplit.data.images.preparing import leave_out, prepare, refuse
+    from twinsplit.execution.local import open_plain_executor
+
+    treat = leave_out if without_unusable else refuse
+
+    def treatment(problems: "list[Problem]", report: Path) -> None:
+        _print_problems(problems, report)
+        treat(problems, report)
+
+    with open_plain_executor(processes(workers)) as executor:
+        data = prepare(source, frame, out, executor, treatment)
+    left = data.description["left_out"]
+    what = f"{len(data)} images of {' x '.join(map(str, data.pixels.shape[1:]))}"
+    print(f"{out}: {what}, sha256 {data.description['sha256'][:16]}" + (f"; {left} left out (problems.json)" if left else ""))
+
+
+def _print_problems(problems: "list[Problem]", report: Path) -> None:
+    """Print the first files that cannot be used, one a line, and how many are no pictures; a
+    refusal stays one line on standard error.
+    """
+    from twinsplit.runs.files import read_json
+
+    for problem in problems[:SHOWN]:
+        print(f"not used: {problem}")
+    if len(problems) > SHOWN:
+        print(f"not used: {len(problems) - SHOWN} more")
+    others = read_json(report)["not_images"]
+    if others:
+        print(f"no pictures: {len(others)} other file{'s' if len(others) > 1 else ''} (listed in {report})")

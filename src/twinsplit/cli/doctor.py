@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import final
 
-from twinsplit.execution.local import available_cores
-from twinsplit.runs import environment
-
 MODULES = {"pillow": "PIL", "PyWavelets": "pywt", "scikit-learn": "sklearn", "scikit-image": "skimage"}
 
 
@@ -22,8 +19,15 @@ class Finding:
     remedy: str = ""
 
 
+def doctor() -> None:
+    """What works on this machine, and what to install."""
+    print(render(examine()))
+
+
 def examine() -> list[Finding]:
     """Every finding, in the order a newcomer needs them."""
+    from twinsplit.execution.local import available_cores
+
     return [
         Finding("python", platform.python_version()),
         Finding("cores", str(available_cores())),
@@ -53,9 +57,11 @@ def render(findings: list[Finding]) -> str:
 
 
 def _package(name: str, remedy: str) -> Finding:
+    from twinsplit.runs.environment import installed
+
     if find_spec(MODULES.get(name, name)) is None:
         return Finding(name, "not installed", remedy or f"pip install {name}")
-    return Finding(name, environment.installed(name) or "present, version unknown")
+    return Finding(name, installed(name) or "present, version unknown")
 
 
 def _accelerator() -> Finding:
@@ -72,7 +78,7 @@ def _kernels() -> Finding:
 
 
 def _bfloat16() -> Finding:
-    from twinsplit.training.arithmetic import fast_bfloat16
+    from twinsplit.networks.arithmetic import fast_bfloat16
 
     slow = "slower than float32 on this processor, which is used in its place"
     return Finding("bfloat16", "faster than float32 on this processor" if fast_bfloat16() else slow)

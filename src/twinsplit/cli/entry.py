@@ -23,11 +23,11 @@ def main() -> None:
 
 
 def _command() -> None:
-    from twinsplit.cli.command import parse
+    from twinsplit.cli.main import main as run
 
     _prepare()
     try:
-        parse().verb.run()
+        run(sys.argv[1:])
     finally:
         print(end="", flush=True)  # what cannot be written is known here, not when Python has left
 

@@ -1,13 +1,15 @@
 """The one interface: a denoiser maps a noised state and a time to the posterior of x_0."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar, final
+from typing import Any, Generic, Self, TypeVar, final
 
 import torch
 from torch import Tensor
 
 from twinsplit.diffusion.schedule import expand_like
+from twinsplit.errors import InputError
 
 
 class Posterior(ABC):
@@ -26,6 +28,18 @@ class Posterior(ABC):
     def kl(self, other: "Posterior") -> Tensor:
         """(n,) KL(self || other) in nats, summed over sites."""
 
+    def cpu(self) -> Self:
+        """The same, with its tensors on the CPU, where exact posteriors always are."""
+        return self
+
+    @classmethod
+    def cat(cls, parts: Sequence[Any]) -> Self:
+        """Posteriors of several batches as one; InputError for a kind that knows one batch only."""
+        if len(parts) != 1:
+            raise InputError(f"{len(parts)} batches of {cls.__name__}", "compute it on one batch")
+        only: Self = parts[0]
+        return only
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -42,6 +56,13 @@ class Categorical(Posterior):
     @property
     def mean(self) -> Tensor:
         return self.log_probs.exp()
+
+    def cpu(self) -> "Categorical":
+        return Categorical(self.log_probs.cpu())
+
+    @classmethod
+    def cat(cls, parts: Sequence["Categorical"]) -> "Categorical":
+        return cls(torch.cat([part.log_probs for part in parts]))
 
     def log_prob(self, x_0: Tensor) -> Tensor:
         """x_0: tokens (n, L), any integer dtype."""
@@ -79,6 +100,13 @@ class Gaussian(Posterior):
         density = -0.5 * ((x_0 - self.location) ** 2 / variance + torch.log(2 * torch.pi * variance))
         return density.flatten(1).sum(1)
 
+    def cpu(self) -> "Gaussian":
+        return Gaussian(self.location.cpu(), self.variance.cpu())
+
+    @classmethod
+    def cat(cls, parts: Sequence["Gaussian"]) -> "Gaussian":
+        return cls(torch.cat([part.location for part in parts]), torch.cat([part.variance.expand(len(part.location)) for part in parts]))
+
     def kl(self, other: Posterior) -> Tensor:
         assert isinstance(other, Gaussian)
         own, theirs = expand_like(self.variance, self.mean), expand_like(other.variance, self.mean)
@@ -96,6 +124,15 @@ class Denoiser(ABC, Generic[P_co]):
     def device(self) -> torch.device:
         """The device for x_t and the noise: that of a network's parameters, or the CPU where there are none."""
         return torch.device("cpu")
+
+    @property
+    def state_shape(self) -> tuple[int, ...] | None:
+        """The shape of one noised state, where the denoiser knows it: samplers start from it."""
+        return None
+
+    def computing(self, precision: str) -> "Denoiser[P_co]":
+        """The same denoiser in the arithmetic of a recipe's precision; one that has no other arithmetic stays as it is."""
+        return self
 
     @abstractmethod
     def forward(self, x_t: Tensor, t: int | Tensor) -> P_co:

@@ -59,6 +59,38 @@ class Sampler(ABC):
             x = self.step(x, denoiser(x, t).mean.to(x.dtype), t, s, z)
         return x
 
+    def sample(self, denoiser: Denoiser[Any], n: int, seed: int = 0, shape: tuple[int, ...] | None = None, at_once: int = 256) -> Tensor:
+        """Draw n samples (n, *shape), on the denoiser's device.
+
+        Args:
+            denoiser: what gives the posterior at every step.
+            n: number of samples, at least 1.
+            seed: of the starts and of the step noise; sample i is the same whatever n and at_once.
+            shape: of one noised state; left out, the denoiser's own `state_shape`.
+            at_once: samples that are drawn together, which bounds the memory.
+
+        Raises:
+            InputError: where n or at_once is below 1, or no shape is known.
+
+        Examples:
+            >>> import twinsplit as ts
+            >>> schedule = ts.Schedule.diffusion_lm(50)
+            >>> oracle = ts.TreeOracle(ts.TreeGrammar.random(4, 2, 2, 1.0, 0), schedule)
+            >>> ts.Ancestral(schedule).sample(oracle, 3, seed=0).shape
+            torch.Size([3, 4, 4])
+        """
+        shape = denoiser.state_shape if shape is None else shape
+        if n < 1 or at_once < 1:
+            raise InputError(f"{n} samples, {at_once} at once", "ask for 1 or more of each")
+        if shape is None:
+            raise InputError(f"a {type(denoiser).__name__} does not know the shape of a state", "give shape=(...), such as (1, 32, 32)")
+        noise, names = Noise(seed).child("sample"), torch.arange(n, device=denoiser.device)
+        parts = []
+        for ids in torch.split(names, at_once):
+            x_T = noise.child("x_T").normal(0, ids, shape, torch.float32)
+            parts.append(self(denoiser, x_T, noise.child("steps"), sample_ids=ids))
+        return torch.cat(parts)
+
 
 @final
 @dataclass(frozen=True, eq=False)

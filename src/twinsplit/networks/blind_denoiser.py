@@ -36,7 +36,7 @@ class BlindDenoiser(Blind):
         return next(iter(self.parameters.values())).device
 
     def residual(self, y: Tensor) -> Tensor:
-        """(n, C, H, W) f(y), the estimate of sigma z, in the dtype of y; differentiable."""
+        """(n, ...) f(y), the estimate of sigma z, in the dtype of y; differentiable."""
         dtype = next(iter(self.parameters.values())).dtype
         parts = [self._evaluated(part) for part in torch.split(y.to(dtype), CHUNK) if len(part)]
         return torch.cat(parts).to(y.dtype) if parts else y

@@ -6,6 +6,7 @@ from typing import final
 
 from torch import Tensor
 
+from twinsplit.networks.flops import Flops, counted
 from twinsplit.noise.reference import Noise
 
 Parameters = Mapping[str, Tensor]
@@ -39,6 +40,9 @@ keep: Drop = _Keep()
 class Network(ABC):
     """An architecture without weights. Parameters are named tensors; stacked, they carry a leading member axis K."""
 
+    dropout: float = 0.0
+    """The rate at which activations are dropped in training."""
+
     @abstractmethod
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of one member's parameter, in storage order."""
@@ -58,6 +62,10 @@ class Network(ABC):
     def learning(self, parameters: Parameters, x_t: Tensor, t: Tensor, drop: Drop = keep) -> tuple[Tensor, dict[str, Tensor]]:
         """`outputs` as in training, and for every name of `state` its value (K, *shape) after this batch, without gradient."""
         return self.outputs(parameters, x_t, t, drop), {}
+
+    def flops(self, state: tuple[int, ...]) -> Flops:
+        """Operations for one noised state of this shape; counted on tensors without values, where a network does not know better."""
+        return counted(self.outputs, self.shapes(), state)
 
     def parameter_count(self) -> int:
         """Number of weights of one member; its `state` is not counted."""

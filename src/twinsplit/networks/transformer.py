@@ -11,6 +11,7 @@ from torch import Tensor
 
 from twinsplit.errors import InputError, require_sizes
 from twinsplit.networks.attention import attention
+from twinsplit.networks.flops import Flops
 from twinsplit.networks.network import Drop, Network, Parameters, keep
 from twinsplit.noise.reference import Noise
 
@@ -117,6 +118,16 @@ class Transformer(Network):
         for i in range(self.layers):
             x = self._layer(parameters, f"layers.{i}.", x, drop)
         return linear(x, parameters["output.weight"], parameters["output.bias"]).view(members, n, length, q)
+
+    def flops(self, state: tuple[int, ...]) -> Flops:
+        """Of one sequence: 2 L d (4 d + 2 L + 2 f) a layer, and the first and last products. A product has two gradients of its own
+        size, but what comes from the data needs none.
+        """
+        length, d = self.length, self.width
+        first = 2 * length * self.vocab_size * d + 2 * self.time_features * d
+        layer = 2 * length * d * (4 * d + 2 * length + 2 * self.feedforward)
+        forward = first + self.layers * layer + 2 * length * d * self.vocab_size
+        return Flops(forward, 3 * forward - first)
 
     def _embedded(self, p: Parameters, x_t: Tensor, t: Tensor) -> Tensor:
         members, n, length, q = x_t.shape

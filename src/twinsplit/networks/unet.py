@@ -1,16 +1,15 @@
 """The U-Net of diffusion models for images: diffusers' `UNet2DModel`, as a pure function of stacked parameters."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from twinsplit.errors import InputError, require_sizes
+from twinsplit.networks.module import Opened
 from twinsplit.networks.network import Drop, Network, Parameters, keep
 from twinsplit.noise.reference import Noise
 
@@ -76,7 +75,7 @@ class UNet(Network):
         return diffusers().UNet2DModel(**self.configuration())
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return dict(_skeleton(self).shapes)
+        return {name: tuple(value.shape) for name, value in _skeleton(self).module.named_parameters()}
 
     def initial(self, name: str, noise: Noise) -> Tensor:
         """PyTorch's own laws: uniform within 1/sqrt(fan in) for convolutions and linear layers, 1 and 0 for group norms."""
@@ -90,9 +89,9 @@ class UNet(Network):
 
     def outputs(self, parameters: Parameters, x_t: Tensor, t: Tensor, drop: Drop = keep) -> Tensor:
         """(K, n, C, H, W) predictions for x_t (K, n, C, H, W) at t (K, n)."""
-        skeleton = _skeleton(self)
-        members = zip(x_t.unbind(0), t.unbind(0), strict=True)
-        return torch.stack([skeleton.call({n: v[k] for n, v in parameters.items()}, *one, drop.member(k)) for k, one in enumerate(members)])
+        skeleton, members = _skeleton(self), enumerate(zip(x_t, t - 1, strict=True))
+        called = [skeleton.call({n: v[k] for n, v in parameters.items()}, drop.member(k), x, at) for k, (x, at) in members]
+        return torch.stack([found.sample for found in called])
 
 
 def _require(condition: bool, what: str) -> None:
@@ -100,57 +99,8 @@ def _require(condition: bool, what: str) -> None:
         raise InputError(what, "correct the sizes of the network")
 
 
-@final
-class _Dropped(nn.Module):
-    """Stands where the library drops out by its own, global randomness; what it does is set for each call."""
-
-    drop: Callable[[Tensor], Tensor] = keep
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.drop(x)
-
-
-@final
-class _Skeleton:
-    """The module without weights; called with a member's parameters."""
-
-    def __init__(self, network: UNet) -> None:
-        with torch.device("meta"):
-            self.model = network.module()
-        self.holes = _opened(self.model)
-        self.shapes = {name: tuple(value.shape) for name, value in self.model.named_parameters()}
-
-    def call(self, parameters: Parameters, x_t: Tensor, t: Tensor, drop: Drop) -> Tensor:
-        """(n, C, H, W)."""
-        with self._dropping(drop):
-            predicted: Tensor = torch.func.functional_call(self.model, dict(parameters), (x_t, t - 1)).sample
-        return predicted
-
-    @contextmanager
-    def _dropping(self, drop: Drop) -> Iterator[None]:
-        for hole in self.holes:
-            hole.drop = drop
-        try:
-            yield
-        finally:
-            for hole in self.holes:
-                hole.drop = keep
-
-
-def _opened(model: nn.Module) -> list[_Dropped]:
-    """Every dropout of the model replaced, in order of the modules."""
-    places = [
-        (parent, name)
-        for parent in model.modules()
-        for name, child in parent.named_children()
-        if isinstance(child, nn.Dropout) and child.p > 0
-    ]
-    holes = [_Dropped() for _ in places]
-    for (parent, name), hole in zip(places, holes, strict=True):
-        setattr(parent, name, hole)
-    return holes
-
-
 @lru_cache(maxsize=8)
-def _skeleton(network: UNet) -> _Skeleton:
-    return _Skeleton(network)
+def _skeleton(network: UNet) -> Opened:
+    """The module without weights."""
+    with torch.device("meta"):
+        return Opened(network.module())

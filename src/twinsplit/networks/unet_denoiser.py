@@ -1,4 +1,4 @@
-"""A U-Net as a denoiser: its noise prediction read as a Gaussian posterior; to diffusers' own files and back."""
+"""A U-Net as a denoiser that predicts the noise; to diffusers' own files and back."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,55 +7,24 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, final
 
-import torch
-from torch import Tensor
-
-from twinsplit.diffusion.denoiser import Denoiser, Gaussian
-from twinsplit.diffusion.schedule import Schedule, expand_like
+from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
+from twinsplit.networks.noise_denoiser import PredictsNoise
 from twinsplit.networks.unet import UNet, diffusers
 from twinsplit.noise.reference import Noise
-
-CHUNK = 256
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class UNetDenoiser(Denoiser[Gaussian]):
-    """One network. parameters: name -> (1, *shape); schedule: its noising process."""
+class UNetDenoiser(PredictsNoise):
+    """One U-Net of diffusers' kind. parameters: name -> (1, *shape); schedule: its noising process."""
 
     network: UNet
-    parameters: Mapping[str, Tensor]
-    schedule: Schedule
-
-    @classmethod
-    def initial(cls, network: UNet, schedule: Schedule, noise: Noise) -> "UNetDenoiser":
-        """Untrained, with weights drawn from `noise`."""
-        return cls(network, {name: network.initial(name, noise)[None] for name in network.shapes()}, schedule)
 
     @classmethod
     def published(cls, noise: Noise | None = None) -> "UNetDenoiser":
         """[BG]'s network for 32 x 32 grey faces, untrained: 4,023,233 parameters; T = 1000, beta from 1e-4 to 0.02."""
         return cls.initial(UNet(), Schedule.diffusion_lm(1_000), noise or Noise(0, "published"))
-
-    @property
-    def device(self) -> torch.device:
-        return next(iter(self.parameters.values())).device
-
-    @torch.no_grad()
-    def noise_prediction(self, x_t: Tensor, t: int | Tensor) -> Tensor:
-        """(n, C, H, W) the predicted noise in x_t (n, C, H, W) at t, an int or (n,), in 1..T."""
-        self.schedule.at(t)  # refuses times of another schedule
-        dtype = next(iter(self.parameters.values())).dtype
-        times = torch.as_tensor(t, device=x_t.device).expand(len(x_t))
-        pairs = zip(torch.split(x_t.to(dtype), CHUNK), torch.split(times, CHUNK), strict=True)
-        parts = [self.network.outputs(self.parameters, x[None], at[None])[0] for x, at in pairs if len(x)]
-        return torch.cat([x_t.new_empty(0, *x_t.shape[1:], dtype=dtype), *parts]).to(x_t.dtype)
-
-    def forward(self, x_t: Tensor, t: int | Tensor) -> Gaussian:
-        """x_0 ~ N((x_t - sigma eps) / signal, (sigma / signal)^2): so that KL between two networks is |eps_a - eps_b|^2 / 2."""
-        signal, sigma = (expand_like(scale, x_t) for scale in self.schedule.scales(t))
-        return Gaussian((x_t - sigma * self.noise_prediction(x_t, t)) / signal, _ratio(self.schedule, t))
 
     def save_pretrained(self, folder: Path) -> None:
         """FOLDER/unet, FOLDER/scheduler and FOLDER/model_index.json, as diffusers writes a `DDPMPipeline` and loads it or its parts."""
@@ -77,11 +46,6 @@ class UNetDenoiser(Denoiser[Gaussian]):
             schedule = _process(library.DDPMScheduler.from_pretrained(folder / "scheduler"))
             model = library.UNet2DModel.from_pretrained(folder / "unet", use_safetensors=True)
         return cls(network, {name: value.detach()[None] for name, value in model.named_parameters()}, schedule)
-
-
-def _ratio(schedule: Schedule, t: int | Tensor) -> Tensor:
-    alpha_bar = schedule.at(t)
-    return (1.0 - alpha_bar) / alpha_bar
 
 
 @contextmanager

@@ -9,7 +9,7 @@ members were trained (leave one out; Student's t with K - 1 degrees) and which s
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -92,6 +92,71 @@ class Onset:
             "pairs": self.pairs,
             "sequences": self.sequences,
         }
+
+    @classmethod
+    def from_json(cls, found: Any) -> "Onset":
+        """Read what `to_json` wrote. ValueError, which names the key, where one lacks, is too many or holds another kind of value."""
+        f = _checked(found)
+        onset, minimum = (Turn(f[f"{n}_step"], f[f"{n}_interval"], f[f"{n}_step"] is not None) for n in ("onset", "test_loss_minimum"))
+        gap = Gap(f["gap_log"], f["gap_log_interval"], f["gap_steps"], f["gap_steps_interval"])
+        rise = Rise(f["rise"], f["rise_interval"], f["rise_at_least"], f["rise_until_step"], f["fall_at_least"])
+        sizes = (f[name] for name in ("draws", "members", "pairs", "sequences"))
+        return cls(
+            f["verdict"], f["reason"], onset, minimum, gap, rise, f["conditional_on_these_networks"], f["tolerance_log"], f["level"], *sizes
+        )
+
+
+_NUMBERS = ("rise", "rise_at_least", "rise_until_step", "fall_at_least", "tolerance_log", "level")
+_OPEN = ("onset_step", "test_loss_minimum_step", "gap_log", "gap_steps")
+_BOUNDS = ("onset_interval", "test_loss_minimum_interval", "gap_log_interval", "gap_steps_interval")
+_COUNTS = ("draws", "members", "pairs", "sequences")
+
+
+def _checked(found: Any) -> dict[str, Any]:
+    """The entries of a stored decision, each of its kind; intervals as tuples."""
+    if not isinstance(found, dict):
+        raise ValueError("a decision is a JSON object")
+    kinds = {"verdict": _is_verdict, "reason": _is_text, "conditional_on_these_networks": _is_flag, "rise_interval": _is_range}
+    kinds |= dict.fromkeys(_NUMBERS, _is_number) | dict.fromkeys(_OPEN, _is_open) | dict.fromkeys(_BOUNDS, _is_bounds)
+    kinds |= dict.fromkeys(_COUNTS, _is_count)
+    for name in [*(name for name in kinds if name not in found), *(name for name in found if name not in kinds)]:
+        raise ValueError(f"{name!r} is {'not a key of a decision' if name in found else 'missing'}")
+    for name, holds in kinds.items():
+        if not holds(found[name]):
+            raise ValueError(f"{name!r} holds {found[name]!r}")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+
+
+def _is_verdict(value: Any) -> bool:
+    return isinstance(value, str) and value in get_args(Verdict)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _is_open(value: Any) -> bool:
+    return value is None or _is_number(value)
+
+
+def _is_range(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+
+
+def _is_bounds(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_open, value))
 
 
 def find_onset(curves: Curves, *, level: float = 0.95, draws: int = 2000, seed: int = 0, tolerance: float | None = None) -> Onset:

@@ -42,7 +42,7 @@ def store_figure(
         contents[f"{name}-{part}.json"] = json.dumps(table.to_pydict(), allow_nan=False).encode()
     files = [*contents, configuration_name(name)]
     contents[configuration_name(name)] = encode_configuration(name, {**configuration, "files": files})
-    (out / configuration_name(name)).unlink(missing_ok=True)  # a figure that is being remade does not stand
+    (out / configuration_name(name)).unlink(missing_ok=True)  # a figure that is being remade does not exist
     for file, content in contents.items():
         write_bytes(out / file, content)
     return [out / file for file in contents]
@@ -59,7 +59,7 @@ def encode_configuration(name: str, configuration: Mapping[str, Any]) -> bytes:
 
 
 def existing(out: Path, name: str, configuration: Mapping[str, Any]) -> list[Path]:
-    """The files of a figure that stands with this very configuration; empty when it does not, or when one of them is missing."""
+    """Return the files of a figure that exists with this very configuration; empty when one of them is missing."""
     whole = out / configuration_name(name)
     if not whole.is_file():
         return []

@@ -1,19 +1,19 @@
 """From stored measurements to the lines and marks of a figure; x is the epoch, the number of passes over a split."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twinsplit.measures.statistics import mean_over
-from twinsplit.onset.minima import Minima
+from twinsplit.measures.statistics import Mean, mean_over
 from twinsplit.onset.turning import Turn
 from twinsplit.pipeline.landmarks import LOSS, NEAREST, SPLIT, minima_of
 from twinsplit.pipeline.replicates import splits_of
+from twinsplit.report import stored
 from twinsplit.report.figure import Dash, Line, Point, VerticalLine
-from twinsplit.report.model import Series
-from twinsplit.report.stored import FEWEST, LEVEL, Label, member_series, pair_series
+from twinsplit.report.stored import FEWEST, LEVEL
 from twinsplit.runs.rows import Table
 from twinsplit.runs.store import Run
 from twinsplit.training.batches import epoch_size, steps_per_epoch
@@ -47,58 +47,68 @@ def epoch_label(run: Run[Any]) -> str:
     return f"epoch ({shown:,} images seen)" if shown else EPOCH
 
 
-def line(run: Run[Any], series: Series, colour: str, dash: Dash = "solid") -> Line:
-    """A curve along training, against epochs."""
-    return Line(series.label, epochs(run, series.steps), series.mean, series.low, series.high, colour, dash)
+def size(run: Run[Any]) -> str:
+    """How a run is called in a title."""
+    return f"n = {run.recipe.data.split_size:,}"
 
 
-def _label(text: str) -> Label:
-    return Label(text, text, "", "")
+def line(run: Run[Any], curve: Line, dash: Dash = "solid") -> Line:
+    """A curve along training, against epochs instead of steps."""
+    return replace(curve, x=epochs(run, curve.x), dash=dash)
 
 
 def member_line(run: Run[Any], table: Table, text: str, colour: str, dash: Dash = "solid") -> Line:
     """Mean over networks; those on one split share its peculiarities, so that the splits are what is replicated."""
-    return line(run, member_series(table, _label(text)), colour, dash)
+    return line(run, stored.member_line(table, text, colour=colour), dash)
 
 
 def pair_line(run: Run[Any], table: Table, text: str, colour: str, dash: Dash = "solid") -> Line:
     """Mean over pairs, symmetrised."""
-    return line(run, pair_series(table, _label(text), splits_of(run).tolist()), colour, dash)
+    return line(run, stored.pair_line(table, splits_of(run).tolist(), text, colour=colour), dash)
+
+
+def bare(text: str, x: Floats, y: Floats, colour: str, dash: Dash = "solid") -> Line:
+    """A line without a band."""
+    nothing = np.full(len(x), np.nan)
+    return Line(text, x, y, nothing, nothing, colour, dash)
+
+
+def interval_of(mean: Mean) -> tuple[float, float] | None:
+    """The interval that is drawn; None where replicates are too few for one."""
+    return mean.interval(LEVEL) if mean.count >= FEWEST else None
 
 
 def over_members(text: str, x: Floats, values: Floats, colour: str, dash: Dash = "solid") -> Line:
     """Mean over the last axis of values (n, K) with Student's interval."""
     means = [mean_over(row, "members") for row in values]
-    bounds = [(m.interval(LEVEL) if m.count >= FEWEST else None) or (np.nan, np.nan) for m in means]
-    low, high = np.array(bounds).T
+    low, high = np.array([interval_of(mean) or (np.nan, np.nan) for mean in means]).T
     return Line(text, x, np.array([m.value for m in means]), low, high, colour, dash)
 
 
-def places(run: Run[Any], turn: Turn) -> tuple[float | None, float | None, float | None]:
+def in_epochs(run: Run[Any], turn: Turn) -> tuple[float | None, float | None, float | None]:
     """The step of a minimum and the ends of its interval, in epochs; None as in `Turn`."""
     x, low, high = (None if step is None else float(epochs(run, np.array(step))) for step in (turn.step, *turn.interval))
     return x, low, high
 
 
-def spot(run: Run[Any], turn: Turn, on: Line) -> Point:
+def minimum_point(run: Run[Any], turn: Turn, on: Line) -> Point:
     """The minimum of a curve along training, on the curve; one that is not reached has the height of the curve's lowest point."""
-    x, low, high = places(run, turn)
+    x, low, high = in_epochs(run, turn)
     height = float(np.nanmin(on.y)) if x is None else float(np.exp(np.interp(np.log(x), np.log(on.x), np.log(on.y))))
     return Point(f"minimum of {on.label}" + (" (not reached)" if x is None else ""), x, low, high, height, on.colour)
 
 
-def mark(run: Run[Any], minima: Minima, name: str, text: str, colour: str) -> VerticalLine:
+def minimum_line(run: Run[Any], turn: Turn, text: str, colour: str) -> VerticalLine:
     """The minimum of a curve, with its interval, in epochs."""
-    turn = minima.turn(name)
     label = text if turn.step is not None else f"{text} (not reached)"
-    return VerticalLine(label, *places(run, turn), colour)
+    return VerticalLine(label, *in_epochs(run, turn), colour)
 
 
 def landmarks(run: Run[Any], *names: str) -> tuple[VerticalLine, ...]:
     """The minima that a figure shows."""
     minima = minima_of(run, *names)
     known = {SPLIT: ("twins agree best", "blue"), NEAREST: ("nearest-neighbour minimum", "purple"), LOSS: ("test-loss minimum", "red")}
-    return tuple(mark(run, minima, name, *known[name]) for name in names)
+    return tuple(minimum_line(run, minima.turn(name), *known[name]) for name in names)
 
 
 def late_range(lines: Sequence[Line]) -> tuple[float, float]:

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from twinsplit.execution.local import Executor
-from twinsplit.networks.flops import forward_flops, training_flops
+from twinsplit.networks import fused
+from twinsplit.networks.arithmetic import product_dtype
 from twinsplit.networks.transformer import Transformer
 from twinsplit.pipeline.sampling_cost import SamplingCost, sampling_steps
 from twinsplit.pipeline.stages import disk_needed
 from twinsplit.recipes import RunRecipe
-from twinsplit.training import fused
-from twinsplit.training.arithmetic import product_dtype
 from twinsplit.training.batches import epoch_size, steps_per_epoch
 from twinsplit.training.ensemble import Ensemble
 from twinsplit.training.loop import deal
@@ -62,15 +61,15 @@ def costs_of(world: World) -> Costs:
     training, measuring = recipe.training, recipe.repeats
     n = epoch_size(training, recipe.shares.split_size)
     seen = sequences_seen(training.steps, n, training.batch)
-    checkpoints, measurement_cost, flops = len(recipe.checkpoint_steps()), world.measurement_cost(), forward_flops(network)
+    checkpoints, measurement_cost, flops = len(recipe.checkpoint_steps()), world.measurement_cost(), world.flops()
     return Costs(
         members=members,
         parameters=network.parameter_count(),
         epochs=training.steps / steps_per_epoch(n, training.batch),
         sequences=seen,
-        training_flops=members * seen * training_flops(network),
-        sampling_flops=members * checkpoints * measuring.generated * sampling_steps(world) * flops,
-        answering_flops=checkpoints * measurement_cost.answers * flops,
+        training_flops=members * seen * flops.training,
+        sampling_flops=members * checkpoints * measuring.generated * sampling_steps(world) * flops.forward,
+        answering_flops=checkpoints * measurement_cost.answers * flops.forward,
         disk=disk_needed(world),
         measurements=checkpoints * measurement_cost.kept,
     )

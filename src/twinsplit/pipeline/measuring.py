@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from twinsplit.diffusion.series import Twins
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Executor
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
-from twinsplit.training.ensemble import Ensemble
-from twinsplit.worlds.world import Examiner, Measured, World
+from twinsplit.worlds.evaluator import Evaluator, Measured
+from twinsplit.worlds.world import World
 
 if TYPE_CHECKING:
     pass
@@ -24,18 +25,18 @@ def measure(run: Run[Any], world: World, names: tuple[str, ...], executor: Execu
     todo = {step: missing for step, missing in todo.items() if missing}
     if not todo:
         return
-    examiner = world.examiner()
-    run.write_json("measurements/bayes.json", examiner.lowest_losses())
+    evaluator = world.evaluator().prepare(tuple(dict.fromkeys(name for missing in todo.values() for name in missing)))
+    run.write_json("measurements/bayes.json", evaluator.lowest_losses())
     tasks = ((world.load(run, step, executor.device), missing) for step, missing in todo.items())
-    for step, tables in zip(todo, executor.map(partial(_examine, examiner), tasks), strict=True):
+    for step, tables in zip(todo, executor.map(partial(_evaluate, evaluator), tasks), strict=True):
         for name, rows in tables.items():
             run.write_table(name, step, as_table(step, rows))
         yield Measured(step, tuple(tables))
 
 
-def _examine(examiner: Examiner, task: tuple[Ensemble, tuple[str, ...]]) -> dict[str, Rows]:
-    ensemble, names = task
-    return {name: _plain(examiner.rows(ensemble, name)) for name in names}
+def _evaluate(evaluator: Evaluator, task: tuple[Twins, tuple[str, ...]]) -> dict[str, Rows]:
+    twins, names = task
+    return {name: _plain(evaluator.rows(twins, name)) for name in names}
 
 
 def _plain(rows: Rows) -> Rows:

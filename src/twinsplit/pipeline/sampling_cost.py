@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Denoiser
-from twinsplit.diffusion.exploding import VarianceExploding
 from twinsplit.execution.local import Executor
 from twinsplit.training.ensemble import Ensemble
 from twinsplit.worlds.world import World
@@ -45,8 +44,7 @@ class SamplingCost:
 
 def sampling_steps(world: World) -> int:
     """Reverse steps of a sample; of an ascent, which needs no schedule, at most."""
-    options = world.recipe.repeats.sampling_steps
-    return options if isinstance(world.schedule, VarianceExploding) else min(options, world.schedule.T)
+    return world.parametrisation.sampling_steps(world.recipe.repeats.sampling_steps)
 
 
 def sampling_cost_of(world: World, executor: Executor) -> SamplingCost:
@@ -71,9 +69,9 @@ def sampling_cost_of(world: World, executor: Executor) -> SamplingCost:
 
 def _networks(world: World, count: int, device: str) -> list[Denoiser[Any]]:
     """Untrained, on the device; where there are fewer members, some more than once."""
-    first = Ensemble.initial(world.network, world.members[:count], world.root, world.reading)
+    first = Ensemble.initial(world.network, world.members[:count], world.root, world.parametrisation.denoiser)
     there = {name: value.to(device) for name, value in first.parameters.items()}
-    networks = Ensemble(first.network, first.members, there, first.reading).denoisers()
+    networks = Ensemble(first.network, first.members, there, first.read_as).denoisers()
     return [networks[i % len(networks)] for i in range(count)]
 
 
@@ -87,7 +85,7 @@ def _ladder(most: int) -> list[int]:
 def _question(world: World, rows: int) -> tuple[Tensor, Tensor]:
     """Pure noise in the shape of a noised state, and times: values do not change what an answer costs."""
     ids = torch.arange(rows)
-    shape = world.goal.state(world.sample_shape)
+    shape = world.parametrisation.state(world.sample_shape)
     return world.root.child("dry run").normal(0, ids, shape, torch.float32), 1 + ids % world.schedule.T
 
 

@@ -10,6 +10,7 @@ from typing import IO, Any, Generic, final
 import numpy as np
 from typing_extensions import TypeVar
 
+from twinsplit.diffusion.series import Series
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Executor
 from twinsplit.onset.decision import Onset, find_onset
@@ -49,9 +50,14 @@ class Session(Generic[AnyWorld]):
 
 def begin(path: Path, recipe: RunRecipe, executor: Executor) -> Session[Any]:
     """Open or create a run; the world is built first, so that a recipe that does not fit writes nothing."""
-    world = world_of(recipe)
+    return begin_in(path, world_of(recipe), executor)
+
+
+def begin_in(path: Path, world: World, executor: Executor, series: Series | None = None) -> Session[Any]:
+    """Open or create the run of a world that is built. series: the networks, where the run holds results about another's."""
     description = world.describe()
-    run = Run.create(path, recipe)
+    run: Run[Any] = Run.create(path, world.recipe)
+    run.series = series
     lock = run.hold()
     try:
         _check_and_note(run, world, description)

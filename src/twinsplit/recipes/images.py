@@ -1,11 +1,11 @@
 """Recipes of the image world, and their presets."""
 
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Literal, final
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, final
 
 from twinsplit.errors import require_sizes
 from twinsplit.recipes.parts import Diffusion, RunRecipe, Training, require
+from twinsplit.recipes.registry import Entry, enter
 
 Normal = Literal["none", "channel", "image"]
 
@@ -134,7 +134,8 @@ class ImageRecipe(RunRecipe):
     data: Images = field(default_factory=Images)
     network: UNetSizes | BlindSizes = field(default_factory=UNetSizes)
     measuring: ImageMeasuring = field(default_factory=ImageMeasuring)
-    world: Literal["images"] = "images"
+    world: ClassVar[str] = "images"
+    samples_called: ClassVar[str] = "images"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -145,17 +146,6 @@ class ImageRecipe(RunRecipe):
         require(self.training.weighting == "uniform", f"training.weighting = {self.training.weighting!r} with images", 'choose "uniform"')
         last = max(self.measuring.times)
         require(last <= self.diffusion.T, f"time {last} lies after T = {self.diffusion.T}", "choose times within 1..T")
-
-    @property
-    def shares(self) -> Images:
-        return self.data
-
-    def on_folder(self, folder: Path) -> "ImageRecipe":
-        return replace(self, data=replace(self.data, path=str(folder)))
-
-    @property
-    def repeats(self) -> ImageMeasuring:
-        return self.measuring
 
 
 DIGITS = ImageRecipe(
@@ -180,3 +170,6 @@ DIGITS_SMOKE = ImageRecipe(
     ),
     measuring=ImageMeasuring(times=(3, 5, 8, 10), generated=6, sampling_steps=5, train_images=8),
 )  # fmt: skip
+
+IMAGE_PRESETS: dict[str, ImageRecipe] = {"smoke": DIGITS_SMOKE, "laptop": DIGITS, "paper": ImageRecipe()}
+enter(Entry(ImageRecipe.world, ImageRecipe, IMAGE_PRESETS, "twinsplit.worlds.images.world:ImageWorld", "digits"))

@@ -1,13 +1,14 @@
 """What all recipes share: the noising process, the optimisation, and which networks there are."""
 
 import dataclasses
-from abc import ABC, abstractmethod
+from abc import ABC
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, final
+from typing import Any, ClassVar, Literal, Protocol, Self, final
 
 from twinsplit.errors import InputError, require_sizes
 
+DEFAULT_WORLD = "sequences"  # of recipes that name none
 LARGEST = 10**18  # beyond it integers leave 64 bits
 
 
@@ -143,14 +144,50 @@ def _linear(first: int, last: int, intervals: int) -> list[float]:
 SPACINGS = {"log": _log, "linear": _linear}
 
 
+@final
+@dataclass(frozen=True)
+class Splitting:
+    """How a world without tables of its own splits its data: disjoint splits and held-out samples."""
+
+    splits: int = 4
+    split_size: int = 256
+    held_out: int = 256
+
+    def __post_init__(self) -> None:
+        require(self.splits >= 2, f"data.splits = {self.splits}", "twins need at least 2 disjoint splits")
+        require_sizes("data", split_size=self.split_size, held_out=self.held_out)
+
+
+@final
+@dataclass(frozen=True)
+class Repeating:
+    """How often a world without tables of its own measures (see `Repeats`)."""
+
+    time_fraction: float = 0.1
+    noise_draws: int = 1
+    generated: int = 256
+    sampling_steps: int = 50
+
+    def __post_init__(self) -> None:
+        require(0 < self.time_fraction <= 1, f"measuring.time_fraction {self.time_fraction}", "choose one in (0, 1]")
+        require_sizes("measuring", noise_draws=self.noise_draws, generated=self.generated, sampling_steps=self.sampling_steps)
+
+
 @dataclass(frozen=True)
 class RunRecipe(ABC):
-    """A whole run, whatever its world. seed: of data, weights, order and noise."""
+    """A whole run, whatever its world. seed: of data, weights, order and noise.
+
+    A recipe of a world sets the class attribute `world` to the name that the world is registered
+    under, and adds the tables `data` (with splits, split_size, held_out), `network` and `measuring`.
+    """
 
     name: str = "paper"
     seed: int = 0
     diffusion: Diffusion = field(default_factory=Diffusion)
     training: Training = field(default_factory=Training)
+    world: ClassVar[str]
+    samples_called: ClassVar[str] = "samples"
+    """what a sample is called in sentences, such as "sequences" or "images" """
 
     def __post_init__(self) -> None:
         require(abs(self.seed) < LARGEST, f"a seed of {len(str(abs(self.seed)))} digits", "choose one of at most 18")
@@ -160,18 +197,23 @@ class RunRecipe(ABC):
         )
 
     @property
-    @abstractmethod
     def shares(self) -> Shares:
-        """How the data are split."""
+        """How the data are split: the table `data`."""
+        found: Shares = vars(self)["data"]
+        return found
 
     @property
-    @abstractmethod
     def repeats(self) -> Repeats:
-        """How often things are measured."""
+        """How often things are measured: the table `measuring`."""
+        found: Repeats = vars(self)["measuring"]
+        return found
 
-    @abstractmethod
-    def on_folder(self, folder: Path) -> "RunRecipe":
-        """The same, learning from a prepared data folder."""
+    def on_folder(self, folder: Path) -> Self:
+        """Return the same recipe, learning from a prepared data folder."""
+        data: Any = self.shares
+        if not hasattr(data, "path"):
+            raise InputError(f"a recipe of the world {self.world!r} names no data folder", "leave --data out")
+        return dataclasses.replace(self, data=dataclasses.replace(data, path=str(folder)))  # type: ignore[call-arg]
 
     @property
     def members(self) -> tuple[tuple[int, int], ...]:
@@ -198,19 +240,21 @@ class RunRecipe(ABC):
         return tuple(sorted({round(step) for step in between[: count - 1]} | {last}))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain nested data."""
-        return dataclasses.asdict(self)
+        """Return plain nested data, with the name of the world where it is not the default one."""
+        named = {} if self.world == DEFAULT_WORLD else {"world": self.world}
+        return dataclasses.asdict(self) | named
 
 
 def difference(old: RunRecipe, new: RunRecipe) -> str:
-    """The keys whose values differ, each with both."""
+    """Return the keys whose values differ, each with both."""
+    if old.world != new.world:
+        return f"one is of {old.samples_called}, the other of {new.samples_called}"
+    before, after = flat(old.to_json()), flat(new.to_json())
+    return ", ".join(f"{key} {before.get(key)!r} there, {after.get(key)!r} asked" for key in before if before[key] != after.get(key))
 
-    def flat(prefix: str, value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            return {prefix: value}
-        return {k: v for key, inner in value.items() for k, v in flat(f"{prefix}.{key}" if prefix else key, inner).items()}
 
-    if type(old) is not type(new):
-        return "one is of sequences, the other of images"
-    before, after = flat("", old.to_json()), flat("", new.to_json())
-    return ", ".join(f"{key} {before[key]!r} there, {after[key]!r} asked" for key in before if before[key] != after[key])
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested tables as one, with dotted keys."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {k: v for key, inner in value.items() for k, v in flat(inner, f"{prefix}.{key}" if prefix else key).items()}

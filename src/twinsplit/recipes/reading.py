@@ -10,36 +10,20 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from twinsplit.errors import InputError
-from twinsplit.recipes.images import DIGITS, DIGITS_SMOKE, ImageRecipe
-from twinsplit.recipes.parts import LARGEST, RunRecipe, require
-from twinsplit.recipes.sequences import QUICKSTART, SMOKE, Recipe
+from twinsplit.recipes.parts import DEFAULT_WORLD, LARGEST, RunRecipe, require
+from twinsplit.recipes.registry import Entry, entry_of
 from twinsplit.runs.parsing import parse
 
 SHIPPED = Path(__file__).parent / "published"
 PUBLISHED = ("paper-5000.toml", "paper-12000.toml", "paper-70000.toml")
-PRESETS: dict[str, Recipe] = {"smoke": SMOKE, "laptop": QUICKSTART, "paper": Recipe()}
-IMAGE_PRESETS: dict[str, ImageRecipe] = {"smoke": DIGITS_SMOKE, "laptop": DIGITS, "paper": ImageRecipe()}
-WORLDS: dict[str, Mapping[str, RunRecipe]] = {"hierarchical": PRESETS, "digits": IMAGE_PRESETS}
-
-
-def preset(name: str) -> Recipe:
-    """The recipe of a scale, in the hierarchical world."""
-    require(name in PRESETS, f"no scale named {name!r}", f"choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]
-
-
-def preset_of(world: str, name: str) -> RunRecipe:
-    """The recipe of a scale in one of the built-in worlds."""
-    require(world in WORLDS, f"no world named {world!r}", f"choose one of {', '.join(WORLDS)}")
-    require(name in WORLDS[world], f"no scale named {name!r}", f"choose one of {', '.join(WORLDS[world])}")
-    return WORLDS[world][name]
+FREE = ("name", "seed", "kind")  # keys that may be left out: they decide neither size nor time
 
 
 def read_recipe(path: Path) -> RunRecipe:
-    """A recipe from a .toml or .json file; keys that are left out keep the `paper` values.
+    """Read a recipe from a .toml or .json file.
 
-    `world = "images"` makes it one of images. A bare name that is no file here may be one of the recipes that come with the package,
-    `PUBLISHED`.
+    `world = "images"` makes it one of images. `base = "laptop"` fills up the keys that are left out from that preset; without
+    it they are an error. A bare name that is no file here may be one of the recipes that come with the package, `PUBLISHED`.
     """
     if path.name == str(path) and not path.exists() and path.name in PUBLISHED:
         path = SHIPPED / path.name
@@ -56,12 +40,54 @@ def read_recipe(path: Path) -> RunRecipe:
 
 
 def recipe_from(values: Any, where: str) -> RunRecipe:
-    """A recipe from plain nested data; unknown keys and wrong types are refused."""
-    world = values.get("world") if isinstance(values, dict) else None
-    require(world in (None, "images"), f"{where}: world = {world!r}", 'write world = "images", or leave it out for sequences')
-    built = _changed(ImageRecipe() if world else Recipe(), values, where)
+    """Make a recipe from plain nested data; unknown keys, wrong types and, without a `base`, missing keys are refused."""
+    entry, given = _entry_and_tables(values, where)
+    base = given.pop("base", None)
+    if base is None:
+        built = _built(entry.recipe(), given, where)
+        _refuse_missing(built, given, where, entry.presets)
+        return built
+    require(isinstance(base, str) and base in entry.presets, f"{where}: base = {base!r}", f"choose one of {', '.join(entry.presets)}")
+    return _built(entry.presets[base], given, where)
+
+
+def stored_recipe(values: Any, where: str) -> RunRecipe:
+    """Make the recipe of a run folder; keys that were not there when it was written have their defaults."""
+    entry, given = _entry_and_tables(values, where)
+    return _built(entry.recipe(), given, where)
+
+
+def _entry_and_tables(values: Any, where: str) -> tuple[Entry, dict[str, Any]]:
+    """The registered world that `values` name, and all that they hold beside its name."""
+    require(isinstance(values, dict), f"{where} is not a table of settings", "write key = value pairs")
+    given = dict(values)
+    return entry_of(given.pop("world", DEFAULT_WORLD), where), given
+
+
+def _built(base: RunRecipe, given: dict[str, Any], where: str) -> RunRecipe:
+    built = _changed(base, given, where)
     assert isinstance(built, RunRecipe)
     return built
+
+
+def _refuse_missing(built: RunRecipe, given: Any, where: str, presets: Mapping[str, RunRecipe]) -> None:
+    """A recipe of a few keys must not be filled up in silence from a preset that takes days."""
+    missing = _missing(built, given, "")
+    if missing:
+        named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        remedy = f'write base = "{next(iter(presets))}" to fill them up from a preset ({", ".join(presets)})' if presets else "give them"
+        raise InputError(f"{where}: missing keys: {named}", remedy)
+
+
+def _missing(built: Any, given: Any, prefix: str) -> list[str]:
+    found = []
+    for key in (f.name for f in dataclasses.fields(built)):
+        inner = getattr(built, key)
+        if dataclasses.is_dataclass(inner):
+            found += _missing(inner, given.get(key, {}), f"{prefix}{key}.")
+        elif key not in given and key not in FREE:
+            found.append(prefix + key)
+    return found
 
 
 def _changed(base: Any, values: Any, where: str) -> object:

@@ -1,11 +1,11 @@
 """Recipes of the hierarchical world, and their presets."""
 
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import final
+from dataclasses import dataclass, field
+from typing import ClassVar, final
 
 from twinsplit.errors import require_sizes
-from twinsplit.recipes.parts import Diffusion, RunRecipe, Training, require
+from twinsplit.recipes.parts import DEFAULT_WORLD, Diffusion, RunRecipe, Training, require
+from twinsplit.recipes.registry import Entry, enter
 
 SIZES = ("noise_draws", "generated", "sampling_steps", "uturn_starts", "uturn_repetitions", "profile_times", "profile_sequences")
 
@@ -95,23 +95,14 @@ class Recipe(RunRecipe):
     data: Data = field(default_factory=Data)
     network: Network = field(default_factory=Network)
     measuring: Measuring = field(default_factory=Measuring)
+    world: ClassVar[str] = DEFAULT_WORLD
+    samples_called: ClassVar[str] = "sequences"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         preserving = not self.diffusion.schedule.endswith("_sigma")
         require(preserving, f"diffusion.schedule = {self.diffusion.schedule!r} with sequences", 'choose "diffusion_lm" or "one_minus_sqrt"')
         require(self.training.loss != "noise", 'training.loss = "noise" with sequences', 'choose "cross_entropy" or "squared_error"')
-
-    @property
-    def shares(self) -> Data:
-        return self.data
-
-    def on_folder(self, folder: Path) -> "Recipe":
-        return replace(self, data=replace(self.data, path=str(folder)))
-
-    @property
-    def repeats(self) -> Measuring:
-        return self.measuring
 
     @property
     def decomposed_time(self) -> int:
@@ -156,3 +147,6 @@ SMOKE = Recipe(
     ),
     measuring=Measuring(generated=32, sampling_steps=10),
 )
+
+PRESETS: dict[str, Recipe] = {"smoke": SMOKE, "laptop": QUICKSTART, "paper": Recipe()}
+enter(Entry(Recipe.world, Recipe, PRESETS, "twinsplit.worlds.sequences.world:HierarchicalWorld", "hierarchical"))

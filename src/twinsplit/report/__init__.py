@@ -1,25 +1,23 @@
-"""Figures and one self-contained HTML page, from stored results only.
+"""Figures and self-contained HTML pages, from stored results only.
 
-A `Report` holds everything that is said; `render` makes the page, `save_figure` the picture for documents. plotly and matplotlib are
-imported when they are first needed.
+`figure` holds the one vocabulary of charts, `render_matplotlib` and `render_plotly` draw it, `page` makes the
+report of a run and interactive figures, `panels` is where a world registers what its page says. plotly and
+matplotlib are imported when they are first needed.
 """
 
-from twinsplit.report.figures import main_figure, save_figure
-from twinsplit.report.model import Decision, Definition, Histogram, Interval, Level, Panel, Report, Series, Verdict, focus
-from twinsplit.report.page import render
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-__all__ = [
-    "Decision",
-    "Definition",
-    "Histogram",
-    "Interval",
-    "Level",
-    "Panel",
-    "Report",
-    "Series",
-    "Verdict",
-    "focus",
-    "main_figure",
-    "render",
-    "save_figure",
-]
+
+class _Callable(ModuleType):
+    """`twinsplit.report(run)` writes the page, although `twinsplit.report` is this package too."""
+
+    def __call__(self, run: Any) -> Path:
+        from twinsplit.report.write import report
+
+        return report(run)
+
+
+sys.modules[__name__].__class__ = _Callable

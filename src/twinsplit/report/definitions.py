@@ -4,7 +4,53 @@ from twinsplit.report.model import Definition
 
 BG = "Garnier-Brun et al., Biased Generalization in Diffusion Models, arXiv 2603.03469"
 
-DEFINITIONS = (
+_TURNS = (
+    Definition(
+        "Onset",
+        "The step at which the sample-split divergence is lowest after the early transient: from there on the twins part. Located on a "
+        "penalised cubic spline of the log-divergence in log step.",
+        "argmin over s of D(s)",
+        "docs/onset.md",
+    ),
+    Definition(
+        "Test-loss minimum",
+        "Where the same kind of spline through the test loss is lowest; not reached when that is at the end of training.",
+        "argmin over s of L(s)",
+        "docs/onset.md",
+    ),
+)
+
+
+def _interval(samples: str) -> Definition:
+    return Definition(
+        "Interval",
+        f"What would change had other networks been trained and other {samples} been held out: both are resampled together, the "
+        "networks with Student's t because there are few. It does not cover another kind of data or network.",
+        f"Student t over networks, Gaussian over {samples}, 2,000 draws",
+        "docs/onset.md",
+    )
+
+
+GENERIC = (
+    Definition(
+        "Sample-split divergence",
+        "How far two networks are apart that learned from disjoint splits: the Kullback-Leibler divergence of their posteriors on the same "
+        "noised held-out sample, averaged over samples and pairs.",
+        "D(s) = mean over pairs i≠j, samples x of KL(p_i(x₀|x_t) ‖ p_j(x₀|x_t))",
+        BG,
+    ),
+    Definition(
+        "Test loss",
+        "What the networks are trained to make small, on held-out samples that are in no split.",
+        "",
+        "",
+    ),
+    *_TURNS,
+    _interval("samples"),
+)
+"""Of any world."""
+
+OF_SEQUENCES = (
     Definition(
         "Sample-split divergence",
         "How far two networks are apart that learned from disjoint splits: the Kullback-Leibler divergence of their posteriors on the same "
@@ -19,26 +65,8 @@ DEFINITIONS = (
         "L(s) = −mean log p(x₀ | x_t, t)",
         BG,
     ),
-    Definition(
-        "Onset",
-        "The step at which the sample-split divergence is lowest after the early transient: from there on the twins part. Located on a "
-        "penalised cubic spline of the log-divergence in log step.",
-        "argmin over s of D(s)",
-        "docs/onset.md",
-    ),
-    Definition(
-        "Test-loss minimum",
-        "Where the same kind of spline through the test loss is lowest; not reached when that is at the end of training.",
-        "argmin over s of L(s)",
-        "docs/onset.md",
-    ),
-    Definition(
-        "Interval",
-        "What would change had other networks been trained and other sequences been held out: both are resampled together, the "
-        "networks with Student's t because there are few. It does not cover another kind of data or network.",
-        "Student t over networks, Gaussian over sequences, 2,000 draws",
-        "docs/onset.md",
-    ),
+    *_TURNS,
+    _interval("sequences"),
     Definition(
         "Oracle divergence, BP_k",
         "Distance from an exact posterior, computed by belief propagation on the tree that made the data; in BP_k the k top levels "
@@ -68,9 +96,7 @@ DEFINITIONS = (
         BG + ", fig. 4a",
     ),
 )
-
-
-_SHARED = {definition.name: definition for definition in DEFINITIONS}
+"""Of sequences."""
 
 OF_IMAGES = (
     Definition(
@@ -118,12 +144,7 @@ OF_IMAGES = (
         "P(d(sample, training) < d(held-out, training)), and the share of nearest neighbours of one kind",
         "Meehan et al. 2020; Schilling 1986",
     ),
-    *(_SHARED[name] for name in ("Onset", "Test-loss minimum")),
-    Definition(
-        "Interval",
-        _SHARED["Interval"].text.replace("sequences", "images"),
-        _SHARED["Interval"].formula.replace("sequences", "images"),
-        _SHARED["Interval"].source,
-    ),
+    *_TURNS,
+    _interval("images"),
 )
-"""Of the image world."""
+"""Of images."""

@@ -1,74 +1,68 @@
 """A run folder as a `Report`: everything the page shows, read from stored results only."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from twinsplit.errors import InputError
-from twinsplit.recipes import ImageRecipe
+from twinsplit.onset.decision import Onset
 from twinsplit.report import from_images, from_sequences
-from twinsplit.report.definitions import DEFINITIONS, OF_IMAGES
-from twinsplit.report.model import Decision, Report
+from twinsplit.report.model import Report
+from twinsplit.report.panels import PanelsOf, loss_panel, page_of, register_page, split_panel
 from twinsplit.runs.store import Run
 
 CAVEATS = (
     "The decision holds for this data, network and training; another setting needs its own twins.",
     "Stopping early lowers how much the samples lean on single training examples. It is no privacy guarantee.",
 )
-DECIDED: dict[str, Any] = {"verdict": str, "reason": str, "level": float, "rise": float}
-DECIDED |= {f"{name}_interval": list for name in ("onset", "test_loss_minimum", "rise")}
-DECIDED |= {f"{name}_step": float | None for name in ("onset", "test_loss_minimum")}
+DECISION = "measurements/onset.json"
 LEFT_OUT = ("rows", "normalisations")  # of data.json: too long to be read
 
+register_page("sequences", from_sequences.PAGE)
+register_page("images", from_images.PAGE)
 
-def report_of(run: Run[Any]) -> Report:
-    """Everything the page shows. InputError where a stage is missing."""
-    decision = decision_of(run)
-    of_images = isinstance(run.recipe, ImageRecipe)
-    world = from_images if of_images else from_sequences
+
+def report_of(run: Run[Any], extra_panels: Sequence[PanelsOf] = ()) -> Report:
+    """Everything the page shows. InputError where a stage is missing.
+
+    extra_panels: what measures of the run bring along, each a function of the run and the step from which on curves are
+    shown whole; their axes stand behind those of the world.
+    """
+    onset, page = onset_of(run), page_of(run.recipe.world)
+    settled = onset.onset.step or float(run.steps()[-1]) / 10
     return Report(
         title="When did the twins start to lean on their own samples?",
-        subtitle=world.subtitle(run),
-        decision=decision,
-        panels=tuple(world.panels(run, decision.onset_step or float(run.steps()[-1]) / 10)),
-        histograms=() if of_images else tuple(from_sequences.histograms(run, decision)),
-        definitions=OF_IMAGES if of_images else DEFINITIONS,
+        subtitle=page.subtitle(run),
+        onset=onset,
+        main=(split_panel(run, settled, page.divergence_unit), loss_panel(run, settled, page.loss_unit)),
+        details=tuple(axes for panels in (page.details, *extra_panels) for axes in panels(run, settled)),
+        definitions=page.definitions,
         configuration=run.recipe.to_json(),
         environment=run.read_json("environment.json"),
         data={k: v for k, v in run.read_json("data.json").items() if k not in LEFT_OUT},
         command=run.read_json("status.json", command=str)["command"],
         caveats=CAVEATS,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        galleries=tuple(from_images.galleries(run, decision)) if of_images else (),
+        distances=tuple(page.distances(run, onset)),
+        galleries=tuple(page.galleries(run, onset)),
+        checkpoint=_checkpoint(run, onset),
     )
 
 
-def decision_of(run: Run[Any]) -> Decision:
-    """The stored decision, with the checkpoint to use: the last one at or before the onset."""
-    found = _stored(run)
-    return Decision(
-        verdict=found["verdict"],
-        onset_step=found["onset_step"],
-        onset_interval=tuple(found["onset_interval"]),
-        test_loss_minimum_step=found["test_loss_minimum_step"],
-        test_loss_minimum_interval=tuple(found["test_loss_minimum_interval"]),
-        reason=found["reason"],
-        level=found["level"],
-        rise=100 * found["rise"],
-        rise_interval=tuple(100 * bound for bound in found["rise_interval"]),
-        rise_unit="% of its value at the onset",
-        checkpoint=_checkpoint_before(run, found["onset_step"]),
-    )
-
-
-def _stored(run: Run[Any]) -> dict[str, Any]:
-    """onset.json; `twinsplit onset` writes it anew, so that is the remedy for whatever is wrong with it."""
+def onset_of(run: Run[Any]) -> Onset:
+    """The stored decision; `twinsplit onset` writes it anew, so that is the remedy for whatever is wrong with it."""
+    remedy = f"run: twinsplit onset {run.path}"
     try:
-        found: dict[str, Any] = run.read_json("measurements/onset.json", **DECIDED)
+        return Onset.from_json(run.read_json(DECISION))
     except InputError as error:
-        raise InputError(error.what, f"run: twinsplit onset {run.path}") from error
-    return found
+        raise InputError(error.what, remedy) from error
+    except ValueError as error:
+        raise InputError(f"{run.path / DECISION} holds no decision: {error}", remedy) from error
 
 
-def _checkpoint_before(run: Run[Any], step: float | None) -> str | None:
+def _checkpoint(run: Run[Any], onset: Onset) -> str | None:
+    """The last one at or before the step to stop at: the onset, or the test-loss minimum where there is no bias; none if undecided."""
+    stop = {"bias_precedes_test_minimum": onset.onset.step, "no_bias_before_test_minimum": onset.test_loss_minimum.step}
+    step = stop.get(onset.verdict)
     earlier = [s for s in run.steps() if step is not None and s <= step]
     return str(run.checkpoint(earlier[-1]).relative_to(run.path)) if earlier else None

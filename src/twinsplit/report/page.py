@@ -1,64 +1,76 @@
-"""The report as one HTML file: nothing is fetched, nothing is sent, and the words can be read without scripts."""
+"""Pages as one HTML file each: nothing is fetched, nothing is sent, and the words can be read without scripts.
 
-import base64
-import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict
+`render` makes the report of a run, `interactive` a published figure for the browser. Both come from the templates
+beside this module, which escape every text that they are given.
+"""
+
+import json
+import math
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
-from string import Template
+from typing import Any
 
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from twinsplit.onset.decision import Onset
 from twinsplit.report import words
-from twinsplit.report.charts import Chart, Key, detail_chart, histogram_chart, main_chart
-from twinsplit.report.colours import dark_by_light, style_variables
-from twinsplit.report.markup import embedded, escaped, folded, paragraphs, settings, table
-from twinsplit.report.model import Decision, Definition, Gallery, Histogram, Panel, Report, Series
+from twinsplit.report.colours import LIGHT_DARK, dark_by_light
+from twinsplit.report.figure import Axes, Bars, Figure, ImageGrid, Line
+from twinsplit.report.marks import marked
+from twinsplit.report.model import Report
+from twinsplit.report.pictures import encoded
+from twinsplit.report.plotly_axes import ALONE
+from twinsplit.report.render_plotly import Chart, chart
 
-BADGES = {"bias_precedes_test_minimum": "alarm", "no_bias_before_test_minimum": "calm", "not_enough_power": "open"}
+FIGURE_HEIGHT = 430
+TONES = {"bias_precedes_test_minimum": "alarm", "no_bias_before_test_minimum": "calm", "not_enough_power": "open"}
+Json = dict[str, Any]
 
 
 def render(report: Report) -> str:
-    """The whole page, about 1.3 MB, most of which is the charting library.
+    """The report of a run, about 1.3 MB, most of which is the charting library. InputError where plotly is not installed."""
+    shown = marked(report)
+    main = chart("chart-main", shown.main, ALONE) if shown.main else None
+    details = [(axes, chart(f"chart-{i}", (axes,), ALONE)) for i, axes in enumerate(shown.details)]
+    distances = [(axes, chart(f"chart-distances-{i}", (axes,), ALONE)) for i, axes in enumerate(shown.distances)]
+    charts = [*([main] if main else []), *(one for _, one in (*details, *distances))]
+    content: Json = {
+        "report": shown,
+        "tone": TONES[report.onset.verdict],
+        "caption": words.explain(report),
+        "facts": _facts(report.onset),
+        "numbers": _numbers(report),
+    }
+    return _page("report.html.j2", charts, content | {"main": main, "details": details, "distances": distances})
 
-    Raises InputError where plotly is not installed.
-    """
-    main = main_chart(report) if report.main else None
-    details = [(panel, detail_chart(report, panel)) for panel in report.details]
-    distances = [(histogram, histogram_chart(report, histogram)) for histogram in report.histograms]
-    charts = [*([main] if main else []), *(chart for _, chart in details), *(chart for _, chart in distances)]
-    library, script = _asset("assets/plotly-basic.min.js"), _asset("report.js")
-    return Template(_asset("template.html")).substitute(
-        policy=_policy(library, script),
-        title=escaped(report.title),
-        subtitle=escaped(report.subtitle),
-        created=escaped(report.created),
-        style=_style(),
-        verdict=_verdict(report),
-        main=_main(report, main) if main else "",
-        caveats=_caveats(report.caveats),
-        details=_section("curves", "More along training", _CURVES, [_detail(*one) for one in details]),
-        distances=_section("distances", "How close samples come to training data", _DISTANCES, [_distance(*one) for one in distances]),
-        galleries=_section("samples", "What the twins draw", _SAMPLES, [_gallery(one) for one in report.galleries]),
-        definitions="".join(_definition(definition) for definition in report.definitions),
-        configuration=settings(report.configuration),
-        data=settings(report.data),
-        environment=settings(report.environment),
-        command=escaped(report.command),
-        charts=embedded([{"id": chart.id, "figure": chart.figure, "narrow": chart.narrow, "zoomed": chart.zoomed} for chart in charts]),
-        numbers=embedded(_numbers(report)),
-        theme=embedded(dark_by_light()),
-        library=library,
-        script=script,
+
+def interactive(figure: Figure, configuration: Mapping[str, Any]) -> str:
+    """A figure for the browser, with zoom and values under the pointer. InputError where plotly is not installed."""
+    drawn = [(axes, chart(f"axes-{i}", (axes,), FIGURE_HEIGHT)) for i, axes in enumerate(figure.axes)]
+    return _page("figure.html.j2", [one for _, one in drawn], {"figure": figure, "drawn": drawn, "configuration": configuration})
+
+
+def _page(template: str, charts: list[Chart], content: Json) -> str:
+    library, script = _asset("assets/plotly-basic.min.js"), _asset("templates/report.js")
+    drawn = [{"id": one.id, "figure": one.figure, "narrow": one.narrow, "zoomed": one.zoomed} for one in charts]
+    common = {"policy": _policy(library, script), "variables": _variables(), "style": Markup(_asset("templates/style.css"))}
+    embedded_in_page = {"charts": drawn, "theme": dark_by_light(), "library": Markup(library), "script": Markup(script)}
+    return _templates().get_template(template).render(common | embedded_in_page | content)
+
+
+@cache
+def _templates() -> Environment:
+    found = Environment(
+        loader=PackageLoader("twinsplit.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-
-
-_CURVES = "The dashed lines and shaded phase are those of the chart at the top."
-_DISTANCES = (
-    "Bars: sequences the models generate. Dotted line: held-out data, which no model has seen. "
-    "Where the bars stand to the left of the line, samples lie closer to training data than unseen data do."
-)
-
-_SAMPLES = "Both twins start from the same noise and meet the same noise at every step: what differs is due to their data and their seeds."
+    found.filters |= {"embedded": embedded, "flattened": flattened, "told": told, "picture": picture, "table": table_of}
+    found.filters |= {"interval": words.interval, "percent": words.percent}
+    return found
 
 
 @cache
@@ -66,157 +78,114 @@ def _asset(name: str) -> str:
     return files("twinsplit.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _style() -> str:
-    light, dark = style_variables(0), style_variables(1)
-    return f":root {{ {light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n{_asset('style.css')}"
+def _variables() -> list[Markup]:
+    """CSS custom properties of all colours, light and dark."""
+    return [Markup(" ".join(f"--{name}: {pair[variant]};" for name, pair in LIGHT_DARK.items())) for variant in (0, 1)]
 
 
-def _policy(*scripts: str) -> str:
+def _policy(*scripts: str) -> Markup:
     """A content security policy: no network at all, and no script but these, whatever the data may contain."""
-    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    allowed = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
+    sources = f"script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+    return Markup(f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'")
 
 
-def _verdict(report: Report) -> str:
-    caption, decision = words.explain(report), report.decision
-    return (
-        f'<p class="badge">{escaped(caption.badge)}</p><h2 id="verdict-title">{escaped(caption.headline)}{_aside(caption.aside)}</h2>'
-        f'<p class="lead">{escaped(caption.lead)}</p>{_facts(decision)}'
-        f'<p class="reason"><strong>Why:</strong> {escaped(decision.reason)}</p>'
-        f'<h3>What to do</h3><ul class="advice">{_checkpoint(decision)}{paragraphs(caption.advice)}</ul>'
-    ).join((f'<section id="verdict" class="card {BADGES[decision.verdict]}" aria-labelledby="verdict-title">', "</section>"))
-
-
-def _aside(text: str) -> str:
-    return f" <span>{escaped(text)}</span>" if text else ""
-
-
-def _checkpoint(decision: Decision) -> str:
-    if decision.checkpoint is None:
-        return ""
-    return f"<li>Use this checkpoint of the run: <code>{escaped(decision.checkpoint)}</code></li>"
-
-
-def _facts(decision: Decision) -> str:
-    level = words.percent(decision.level)
-    reached = [
-        ("onset", "Disagreement turns upward (onset)", decision.onset_step, decision.onset_interval),
-        ("minimum", "Test loss is lowest", decision.test_loss_minimum_step, decision.test_loss_minimum_interval),
-    ]
+def _facts(onset: Onset) -> list[tuple[str, str, str, str]]:
+    """Kind, name, value and its interval of the numbers that decide."""
+    level, minimum = words.percent(onset.level), onset.test_loss_minimum
+    turns = (("onset", "Disagreement turns upward (onset)", onset.onset), ("minimum", "Test loss is lowest", minimum))
     facts = [
-        (kind, name, "not reached" if at is None else f"step {words.step(at)}", f"{level} interval: {words.interval(ends)}")
-        for kind, name, at, ends in reached
+        (
+            kind,
+            name,
+            "not reached" if turn.step is None else f"step {words.step(turn.step)}",
+            f"{level} interval: {words.interval(turn.interval)}",
+        )
+        for kind, name, turn in turns
     ]
-    if decision.rise is not None:
-        spread = f"{decision.rise_unit}; {level} interval: {words.interval(decision.rise_interval, words.rounded)}"
-        facts.append(("rise", "Disagreement rises in between by", words.rounded(decision.rise), spread))
-    return f'<dl class="facts">{"".join(_fact(*fact) for fact in facts)}</dl>'
+    if onset.rise.until <= (onset.onset.step or 0):
+        return facts  # the test loss is lowest before the onset: there is nothing in between
+    growth, low, high = (words.rounded(100 * value) for value in (onset.rise.growth, *onset.rise.interval))
+    name = f"Disagreement rises {'in between' if minimum.reached else 'up to the last step'} by"
+    return [*facts, ("rise", name, f"{growth}%", f"of its value at the onset; {level} interval: {low}% to {high}%")]
 
 
-def _fact(kind: str, name: str, value: str, more: str) -> str:
-    return f'<div class="{kind}"><dt>{escaped(name)}</dt><dd>{escaped(value)}</dd><dd class="more">{escaped(more)}</dd></div>'
+def table_of(axes: Axes) -> tuple[str, list[str], list[list[str]]]:
+    """Caption, header and rows of the numbers in a chart."""
+    cells = [dict(zip(curve.x.tolist(), _cells(curve), strict=True)) for curve in axes.curves]
+    rows = [[words.position(at), *(column.get(at, "–") for column in cells)] for at in sorted({at for column in cells for at in column})]
+    bands = "; ".join(dict.fromkeys(curve.band for curve in axes.curves if curve.band))
+    header = [axes.x_label, *(f"{curve.label} ({axes.y_label})" for curve in axes.curves)]
+    return f"{axes.title}: {'mean (low–high). Band: ' + bands if bands else 'mean'}.", header, rows
 
 
-def _main(report: Report, chart: Chart) -> str:
-    notes = "".join(f"<p><strong>{escaped(panel.title)}.</strong> {escaped(panel.note)}</p>" for panel in report.main)
-    numbers = "".join(_panel_table(panel) for panel in report.main)
-    return f'<figure class="card wide">{_drawing(chart)}<figcaption>{notes}</figcaption>{_numbers_of(chart, numbers)}</figure>'
+def _cells(curve: Line | Bars) -> list[str]:
+    values = zip(curve.y, curve.low, curve.high, strict=True)
+    return [
+        words.measured(y) + (f" ({words.measured(low)}–{words.measured(high)})" if math.isfinite(low + high) else "")
+        for y, low, high in values
+    ]
 
 
-def _numbers_of(chart: Chart, tables: str) -> str:
-    save = f'<button type="button" class="save" data-save="{escaped(chart.id)}" hidden>Save this chart as SVG</button>'
-    return folded("The numbers in this chart", tables + save)
+def picture(grid: ImageGrid) -> str:
+    """A grid of pictures as a data URI."""
+    return f"data:image/png;base64,{b64encode(encoded(grid.page)).decode()}"
 
 
-def _detail(panel: Panel, chart: Chart) -> str:
-    note = f"<figcaption>{escaped(panel.note)}</figcaption>"
-    return f'<figure class="card"><h3>{escaped(panel.title)}</h3>{_drawing(chart)}{note}{_numbers_of(chart, _panel_table(panel))}</figure>'
+def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """("network.width", 64), ... from nested mappings; an empty one stands for itself."""
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from flattened(value, f"{name}.")
+        else:
+            yield name, value
 
 
-def _distance(histogram: Histogram, chart: Chart) -> str:
-    title = f"<h3>{escaped(histogram.moment[:1].upper() + histogram.moment[1:])}: step {words.step(histogram.step)}</h3>"
-    note = f"<figcaption>{escaped(histogram.note)} {histogram.samples:,} generated sequences.</figcaption>"
-    return f'<figure class="card">{title}{_drawing(chart)}{note}{_numbers_of(chart, _histogram_table(histogram))}</figure>'
+def told(value: Any) -> str:
+    """A setting as a reader writes it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(told(one) for one in value)
+    return str(value)
 
 
-def _gallery(gallery: Gallery) -> str:
-    source = f"data:image/png;base64,{base64.b64encode(gallery.png).decode()}"
-    picture = f'<img class="pictures" src="{source}" alt="{escaped(gallery.note)}" width="{gallery.width}">'
-    return f'<figure class="card"><h3>{escaped(gallery.title)}</h3>{picture}<figcaption>{escaped(gallery.note)}</figcaption></figure>'
+def embedded(value: Any) -> Markup:
+    """JSON that may stand inside a script element: no "<" is left in it, so nothing can end the element."""
+    return Markup(json.dumps(_clean(value), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))
 
 
-_MISSING = "<noscript><p class='missing'>The chart needs JavaScript; its numbers are in the table below.</p></noscript>"
-_FULL_RANGE = '<li><button type="button" class="full" aria-pressed="false" hidden>show full range</button></li>'
+def _clean(value: Any) -> Any:
+    """What JSON can hold: NaN and infinity become null, arrays lists, anything unknown its text."""
+    if isinstance(value, Mapping):
+        return {str(key): _clean(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(one) for one in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _clean(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
-def _drawing(chart: Chart) -> str:
-    """The place where the chart is drawn, with its legend: buttons, so that it works by keyboard and folds on a narrow screen."""
-    keys = "".join(_key(key) for key in chart.keys) + (_FULL_RANGE if chart.zoomed else "")
-    name, height = escaped(chart.id), chart.figure["layout"]["height"]
-    place = f'<div class="chart" id="{name}" role="img" aria-label="{escaped(chart.description)}" style="height:{height}px"></div>'
-    return f'{place}{_MISSING}<ul class="keys" aria-label="Legend" data-chart="{name}">{keys}</ul>'
-
-
-def _key(key: Key) -> str:
-    label = f'<span class="swatch {key.shape}" style="--colour:var(--{key.colour})"></span>{escaped(key.label)}'
-    if not key.traces:
-        return f"<li><span>{label}</span></li>"
-    traces = ",".join(str(trace) for trace in key.traces)
-    return f'<li><button type="button" aria-pressed="true" data-traces="{traces}">{label}</button></li>'
-
-
-def _panel_table(panel: Panel) -> str:
-    cells = [dict(zip(series.steps.tolist(), _cells(series), strict=True)) for series in panel.series]
-    rows = [[words.step(at), *(column.get(at, "–") for column in cells)] for at in sorted({at for column in cells for at in column})]
-    bands = "; ".join(dict.fromkeys(series.band for series in panel.series))
-    header = ["step", *(f"{series.label} ({series.unit})" for series in panel.series)]
-    return table(f"{panel.title}: mean (low–high). Band: {bands}.", header, rows)
-
-
-def _cells(series: Series) -> list[str]:
-    values = zip(series.mean, series.low, series.high, strict=True)
-    return [f"{words.measured(mean)} ({words.measured(low)}–{words.measured(high)})" for mean, low, high in values]
-
-
-def _histogram_table(histogram: Histogram) -> str:
-    columns = (histogram.generated, histogram.generated_low, histogram.generated_high, histogram.held_out)
-    shares = zip(*columns, strict=True)
-    rows = [[words.number(at), *map(words.measured, row)] for at, row in zip(histogram.distance, shares, strict=True)]
-    caption = f"Fractions of sequences by distance to the nearest training sequence, {histogram.moment}"
-    return table(caption, ["distance", "generated", "low", "high", "held-out data"], rows)
-
-
-def _section(name: str, title: str, note: str, parts: Sequence[str]) -> str:
-    if not parts:
-        return ""
-    head = f'<section aria-labelledby="{name}"><h2 id="{name}">{escaped(title)}</h2><p class="note">{escaped(note)}</p>'
-    return f'{head}<div class="grid">{"".join(parts)}</div></section>'
-
-
-def _caveats(caveats: Sequence[str]) -> str:
-    if not caveats:
-        return ""
-    return f'<section aria-labelledby="caveats"><h2 id="caveats">Keep in mind</h2><ul>{paragraphs(caveats)}</ul></section>'
-
-
-def _definition(definition: Definition) -> str:
-    name, text, formula, source = (escaped(part) for part in (definition.name, definition.text, definition.formula, definition.source))
-    shown = f'<p class="formula">{formula}</p>' if formula else ""
-    cited = f'<p class="source">{source}</p>' if source else ""
-    return f"<div><dt>{name}</dt><dd>{text}{shown}{cited}</dd></div>"
-
-
-def _numbers(report: Report) -> dict[str, object]:
+def _numbers(report: Report) -> Json:
     """What the download buttons give: everything that is plotted or said, and what made it."""
+    everything = (*report.panels, *report.distances)
     return {
         "title": report.title,
         "created": report.created,
         "command": report.command,
-        "decision": asdict(report.decision),
-        "series": [vars(series) for panel in report.panels for series in panel.series],
-        "histograms": [vars(histogram) for histogram in report.histograms],
+        "decision": report.onset.to_json() | {"checkpoint": report.checkpoint},
+        "series": [_curve(curve, axes) for axes in everything for curve in axes.curves],
         "configuration": report.configuration,
         "data": report.data,
         "environment": report.environment,
     }
+
+
+def _curve(curve: Line | Bars, axes: Axes) -> Json:
+    named = {"panel": axes.key or axes.title, "name": curve.name or curve.label, "label": curve.label, "x_name": axes.x_label}
+    return named | {"x": curve.x, "mean": curve.y, "low": curve.low, "high": curve.high, "unit": axes.y_label, "band": curve.band}

@@ -38,10 +38,10 @@ class Samples:
         return None if self.finished is None else int((~self.finished).sum())
 
 
-def pairs_sheet(samples: Samples, first: int, second: int, chosen: list[int]) -> tuple[bytes, int]:
-    """PNG and width of a column per chosen sample: nearest image of `first`, its sample, the sample of `second`, its nearest image."""
+def pairs_sheet(samples: Samples, first: int, second: int, chosen: list[int]) -> Levels:
+    """A column per chosen sample: nearest image of `first`, its sample, the sample of `second`, its nearest image."""
     rows = [samples.nearest[first], samples.images[first], samples.images[second], samples.nearest[second]]
-    return encoded(sheet([[row[i] for i in chosen] for row in rows]))
+    return sheet([[row[i] for i in chosen] for row in rows])
 
 
 def sheet(rows: list[list[Levels]]) -> Levels:
@@ -57,10 +57,10 @@ def sheet(rows: list[list[Levels]]) -> Levels:
     return page
 
 
-def encoded(page: Levels) -> tuple[bytes, int]:
-    """PNG and width in pixels."""
+def encoded(page: Levels) -> bytes:
+    """A page (H, W, C) as PNG."""
     from PIL import Image
 
     stream = BytesIO()
     Image.fromarray(page[..., 0] if page.shape[-1] == 1 else page).save(stream, "PNG")
-    return stream.getvalue(), page.shape[1]
+    return stream.getvalue()

@@ -1,14 +1,13 @@
-"""Stored measurements as curves with bands: the only way from a run folder to the page."""
+"""Stored measurements as lines with bands: the only way from a run folder to the page. x is the optimizer step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import final
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twinsplit.measures.statistics import mean_over, mean_over_pairs
-from twinsplit.report.model import Series
+from twinsplit.report.figure import Line
 from twinsplit.runs.rows import Table, unordered
 
 LEVEL = 0.95
@@ -16,23 +15,13 @@ FEWEST = 3  # with two networks Student's quantile is 12.7: the band would say n
 Floats = NDArray[np.float64]
 
 
-@final
-@dataclass(frozen=True)
-class Label:
-    """What a curve is called and where it goes."""
-
-    name: str
-    text: str
-    unit: str
-    panel: str
-
-
-def member_series(table: Table, label: Label) -> Series:
+def member_line(table: Table, label: str, name: str = "", colour: str = "blue") -> Line:
     """Mean over members at each step, with Student's interval over splits: members of one split are not independent."""
     found = [mean_over(split_means(table.where(step=step)), "splits") for step in table.steps]
     points = [(m.value, m.interval(LEVEL) if m.count >= FEWEST else None) for m in found]
     single = len(np.unique(table.columns["split"])) == len(np.unique(table.columns["member"]))
-    return _series(label, table.steps, points, f"{LEVEL:.0%} interval over {'networks' if single else 'splits'}")
+    line = _line(label, table.steps, points, f"{LEVEL:.0%} interval over {'networks' if single else 'splits'}")
+    return replace(line, name=name, colour=colour)
 
 
 def split_means(table: Table) -> Floats:
@@ -41,19 +30,20 @@ def split_means(table: Table) -> Floats:
     return np.array([table.means[splits == split].mean() for split in np.unique(splits)])
 
 
-def pair_series(table: Table, label: Label, splits: Sequence[int]) -> Series:
+def pair_line(table: Table, splits: Sequence[int], label: str, name: str = "", colour: str = "blue") -> Line:
     """Mean over unordered pairs at each step, with the leave-one-split-out interval."""
     points = []
     for step in table.steps:
         pairs, values = unordered(table.where(step=step))
         m = mean_over_pairs(values, pairs, splits)
         points.append((m.value, m.interval(LEVEL)))
-    return _series(label, table.steps, points, f"{LEVEL:.0%} interval, one split left out at a time")
+    line = _line(label, table.steps, points, f"{LEVEL:.0%} interval, one split left out at a time")
+    return replace(line, name=name, colour=colour)
 
 
-def _series(label: Label, steps: NDArray[np.int64], points: list[tuple[float, tuple[float, float] | None]], band: str) -> Series:
+def _line(label: str, steps: NDArray[np.int64], points: list[tuple[float, tuple[float, float] | None]], band: str) -> Line:
     nothing = (float("nan"), float("nan"))
     bounds = np.array([interval or nothing for _, interval in points], dtype=np.float64)
     mean = np.array([value for value, _ in points])
     shown = band if np.isfinite(bounds).any() else "no band: too few networks"
-    return Series(label.name, label.text, steps.astype(float), mean, bounds[:, 0], bounds[:, 1], shown, label.unit, label.panel)
+    return Line(label, steps.astype(float), mean, bounds[:, 0], bounds[:, 1], band=shown)

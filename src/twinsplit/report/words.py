@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from twinsplit.report.model import Decision, Interval, Report
+from twinsplit.onset.decision import Onset
+from twinsplit.onset.turning import Bounds, Turn
+from twinsplit.report.model import Report
 
 NOT_A_PROMISE = "Stopping early weakens the pull towards single training examples; it is not a privacy guarantee."
 
@@ -42,14 +44,19 @@ def step(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def position(value: float) -> str:
+    """A place on the x axis: whole numbers in full, others as `number` writes them."""
+    return step(value) if value == int(value) else number(value)
+
+
 def rounded(value: float) -> str:
     """Three significant digits: "0.152"."""
     return number(float(f"{value:.3g}"))
 
 
-def interval(ends: Interval | None, written: Callable[[float], str] = step) -> str:
+def interval(ends: Bounds, written: Callable[[float], str] = step) -> str:
     """Steps as "1,700–2,600", or "from 1,700 on" and "up to 2,600" where an end was not reached, or "not determined"."""
-    low, high = ends or (None, None)
+    low, high = ends
     if low is None:
         return "not determined" if high is None else f"up to {written(high)}"
     return f"from {written(low)} on" if high is None else f"{written(low)}–{written(high)}"
@@ -60,65 +67,66 @@ def percent(level: float) -> str:
     return f"{100 * level:.3g}%"
 
 
-def _between(decision: Decision, ends: Interval | None) -> str:
-    return f"({percent(decision.level)} interval {interval(ends)})"
+def _where(onset: Onset, turn: Turn) -> str:
+    return f"({percent(onset.level)} interval {interval(turn.interval)})"
 
 
-def _test_loss_says(decision: Decision, last_step: float) -> str:
+def _test_loss_says(onset: Onset, last_step: float) -> str:
     """What stopping at the lowest test loss would have meant."""
-    if decision.test_loss_minimum_step is None:
+    minimum = onset.test_loss_minimum
+    if minimum.step is None:
         return f"The test loss would have told you to go on: it was still falling at the last step, {step(last_step)}."
-    where = _between(decision, decision.test_loss_minimum_interval)
-    return f"The test loss would have told you to stop at step {step(decision.test_loss_minimum_step)} {where}."
+    return f"The test loss would have told you to stop at step {step(minimum.step)} {_where(onset, minimum)}."
 
 
-def _biased(decision: Decision, last_step: float) -> Explanation:
-    onset = "early on" if decision.onset_step is None else f"at about step {step(decision.onset_step)}"
-    later = "From the onset on," if decision.test_loss_minimum_step is None else "Between the two,"
+def _biased(onset: Onset, last_step: float) -> Explanation:
+    stop = "early on" if onset.onset.step is None else f"at about step {step(onset.onset.step)}"
+    later = "From the onset on," if onset.test_loss_minimum.step is None else "Between the two,"
     return Explanation(
         badge="Bias sets in before the test-loss minimum",
-        headline=f"You should have stopped {onset}",
-        aside=f"(interval {interval(decision.onset_interval)})",
-        lead=f"{_test_loss_says(decision, last_step)} {later} the twins leaned on their own samples: "
+        headline=f"You should have stopped {stop}",
+        aside=f"(interval {interval(onset.onset.interval)})",
+        lead=f"{_test_loss_says(onset, last_step)} {later} the twins leaned on their own samples: "
         "they agreed less and less with each other while the test loss was still improving.",
         advice=("Stop further runs of this configuration at the onset, not at the lowest test loss.", NOT_A_PROMISE),
     )
 
 
-def _turned(decision: Decision) -> str:
-    if decision.onset_step is None:
+def _turned(onset: Onset) -> str:
+    if onset.onset.step is None:
         return "Up to there, the twins did not start to disagree more."
-    where = _between(decision, decision.onset_interval)
-    return f"The twins' disagreement turned at step {step(decision.onset_step)} {where}, which is not clearly earlier."
+    return f"The twins' disagreement turned at step {step(onset.onset.step)} {_where(onset, onset.onset)}, which is not clearly earlier."
 
 
-def _unbiased(decision: Decision, last_step: float) -> Explanation:
-    at, reached = decision.test_loss_minimum_step, decision.test_loss_minimum_step is not None
+def _unbiased(onset: Onset, last_step: float) -> Explanation:
+    minimum = onset.test_loss_minimum
     return Explanation(
         badge="No bias before the test-loss minimum",
-        headline="No biased phase was found" if at is None else f"The test loss told you in time to stop: at step {step(at)}",
-        aside=f"(interval {interval(decision.test_loss_minimum_interval)})" if reached else "",
-        lead=_turned(decision) if reached else f"{_test_loss_says(decision, last_step)} {_turned(decision)}",
+        headline="No biased phase was found"
+        if minimum.step is None
+        else f"The test loss told you in time to stop: at step {step(minimum.step)}",
+        aside=f"(interval {interval(minimum.interval)})" if minimum.reached else "",
+        lead=_turned(onset) if minimum.reached else f"{_test_loss_says(onset, last_step)} {_turned(onset)}",
         advice=("Ask again after any change of data, model or length: a longer run may lean on its samples.", NOT_A_PROMISE),
     )
 
 
-def _train_longer(decision: Decision, last_step: float) -> tuple[str, ...]:
+def _train_longer(onset: Onset, last_step: float) -> tuple[str, ...]:
     missing = [
-        *(["the test loss had not reached its minimum"] if decision.test_loss_minimum_step is None else []),
-        *(["the twins' disagreement had not turned upward"] if decision.onset_step is None else []),
+        *(["the test loss had not reached its minimum"] if onset.test_loss_minimum.step is None else []),
+        *(["the twins' disagreement had not turned upward"] if onset.onset.step is None else []),
     ]
     return (f"Train longer: by the last step, {step(last_step)}, {' and '.join(missing)}.",) if missing else ()
 
 
-def _undecided(decision: Decision, last_step: float) -> Explanation:
+def _undecided(onset: Onset, last_step: float) -> Explanation:
     return Explanation(
         badge="Not enough power",
         headline="This run cannot tell which came first.",
         aside="",
-        lead=f"It neither shows a biased phase nor rules one out. {_test_loss_says(decision, last_step)}",
+        lead=f"It neither shows a biased phase nor rules one out. {_test_loss_says(onset, last_step)}",
         advice=(
-            *_train_longer(decision, last_step),
+            *_train_longer(onset, last_step),
             "Train more members: intervals come from resampling them, and four splits give six pairs of twins, eight give 28.",
             "Where the bands are wide, measure on more held-out examples.",
         ),
@@ -129,6 +137,5 @@ _EXPLAIN = {"bias_precedes_test_minimum": _biased, "no_bias_before_test_minimum"
 
 
 def explain(report: Report) -> Explanation:
-    """The decision of a report in words; advice that the decision brings along takes the place of ours."""
-    caption = _EXPLAIN[report.decision.verdict](report.decision, report.last_step)
-    return Explanation(caption.badge, caption.headline, caption.aside, caption.lead, report.decision.advice or caption.advice)
+    """The decision of a report in words."""
+    return _EXPLAIN[report.onset.verdict](report.onset, report.last_step)

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Generic, final
 from typing_extensions import TypeVar
 
 from twinsplit.errors import InputError
-from twinsplit.recipes import Recipe, RunRecipe, difference, recipe_from
+from twinsplit.recipes import Recipe, RunRecipe, difference, stored_recipe
 from twinsplit.runs.files import Kind, encode_table, encode_tensors, fingerprint, hold, read_json, write_bytes, write_json
 from twinsplit.runs.tables import parts, read_parts
 
@@ -21,17 +21,22 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch import Tensor
 
+
 CHECKPOINT = re.compile(r"step_\d{8,}(\.\w+)?\.safetensors")
 AnyRecipe = TypeVar("AnyRecipe", bound=RunRecipe, default=Recipe)
 
 
 @final
 class Run(Generic[AnyRecipe]):
-    """A run folder, of whatever world. Methods return or raise; a missing or damaged part is an InputError that says the remedy."""
+    """A run folder, of whatever world. Methods return or raise; a missing or damaged part is an InputError that says the remedy.
+
+    series: where the folder holds results about networks that are not its own, what they come from (`pipeline.study`).
+    """
 
     def __init__(self, path: Path, recipe: AnyRecipe) -> None:
         self.path = path
         self.recipe = recipe
+        self.series: Any = None
 
     @classmethod
     def open(cls, path: Path) -> "Run[Any]":
@@ -42,7 +47,7 @@ class Run(Generic[AnyRecipe]):
             values = read_json(path / "config.json")
         except InputError as error:
             raise InputError(error.what, "restore it from a copy, or train in another --out: without it the folder is no run") from error
-        recipe: Any = recipe_from(values, str(path / "config.json"))
+        recipe: Any = stored_recipe(values, str(path / "config.json"))
         return cls(path, recipe)
 
     @classmethod
@@ -70,7 +75,10 @@ class Run(Generic[AnyRecipe]):
         return manifest
 
     def steps(self) -> tuple[int, ...]:
-        """Steps of the kept checkpoints that are written, ascending."""
+        """Steps of the kept checkpoints that are written, ascending; of another's series, its steps."""
+        if self.series is not None:
+            steps: tuple[int, ...] = self.series.steps()
+            return steps
         present = self._present()
         return tuple(step for step in self.recipe.checkpoint_steps() if self.checkpoint(step).name in present)
 

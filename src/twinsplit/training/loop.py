@@ -8,12 +8,14 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from twinsplit.diffusion.series import Member
 from twinsplit.execution.local import Executor, Inline
 from twinsplit.networks.network import Network
+from twinsplit.networks.network_denoiser import NetworkDenoiser
 from twinsplit.recipes import RunRecipe
 from twinsplit.runs.imported import refuse_imported
 from twinsplit.runs.store import Run
-from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser, Reading
+from twinsplit.training.ensemble import Ensemble, ReadAs
 from twinsplit.training.stack import concatenated
 from twinsplit.training.step import Shard, Task, advance, allocate
 
@@ -37,7 +39,7 @@ def milestones(recipe: RunRecipe) -> tuple[int, ...]:
 def train(ensemble: Ensemble, splits: Tensor, task: Task, run: Run[Any], executor: Executor | None = None) -> Iterator[Checkpoint]:
     """Train every member on its split to the end, resuming where the run's folder stands; yields after each save.
 
-    ensemble: untrained members; splits: (S, n, ...) samples of the task's goal. The same run continues to the same bits on the same
+    ensemble: untrained members; splits: (S, n, ...) samples to learn. The same run continues to the same bits on the same
     machine: noise is keyed by step, so weights, moments, average and step are the whole state. Raises InputError where the loss is not
     finite, the disk refuses, or the run's networks were imported.
     """
@@ -101,10 +103,10 @@ def _shard(ensemble: Ensemble, splits: Tensor, task: Task, part: slice) -> Shard
 
 
 def load_ensemble(
-    run: Run[Any], network: Network, step: int, device: torch.device | str = "cpu", reading: Reading = NetworkDenoiser
+    run: Run[Any], network: Network, step: int, device: torch.device | str = "cpu", read_as: ReadAs = NetworkDenoiser
 ) -> Ensemble:
     """The members at a kept checkpoint, as evaluated: the average where the recipe keeps one, else the weights."""
     prefix = "average." if run.recipe.training.ema_decay else "weights."
     tensors = run.load(step)
     parameters = {name: tensors[prefix + name].to(device) for name in network.shapes()}
-    return Ensemble(network, tuple(Member(*names) for names in run.recipe.members), parameters, reading)
+    return Ensemble(network, tuple(Member(*names) for names in run.recipe.members), parameters, read_as)

@@ -24,7 +24,7 @@ def squared_errors(logits: Tensor, tokens: Tensor) -> Tensor:
 
 
 def noise_errors(predicted: Tensor, eps: Tensor) -> Tensor:
-    """(K, n, C, H, W): squared difference of the predicted noise (or residual, as the goal has it) and the noise, entry by entry."""
+    """(K, n, ...): squared difference of the predicted noise (or residual, as the parametrisation has it) and the noise, entry by entry."""
     return (predicted.float() - eps).square()
 
 
@@ -62,7 +62,7 @@ def token_cross_entropy(logits: Tensor, tokens: Tensor) -> Tensor:
 def member_losses(training: Training, outputs: Tensor, target: Tensor, t: Tensor, schedule: Noising) -> Tensor:
     """(K,) the recipe's loss: a plain mean over samples and tokens (squared error: and symbols, as published) or pixels, after the weights.
 
-    outputs (K, n, ...) and target (K, n, ...) of a `Goal`, t (K, n) int64 in 1..T.
+    outputs (K, n, ...) and target (K, n, ...) of a `Parametrisation`, t (K, n) int64 in 1..T.
     """
     errors = LOSSES[training.loss](outputs, target)
     return WEIGHTINGS[training.weighting](errors, t, schedule).flatten(1).mean(1)

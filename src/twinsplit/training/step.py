@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from twinsplit.diffusion.schedule import Noising
+from twinsplit.diffusion.series import Member
 from twinsplit.errors import InputError
+from twinsplit.networks import fused
+from twinsplit.networks.arithmetic import product_dtype
+from twinsplit.networks.dropout import Dropout
 from twinsplit.networks.network import Drop, Network, keep
-from twinsplit.networks.parametrisation import Goal
+from twinsplit.networks.parametrisation import Parametrisation
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import Training
-from twinsplit.training import fused
-from twinsplit.training.arithmetic import product_dtype
 from twinsplit.training.batches import batch_rows, draw_eps, epoch_size, times_of
-from twinsplit.training.dropout import Dropout
-from twinsplit.training.ensemble import Member
 from twinsplit.training.loss import member_losses
 from twinsplit.training.rates import rate_factor
 from twinsplit.training.stack import Stack
@@ -28,12 +28,16 @@ BUFFERS = ("weights", "exp_avg", "exp_avg_sq", "average")
 @final
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What all members share: how to train, the noising process, what is asked, and the root of all randomness."""
+    """What all members share: how to train, what outputs mean under which noising process, and the root of all randomness."""
 
     training: Training
-    schedule: Noising
-    goal: Goal
+    parametrisation: Parametrisation
     root: Noise
+
+    @property
+    def schedule(self) -> Noising:
+        """The noising process."""
+        return self.parametrisation.noising
 
 
 @final
@@ -157,9 +161,9 @@ class Stepper:
         return member_losses(task.training, outputs, target, t, task.schedule), state
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The goal's target, x_t (K, b, ...) and times (K, b); members of one seed share order, times and noise."""
+        """The target, x_t (K, b, ...) and times (K, b); members of one seed share order, times and noise."""
         shard, device, task = self.shard, self.grad.device, self.shard.task
-        n, state = shard.samples.shape[1], task.goal.state(tuple(shard.samples.shape[2:]))
+        n, state = shard.samples.shape[1], task.parametrisation.state(tuple(shard.samples.shape[2:]))
         draw_times = times_of(task.training)
         drawn = {}
         for noise in dict.fromkeys(shard.noises()):
@@ -169,11 +173,11 @@ class Stepper:
         rows, t, eps = (torch.stack(parts) for parts in zip(*(drawn[noise] for noise in shard.noises()), strict=True))
         samples = shard.samples[torch.arange(len(rows), device=device)[:, None], rows]
         signal, sigma = (scale.float() for scale in task.schedule.scales(t))
-        target = task.goal.target(samples, eps, sigma)
-        return target, task.goal.noised(samples, eps, signal, sigma), t
+        target = task.parametrisation.target(samples, eps, sigma)
+        return target, task.parametrisation.noised(samples, eps, signal, sigma), t
 
     def _drop(self, step: int) -> Drop:
-        rate = getattr(self.shard.network, "dropout", 0.0)
+        rate = self.shard.network.dropout
         return Dropout.keyed(rate, self.shard.noises(), step, self.grad.device) if rate else keep
 
     def _set_rate(self, step: int) -> None:

@@ -1,65 +1,53 @@
 """The world of a recipe: what its networks learn from and are judged by. The stages of a run know no more than this."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, final
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from math import prod
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.exploding import VarianceExploding
 from twinsplit.diffusion.schedule import Noising, Schedule
+from twinsplit.diffusion.series import Loaded, Member, Twins
 from twinsplit.execution.local import Executor
+from twinsplit.networks.flops import Flops
 from twinsplit.networks.network import Network
-from twinsplit.networks.parametrisation import Goal
+from twinsplit.networks.parametrisation import Parametrisation, Sampling
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import Diffusion, RunRecipe
-from twinsplit.runs.rows import Rows
+from twinsplit.runs.files import fingerprint
 from twinsplit.runs.store import Run
-from twinsplit.training.ensemble import Ensemble, Member, NetworkDenoiser, Reading
+from twinsplit.training.ensemble import Ensemble
 from twinsplit.training.loop import load_ensemble
 from twinsplit.training.step import Task
-
-
-@final
-@dataclass(frozen=True)
-class Measured:
-    """One checkpoint measured and on disk."""
-
-    step: int
-    names: tuple[str, ...]
-
-
-@final
-@dataclass(frozen=True)
-class MeasurementCost:
-    """Of one checkpoint. answers: noised samples that its networks are asked about, all together; kept: bytes of what is stored,
-    before compression.
-    """
-
-    answers: int
-    kept: int
-
-
-class Examiner(ABC):
-    """Asks every checkpoint the same questions. It travels to worker processes."""
-
-    @abstractmethod
-    def rows(self, ensemble: Ensemble, name: str) -> Rows:
-        """The measure `name` of one checkpoint: naming columns, and `values`, the replicates."""
-
-    @abstractmethod
-    def lowest_losses(self) -> dict[str, float]:
-        """Name of a loss -> what the exact posterior pays, where there is one: no model can be expected to do better."""
+from twinsplit.worlds import generic
+from twinsplit.worlds.evaluator import Evaluator, Measure, Measured, MeasurementCost
 
 
 class World(ABC):
-    """Rebuilt from the recipe alone."""
+    """Data, recipe, network and parametrisation: all that the stages of a run know of what is learned.
+
+    A world of one's own sets the class attributes `name`, `recipe_type` and, for the command line,
+    `presets`, and gives `of`, `split_samples`, `held_out_samples` and `parametrisation`; everything else has a
+    default. `register` makes it known to recipes, command line, page and dry run.
+    """
+
+    name: ClassVar[str]
+    recipe_type: ClassVar[type[RunRecipe]]
+    presets: ClassVar[Mapping[str, RunRecipe]] = {}
 
     recipe: RunRecipe
     schedule: Noising
     network: Network
+
+    @classmethod
+    @abstractmethod
+    def of(cls, recipe: Any) -> "World":
+        """Build the world of a recipe; InputError where its sizes do not fit the data."""
 
     @property
     def root(self) -> Noise:
@@ -72,84 +60,122 @@ class World(ABC):
         return tuple(Member(*names) for names in self.recipe.members)
 
     @property
-    def reading(self) -> Reading:
-        """How outputs are read as posteriors."""
-        return NetworkDenoiser
-
-    @property
     @abstractmethod
-    def goal(self) -> Goal:
-        """What the networks are asked."""
+    def parametrisation(self) -> Parametrisation:
+        """What the networks' outputs mean."""
 
     def task(self) -> Task:
         """What the members train on, less the data."""
-        return Task(self.recipe.training, self.schedule, self.goal, self.root)
+        return Task(self.recipe.training, self.parametrisation, self.root)
+
+    def flops(self) -> Flops:
+        """Operations of one network for one sample."""
+        return self.network.flops(self.parametrisation.state(self.sample_shape))
 
     def ensemble(self) -> Ensemble:
         """The untrained members."""
-        return Ensemble.initial(self.network, self.members, self.root, self.reading)
+        return Ensemble.initial(self.network, self.members, self.root, self.parametrisation.denoiser)
 
-    def load(self, run: Run[Any], step: int, device: torch.device | str = "cpu") -> Ensemble:
-        """The members at a kept checkpoint."""
-        return load_ensemble(run, self.network, step, device, self.reading)
+    def load(self, run: Run[Any], step: int, device: torch.device | str = "cpu") -> Twins:
+        """The networks at a kept checkpoint: the run's own, or those of the series that its results are of."""
+        if run.series is not None:
+            return Loaded.of(run.series, step)
+        return load_ensemble(run, self.network, step, device, self.parametrisation.denoiser)
 
     @abstractmethod
     def split_samples(self, device: torch.device | str = "cpu") -> Tensor:
-        """(splits, n, ...) what each split's networks train on."""
+        """(splits, n, *sample) what each split's networks train on."""
+
+    @abstractmethod
+    def held_out_samples(self) -> Tensor:
+        """(m, *sample) what all networks are measured on, and none has learned from."""
 
     @property
-    @abstractmethod
     def sample_shape(self) -> tuple[int, ...]:
-        """Of one sample in `split_samples`."""
-
-    @abstractmethod
-    def describe(self) -> dict[str, Any]:
-        """data.json: where the data come from, their fingerprint, the rows of each split."""
+        """The shape of one sample in `split_samples`."""
+        return tuple(self.split_samples().shape[2:])
 
     @property
-    @abstractmethod
+    def state_shape(self) -> tuple[int, ...]:
+        """The shape of one noised state."""
+        return self.parametrisation.state(self.sample_shape)
+
+    def oracle(self) -> Denoiser[Any] | None:
+        """The exact denoiser of the data's law, where it is known."""
+        return None
+
+    def describe(self) -> dict[str, Any]:
+        """data.json: what the data are, with their fingerprint; a run refuses other data than those it began with."""
+        parts = {"splits": self.split_samples(), "held_out": self.held_out_samples()}
+        hashes = {f"{name}_sha256": fingerprint(value.contiguous().numpy().tobytes()) for name, value in parts.items()}
+        return {"kind": self.recipe.world, "shape": list(self.sample_shape)} | hashes
+
+    @property
     def data_bytes(self) -> int:
         """Memory that all the data take."""
+        return sum(value.untyped_storage().nbytes() for value in (self.split_samples(), self.held_out_samples()))
+
+    extra_measures: ClassVar[tuple[Measure, ...]] = ()
+    """Measures of this world beside the generic ones; each draws itself on the page."""
 
     @property
-    @abstractmethod
     def measures(self) -> tuple[str, ...]:
         """Every measure of a checkpoint that there is."""
+        return tuple(self._generic.measures)
 
     @property
-    @abstractmethod
     def standard(self) -> tuple[str, ...]:
         """Those that the onset and the report need."""
+        return self.measures
 
     @property
-    @abstractmethod
     def sampled(self) -> str:
         """The measure that draws samples; the report wants it at a few checkpoints only."""
+        return generic.SAMPLED
 
     @property
     def drawn(self) -> tuple[str, ...]:
         """All that is measured where samples are drawn."""
         return (self.sampled,)
 
-    @abstractmethod
-    def examiner(self) -> Examiner:
-        """The questions, made ready."""
+    def evaluator(self) -> Evaluator:
+        """What evaluates checkpoints."""
+        return self._generic
 
-    @abstractmethod
+    @property
+    def _generic(self) -> generic.GenericEvaluator:
+        return generic.GenericEvaluator(self.generic_probes(), self.extra_measures)
+
+    def generic_probes(self) -> generic.Probes:
+        """The probes of the generic measures."""
+        return generic.Probes(self.recipe, self.parametrisation, self.split_samples(), self.held_out_samples(), self.oracle())
+
     def drawing(self, count: int, steps: int) -> Callable[[Any], object]:
         """From a network to `count` samples of it in `steps` steps. It travels to worker processes."""
+        return self._drawing(count, steps)
 
-    @abstractmethod
+    def _drawing(self, count: int, steps: int) -> generic.Drawing:
+        draw = self.parametrisation.sampler(Sampling(steps))
+        return generic.Drawing(draw, count, self.state_shape, self.root.child("generation"))
+
     def drawn_at_once(self, device: str) -> int:
         """Samples of one network that a worker draws together."""
+        return generic.CHUNK
 
-    @abstractmethod
     def measurement_cost(self) -> MeasurementCost:
         """What a checkpoint takes besides training, when samples are drawn from it."""
+        shares, repeats, networks = self.recipe.shares, self.recipe.repeats, len(self.members)
+        held_out, own = shares.held_out * repeats.noise_draws, min(shares.held_out, shares.split_size) * repeats.noise_draws
+        answers = networks * (3 * held_out + own)
+        values = networks * (networks - 1) * held_out + answers
+        samples = networks * repeats.generated * (1 + prod(self.state_shape)) + shares.splits * shares.held_out
+        return MeasurementCost(answers, 4 * (values + samples))
 
-    @abstractmethod
     def sample_stage(self, run: Run[Any], steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
-        """Draw samples at some checkpoints and measure them; what stands is not made again."""
+        """Draw samples at some checkpoints and measure them; skip those that exist."""
+        drawing = self._drawing(self.recipe.repeats.generated, self.recipe.repeats.sampling_steps)
+        load = partial(self.load, run, device=executor.device)
+        return generic.measure_samples(run, load, drawing, self.generic_probes(), steps, executor)
 
 
 def schedule_of(diffusion: Diffusion) -> Schedule:

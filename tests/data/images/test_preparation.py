@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twinsplit.cli import command as cli
+from twinsplit.cli import entry as cli
 from twinsplit.data.images.builtin import write_faces
 from twinsplit.data.images.drawn_faces import FaceSet
 from twinsplit.data.images.folder import load_images

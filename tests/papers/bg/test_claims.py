@@ -226,7 +226,7 @@ def test_refusals_write_nothing(
 
 def test_the_page_of_the_project_begins_as_the_command_writes_it() -> None:
     """The rest of it takes laptop runs of half an hour."""
-    page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "claims.md").read_text()
     assert page.startswith(f"{ABOUT}No run of a published size")
 
 

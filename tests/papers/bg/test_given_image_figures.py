@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from twinsplit.cli import command as cli
 from twinsplit.cli.figure_verbs import make
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
-from twinsplit.papers.bg.images.given_figures import draw_figure
-from twinsplit.papers.gahb.settings import SMOKE as BLIND_SMOKE
+from twinsplit.papers.figure import Options
+from twinsplit.papers.figure import make as make_figure
+from twinsplit.papers.gahb.ladder import SMOKE as BLIND_SMOKE
+from twinsplit.papers.options import FigureOptions
 from twinsplit.runs.store import Run
 
 DRAWN = (".png", ".pdf", "-curves.parquet", "-marks.parquet")
@@ -21,6 +22,10 @@ DRAWN = (".png", ".pdf", "-curves.parquet", "-marks.parquet")
 def contents(folder: Path) -> dict[Path, bytes]:
     """Every file but locks."""
     return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+def draw_figure(name: str, run: Path, out: Path) -> list[Path]:
+    return make_figure(name, Options(out=out, runs=(run,)), Inline())
 
 
 @pytest.fixture
@@ -37,29 +42,29 @@ def given(image_run: Run[Any], tmp_path: Path) -> Path:
 def test_it_is_the_figure_of_the_run_that_was_trained_for_it(given: Path, name: str, image_figures: Path, tmp_path: Path) -> None:
     weights = contents(given / "checkpoints")
     out = tmp_path / "figures"
-    paths = draw_figure(name, given, out, Inline())
+    paths = draw_figure(name, given, out)
     for kind in DRAWN:
         assert (out / f"{name}{kind}").read_bytes() == (image_figures / f"{name}{kind}").read_bytes(), kind
     assert contents(given / "checkpoints") == weights
     assert list(json.loads((out / f"{name}-config.json").read_text())["runs"]) == ["../mine"]
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
-    assert draw_figure(name, given, out, Inline()) == paths
+    assert draw_figure(name, given, out) == paths
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before
 
 
 def test_other_weights_are_another_figure(given: Path, tmp_path: Path) -> None:
-    draw_figure("fig2", given, tmp_path / "figures", Inline())
+    draw_figure("fig2", given, tmp_path / "figures")
     manifest = given / "checkpoints" / "manifest.json"
     manifest.write_text(manifest.read_text() + "\n")
     (tmp_path / "figures" / "fig2.png").write_bytes(b"old")
-    draw_figure("fig2", given, tmp_path / "figures", Inline())
+    draw_figure("fig2", given, tmp_path / "figures")
     assert (tmp_path / "figures" / "fig2.png").read_bytes() != b"old"
 
 
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
-        ("fig7", {}, "fig7 trains networks on coarser copies, so it has no --run; leave it out, or draw fig1a, fig2, fig8"),
+        ("fig7", {}, "fig7 has no --run; leave it out: it is for fig1a, fig2, fig8,"),
         ("fig2", {"seeds": 4}, "--seeds with --run"),
         ("fig2", {"data": Path("faces")}, "--data with --run"),
         ("fig2", {"runs": (Path("one"), Path("two"))}, "fig2 shows 1 run, 2 were given"),
@@ -69,11 +74,11 @@ def test_other_weights_are_another_figure(given: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_drawn_is_refused(given: Path, name: str, options: dict[str, Any], says: str, tmp_path: Path) -> None:
     before = contents(tmp_path)
     with pytest.raises(InputError, match=says):
-        make(cli.Figure(**{"name": name, "runs": (given,), "out": tmp_path / "figures"} | options), Inline())
+        make(FigureOptions(**{"name": name, "runs": (given,), "out": tmp_path / "figures"} | options), Inline())
     assert contents(tmp_path) == before
 
 
 def test_blind_networks_predict_noise_at_no_time(tmp_path: Path) -> None:
     Run.create(tmp_path / "blind", BLIND_SMOKE)
     with pytest.raises(InputError, match="is a run of blind networks"):
-        draw_figure("fig2", tmp_path / "blind", tmp_path / "figures", Inline())
+        draw_figure("fig2", tmp_path / "blind", tmp_path / "figures")

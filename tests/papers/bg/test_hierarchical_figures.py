@@ -13,13 +13,16 @@ from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
 from twinsplit.measures.statistics import mean_over, mean_over_pairs
 from twinsplit.onset.minima import find_minima
+from twinsplit.papers import figure as papers
 from twinsplit.papers.bg.claims import c3
-from twinsplit.papers.bg.sequences.figures import FIGURES, figure_of, make_figure
-from twinsplit.papers.bg.sequences.settings import SETTINGS, run_name, setting_of
+from twinsplit.papers.bg.sequences.figures import NAMES
+from twinsplit.papers.bg.sequences.settings import SETTINGS
+from twinsplit.papers.figure import FIGURES, Options, make, run_name
 from twinsplit.papers.lines import epochs, landmarks
 from twinsplit.pipeline.landmarks import LOSS, NEAREST, SPLIT, landmarks_of
 from twinsplit.pipeline.replicates import oracle_curve, split_curve
 from twinsplit.recipes import read_recipe
+from twinsplit.report.figure import Figure
 from twinsplit.report.stored import split_means
 from twinsplit.runs.rows import Table
 from twinsplit.runs.store import Run
@@ -30,8 +33,12 @@ PANELS = {"fig1b": 2, "fig3b": 3, "fig4a": 2, "fig4b": 4, "fig5": 2, "fig6": 4, 
 KINDS = (".png", ".pdf", ".html", "-curves.parquet", "-curves.json", "-marks.parquet", "-marks.json", "-config.json")
 
 
-def again(figures: Path, name: str, **options: int) -> list[Path]:
-    return make_figure(name, "smoke", figures, options.get("seed", 0), options.get("seeds"), Inline())
+def again(figures: Path, name: str) -> list[Path]:
+    return make(name, Options("smoke", figures), Inline())
+
+
+def figure_of(name: str, runs: list[Run]) -> Figure:
+    return papers.figure_of(FIGURES[name], FIGURES[name].draw(Options(), runs))
 
 
 def stamps(folder: Path) -> dict[Path, int]:
@@ -39,7 +46,7 @@ def stamps(folder: Path) -> dict[Path, int]:
     return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_figure_is_stored_whole(figures: Path, name: str) -> None:
     files = again(figures, name)
     assert files == [figures / f"{name}{kind}" for kind in KINDS]
@@ -55,13 +62,13 @@ def test_a_figure_is_stored_whole(figures: Path, name: str) -> None:
 
 def test_the_same_command_touches_nothing(figures: Path) -> None:
     before = stamps(figures)
-    for name in FIGURES:
+    for name in NAMES:
         again(figures, name)
     assert stamps(figures) == before
 
 
 def test_figures_share_runs(figures: Path) -> None:
-    runs = {name: set(json.loads((figures / f"{name}-config.json").read_text())["runs"]) for name in FIGURES}
+    runs = {name: set(json.loads((figures / f"{name}-config.json").read_text())["runs"]) for name in NAMES}
     assert runs["fig4a"] == runs["fig4b"] == runs["fig5"] == runs["fig11"] < runs["fig3b"]
     assert runs["fig9"] | runs["fig10"] | runs["fig4a"] == runs["fig3b"]
     assert runs["fig1b"].isdisjoint(runs["fig3b"])  # two networks on each split
@@ -97,11 +104,11 @@ def test_a_lost_measurement_comes_back_the_same(copy: Path, middle: Run) -> None
 
 
 def test_another_seed_or_number_of_networks_is_another_run(figures: Path) -> None:
-    setting, figure = setting_of("smoke"), FIGURES["fig4a"]
-    names = {name for seed in (0, 1) for splits in (3, 4) for name in figure.recipes(setting, seed, splits)}
+    figure = FIGURES["fig4a"]
+    names = {name for seed in (0, 1) for splits in (3, 4) for name in figure.recipes(Options("smoke", seed=seed, seeds=splits))}
     assert len(names) == 4
     assert all(name.startswith("middle-n6-") for name in names)
-    assert figure.recipes(setting, 0, None).keys() == figure.recipes(setting, 0, 3).keys()
+    assert figure.recipes(Options("smoke")).keys() == figure.recipes(Options("smoke", seeds=3)).keys()
 
 
 def test_one_held_out_set_for_every_size(figures: Path) -> None:
@@ -141,7 +148,7 @@ def test_the_paper_scale_is_the_published_one() -> None:
 @pytest.mark.parametrize(("name", "file"), [("fig9", "paper-5000.toml"), ("fig5", "paper-12000.toml"), ("fig10", "paper-70000.toml")])
 def test_a_published_recipe_file_is_the_run_of_its_figure(name: str, file: str) -> None:
     """And the document names the folder in which the figure looks for it."""
-    ((folder, recipe),) = FIGURES[name].recipes(setting_of("paper"), 0, None).items()
+    ((folder, recipe),) = FIGURES[name].recipes(Options("paper")).items()
     assert recipe == read_recipe(Path(file))
     text = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text(encoding="utf-8")
     assert f"twinsplit train {file}" in text
@@ -155,7 +162,7 @@ def curves(figures: Path, name: str, panel: str, line: str) -> dict[str, np.ndar
 
 
 def paired(figures: Path) -> Run:
-    return Run.open(figures / "runs" / run_name("middle", setting_of("smoke").recipe("middle", 0, 3, 2)))
+    return Run.open(figures / "runs" / run_name(SETTINGS["smoke"].recipe("middle", 0, 3, 2), "middle"))
 
 
 def test_bands_of_twins_leave_out_one_split_at_a_time(figures: Path) -> None:
@@ -245,7 +252,7 @@ def test_captions_count_and_measure(figures: Path, middle: Run) -> None:
     rows = [r for r in middle.table("loss_decomposition").to_pylist() if (r["data"], r["times"], r["term"]) == ("test", "all", "excess")]
     excess = np.mean([np.mean(r["values"]) for r in rows if r["step"] == landmarks_of(middle).loss])
     assert f"have {excess:+.2g} nats per token" in figure_of("fig4b", [middle]).caption
-    recipes = FIGURES["fig3b"].recipes(setting_of("smoke"), 0, None)
+    recipes = FIGURES["fig3b"].recipes(Options("smoke"))
     runs = [Run.open(figures / "runs" / name) for name in recipes]
     assert "the same held-out sequences" in figure_of("fig3b", runs).caption
     assert "splits of the run" in figure_of("fig3b", runs[:1]).caption

@@ -12,7 +12,7 @@ from twinsplit.recipes import SMOKE
 
 pytest.importorskip("matplotlib", reason="pip install 'twinsplit[report]'")
 SMALL = ("--scale", "smoke", "--workers", "1")
-TUTORIAL = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "tutorials" / "hierarchy.py"))
+TUTORIAL = runpy.run_path(str(Path(__file__).parents[3] / "docs" / "tutorials" / "hierarchy.py"))
 
 
 def test_the_tutorial_tells_its_story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,13 +17,16 @@ import torch
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
 from twinsplit.measures.statistics import mean_over, mean_over_pairs
+from twinsplit.papers import figure as papers
 from twinsplit.papers.bg.images import panels
-from twinsplit.papers.bg.images.figures import FIGURES, figure_of, make_figure, recipe_of
-from twinsplit.papers.bg.images.settings import FULL, SETTINGS, run_name, setting_of
+from twinsplit.papers.bg.images.figures import NAMES
+from twinsplit.papers.bg.images.settings import FULL, SETTINGS
 from twinsplit.papers.bg.images.turns import ALIKE, LOWEST, minima_at
+from twinsplit.papers.figure import FIGURES, Options, make, run_name
 from twinsplit.papers.lines import epochs
 from twinsplit.pipeline.landmarks import SPLIT, checkpoint_at
 from twinsplit.recipes import ImageRecipe
+from twinsplit.report.figure import Figure
 from twinsplit.report.from_images import typical
 from twinsplit.runs.store import Run
 from twinsplit.worlds.images.world import ImageWorld
@@ -34,12 +37,16 @@ PANELS = {"fig1a": 2, "fig2": 8, "fig7": 1, "fig8": 0}
 LEVELS = ["4 components", "16 components", FULL]
 
 
+def figure_of(name: str, run: Run[Any]) -> Figure:
+    return papers.figure_of(FIGURES[name], FIGURES[name].draw(Options("smoke"), [run]))
+
+
 def stamps(folder: Path) -> dict[Path, int]:
     """When files were last written; the lock says who looked last."""
     return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_figure_is_stored_whole(image_figures: Path, name: str) -> None:
     files = [image_figures / f"{name}{kind}" for kind in KINDS]
     assert all(file.is_file() for file in files)
@@ -53,18 +60,16 @@ def test_a_figure_is_stored_whole(image_figures: Path, name: str) -> None:
         assert json.loads((image_figures / run / "config.json").read_text()) == recipe
 
 
-def test_the_same_command_touches_nothing(image_figures: Path, image_recipe: ImageRecipe) -> None:
+def test_the_same_command_touches_nothing(image_figures: Path) -> None:
     before = stamps(image_figures)
-    for name in FIGURES:
+    for name in NAMES:
         kinds = [*KINDS[:-1], *(TURNS if name == "fig2" else ()), KINDS[-1]]
-        assert make_figure(name, "smoke", image_figures, image_recipe, Inline()) == [image_figures / f"{name}{kind}" for kind in kinds]
+        assert make(name, Options("smoke", image_figures), Inline()) == [image_figures / f"{name}{kind}" for kind in kinds]
     assert stamps(image_figures) == before
     assert len(list((image_figures / "runs").iterdir())) == 3  # one run serves all four
 
 
-def test_a_lost_figure_is_drawn_again_from_what_is_stored(
-    image_figures: Path, image_run: Run[Any], image_recipe: ImageRecipe, tmp_path: Path
-) -> None:
+def test_a_lost_figure_is_drawn_again_from_what_is_stored(image_figures: Path, image_run: Run[Any], tmp_path: Path) -> None:
     shutil.copytree(image_run.path, tmp_path / "runs" / image_run.path.name)
     for file in image_figures.glob("fig1a*"):
         shutil.copy(file, tmp_path)
@@ -72,7 +77,7 @@ def test_a_lost_figure_is_drawn_again_from_what_is_stored(
     lost = f"measurements/sample_similarity.parquet/step_{image_run.steps()[2]:08d}.parquet"
     (tmp_path / "runs" / image_run.path.name / lost).unlink()
     before = stamps(tmp_path / "runs")
-    make_figure("fig1a", "smoke", tmp_path, image_recipe, Inline())
+    make("fig1a", Options("smoke", tmp_path), Inline())
     for kind in KINDS:
         assert (tmp_path / f"fig1a{kind}").read_bytes() == (image_figures / f"fig1a{kind}").read_bytes(), kind
     assert (tmp_path / "runs" / image_run.path.name / lost).read_bytes() == (image_run.path / lost).read_bytes()
@@ -147,7 +152,7 @@ def test_losses_are_means_over_networks(image_figures: Path, image_run: Run[Any]
 
 def test_levels_are_frozen_where_their_twins_agree_best(image_figures: Path, image_run: Run[Any], image_world: ImageWorld) -> None:
     """A row by hand: member 1 at full resolution against member 2 of the coarse run, on the images of full resolution."""
-    coarse_recipe = setting_of("smoke").filtered(image_run.recipe)["4 components"]
+    coarse_recipe = SETTINGS["smoke"].filtered(image_run.recipe)["4 components"]
     coarse_run, coarse_world = Run.open(image_figures / "runs" / run_name(coarse_recipe)), ImageWorld.of(coarse_recipe)
     step, frozen = image_run.steps()[-2], checkpoint_at(coarse_run, SPLIT)
     questions, t = image_world.questions(), image_run.recipe.measured_time
@@ -167,7 +172,7 @@ def test_levels_are_frozen_where_their_twins_agree_best(image_figures: Path, ima
 
 
 def test_the_coarser_runs_differ_in_their_images_and_are_half_as_long(image_recipe: ImageRecipe) -> None:
-    for name, coarse in setting_of("smoke").filtered(image_recipe).items():
+    for name, coarse in SETTINGS["smoke"].filtered(image_recipe).items():
         assert coarse.data.filter == "pca"
         assert coarse.data.components == int(name.split()[0])
         half = replace(image_recipe.training, steps=12)
@@ -202,7 +207,7 @@ def test_plates_show_samples_between_their_nearest_training_images(image_figures
 
 
 def test_the_interactive_pages_hold_their_pictures_and_fetch_nothing(image_figures: Path) -> None:
-    for name in FIGURES:
+    for name in NAMES:
         page = (image_figures / f"{name}.html").read_text()
         tags = re.findall(r"<(?:img|script|link|iframe|source)\b[^>]*>", page.split("<body", 1)[1])
         fetched = [value for tag in tags for value in re.findall(r"(?:src|href)\s*=\s*[\"']?([^\"' >]*)", tag)]
@@ -225,11 +230,11 @@ def test_settings_of_every_scale_are_recipes(scale: str) -> None:
 
 def test_the_paper_scale_is_the_published_one() -> None:
     with pytest.raises(InputError, match="give --data FOLDER"):
-        recipe_of("paper", 0, None, None)
-    recipe = recipe_of("paper", 0, None, Path("/faces"))
+        SETTINGS["paper"].recipe(0)
+    recipe = SETTINGS["paper"].recipe(0, None, Path("/faces"))
     assert recipe == ImageRecipe(data=recipe.data)
     assert (recipe.data.path, recipe.data.splits, recipe.data.split_size) == ("/faces", 15, 1_024)
-    levels = [one.data for one in setting_of("paper").filtered(recipe).values()]
+    levels = [one.data for one in SETTINGS["paper"].filtered(recipe).values()]
     assert [data.components for data in levels if data.filter == "pca"] == [32, 128, 512, 1_024]
     assert [data.gains for data in levels if data.filter == "haar"] == [(0, 0, 0), (0.45, 0.15, 0.05), (0.8, 0.45, 0.2)]
 

@@ -15,12 +15,16 @@ from twinsplit.measures.jacobian import jacobian
 from twinsplit.measures.psnr import psnr
 from twinsplit.measures.similarity import correlation
 from twinsplit.networks.blind_denoiser import BlindDenoiser
-from twinsplit.papers.gahb import figures, panels, settings, stages
+from twinsplit.papers.figure import FIGURES, Options, make
+from twinsplit.papers.gahb import panels, stages
+from twinsplit.papers.gahb.figures import NAMES
+from twinsplit.papers.gahb.ladder import LADDERS
+from twinsplit.pipeline import stages as pipeline
 from twinsplit.report.pictures import Samples
 from twinsplit.runs.store import Run
 from twinsplit.worlds.images.world import ImageWorld
 
-RECIPES = figures.recipes_of("smoke", 0, None, None)
+RECIPES = LADDERS["smoke"].recipes(0)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +96,7 @@ def test_factors_are_eigenvalues_of_the_symmetric_part(rungs: list[Run[Any]], wo
     odd = ((matrix - matrix.T) / 2).norm() / matrix.norm()
     assert found["asymmetry"] == pytest.approx(float(odd), rel=1e-3)
     shares = [np.mean([row["asymmetry"] for row in one.table("jacobian_spectrum").to_pylist()]) for one in rungs]
-    assert panels.told_bases(rungs).endswith(f"{shares[0]:.2f} at N = 4, {shares[1]:.2f} at N = 16.")
+    assert panels.asymmetry_caption(rungs).endswith(f"{shares[0]:.2f} at N = 4, {shares[1]:.2f} at N = 16.")
 
 
 def test_large_images_have_their_leading_factors_by_lanczos(
@@ -109,8 +113,8 @@ def test_large_images_have_their_leading_factors_by_lanczos(
         np.testing.assert_allclose(found["values"], exact["values"][:16], atol=1e-3)
         assert found["asymmetry"] == pytest.approx(exact["asymmetry"], abs=0.02)
         assert (exact["member"], exact["image"]) == (found["member"], found["image"])
-    assert "The 16 largest by Lanczos, each within" in panels.told_bases([run])
-    assert "Lanczos" not in panels.told_bases(rungs)
+    assert "The 16 largest by Lanczos, each within" in panels.asymmetry_caption([run])
+    assert "Lanczos" not in panels.asymmetry_caption(rungs)
     old, new = (one.tensors("bases", step)["directions"][:, 0].flatten(1) for one in (rungs[1], run))
     assert float((old * new).sum(1).abs().min()) > 0.99
 
@@ -156,20 +160,20 @@ def test_the_same_image_is_given_to_both_denoisers(rungs: list[Run[Any]], world:
 
 
 def test_figures_stand_and_nothing_is_made_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "made_ready", None)
-    for name in figures.NAMES:
-        made = figures.make_figure(name, "smoke", out, RECIPES, Inline())
+    monkeypatch.setattr(pipeline, "begin", None)
+    for name in NAMES:
+        made = make(name, Options("smoke", out), Inline())
         assert {path.suffix for path in made} == {".png", ".pdf", ".html", ".parquet", ".json"}
         assert "<img src=" in (out / f"{name}.html").read_text() or name == "rp-lpips"
 
 
 def test_the_published_ladder_needs_its_data_and_has_its_sizes() -> None:
     with pytest.raises(InputError, match="needs CelebA"):
-        figures.recipes_of("paper", 0, None, None)
-    ladder = settings.ladder_of("paper")
+        FIGURES["gahb-psnr"].recipes(Options("paper"))
+    ladder = LADDERS["paper"]
     assert ladder.sizes == (10, 100, 1_000, 10_000, 97_500)  # of 98,117, less half of the images held out
     assert 2 * ladder.sizes[-1] + ladder.base.data.held_out <= 196_235
     assert ladder.base.training.epoch_samples == 100_000
     assert ladder.base.training.steps == 1_000 * 196
     with pytest.raises(InputError, match="no twins"):
-        figures.recipes_of("smoke", 0, 1, None)
+        FIGURES["gahb-psnr"].recipes(Options("smoke", seeds=1))

@@ -20,9 +20,10 @@ from twinsplit.data.splits.duplicates import THRESHOLD
 from twinsplit.data.splits.manifests import load_split
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
-from twinsplit.papers.bg.images.settings import run_name
-from twinsplit.papers.gahb import figures, ladder_data, settings, together
-from twinsplit.papers.gahb.settings import LADDERS, SMOKE, Ladder
+from twinsplit.papers.catalogue import Options, make
+from twinsplit.papers.figure import run_name
+from twinsplit.papers.gahb import ladder
+from twinsplit.papers.gahb.ladder import LADDERS, SMOKE, Ladder
 from twinsplit.recipes import ImageRecipe
 from twinsplit.runs.store import Run
 
@@ -46,7 +47,7 @@ def out(data: ImageData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("published")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(LADDERS, "faces", FACES)  # type: ignore[arg-type]
-        figures.make_figure("gahb-twins", "faces", folder, recipes(data, folder), Inline())
+        make("gahb-twins", Options("faces", folder, seed=3, data=data.folder), Inline())
     return folder
 
 
@@ -86,8 +87,8 @@ def test_one_manifest_serves_all_rungs_and_says_what_it_is(data: ImageData, out:
 def test_what_stands_is_kept(data: ImageData, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {path: path.read_bytes() for path in (out / "splits").rglob("*.json")}
     assert len(before) == 2
-    monkeypatch.setattr("twinsplit.papers.gahb.manifests.find_duplicates", None)  # not sought again
-    ladder_data.write_ladder(FACES, recipes(data, out))
+    monkeypatch.setattr("twinsplit.papers.gahb.ladder.find_duplicates", None)  # not sought again
+    ladder.write_ladder(FACES, list(recipes(data, out).values()))
     assert {path: path.read_bytes() for path in (out / "splits").rglob("*.json")} == before
 
 
@@ -96,11 +97,10 @@ def test_too_few_images_are_refused_before_anything_is_written(data: ImageData, 
         ((4, 38), "twice 38 images, and 68 are there"),
         ((4, 31), "twice 31 images, and 61 are there"),
     ):  # as listed; without duplicates
-        ladder = replace(FACES, sizes=sizes)
-        monkeypatch.setitem(LADDERS, "faces", ladder)  # type: ignore[arg-type]
-        for make in (figures.make_figure, lambda name, *rest: together.make_figure(*rest)):
+        monkeypatch.setitem(LADDERS, "faces", replace(FACES, sizes=sizes))  # type: ignore[arg-type]
+        for name in ("gahb-psnr", "gahb-onset"):
             with pytest.raises(InputError, match=says):
-                make("gahb-psnr", "faces", tmp_path / "out", ladder.recipes(0, None, data.folder, tmp_path / "out"), Inline())
+                make(name, Options("faces", tmp_path / "out", data=data.folder), Inline())
     assert not (tmp_path / "out").exists()
 
 
@@ -110,11 +110,11 @@ def test_a_published_ladder_has_two_networks(data: ImageData) -> None:
 
 
 def test_the_published_ladder_is_one(tmp_path: Path) -> None:
-    for recipe in settings.ladder_of("paper").recipes(0, None, tmp_path, tmp_path / "out").values():
+    for recipe in LADDERS["paper"].recipes(0, None, tmp_path, tmp_path / "out").values():
         assert (recipe.data.order, recipe.data.stride, recipe.data.splits) == ("listed", 0, 2)
         assert json.loads(json.dumps(recipe.to_json()))["data"]["manifest"].startswith(str(tmp_path / "out" / "splits"))
-    assert settings.ladder_of("paper").threshold == THRESHOLD
-    assert all(not recipe.data.manifest for recipe in settings.ladder_of("laptop").recipes(0).values())
+    assert LADDERS["paper"].threshold == THRESHOLD
+    assert all(not recipe.data.manifest for recipe in LADDERS["laptop"].recipes(0).values())
 
 
 def test_as_many_images_are_set_aside_as_hold_enough_without_duplicates(tmp_path: Path) -> None:
@@ -123,5 +123,5 @@ def test_as_many_images_are_set_aside_as_hold_enough_without_duplicates(tmp_path
     data = stored(tmp_path / "data", pixels)
     duplicates = find_duplicates(data)
     assert duplicates.removed.tolist() == [25, 28]
-    assert [ladder_data.set_aside(count, duplicates, data) for count in (1, 2, 4, 99)] == [1, 3, 6, 30]
+    assert [ladder.set_aside(count, duplicates, data) for count in (1, 2, 4, 99)] == [1, 3, 6, 30]
     assert len(load_images(data.folder)) == 30

@@ -57,4 +57,4 @@ def test_what_is_gone_at_the_end_is_of_the_same_pairs(seen: list[Any]) -> None:
 def test_what_is_not_reached_is_said() -> None:
     assert TUTORIAL["place"](None) == "at no step of these"
     assert TUTORIAL["place"](1234.4) == "at step 1,234"
-    assert "unknown" in TUTORIAL["told"](None)
+    assert "unknown" in TUTORIAL["caption"](None)

@@ -20,17 +20,17 @@ from twinsplit.exact.fields import field_error
 from twinsplit.execution.local import Inline
 from twinsplit.measures.statistics import mean_over
 from twinsplit.noise.reference import Noise
+from twinsplit.papers.figure import Options, make
 from twinsplit.papers.gahb import rates
+from twinsplit.papers.gahb.rate_measures import BEST, ERRORS, FITTED, PICTURES, SCALES, Rates, _rows
 from twinsplit.papers.gahb.rate_panels import REGIONS, Rated, decibels, slopes
-from twinsplit.papers.gahb.rate_settings import FITTED, SCALES, Rates, rates_of
-from twinsplit.papers.gahb.rate_stages import BEST, ERRORS, PICTURES, _rows
 from twinsplit.papers.gahb.stages import LEVELS
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.runs.store import Run
 
 PARTS = ("curves", "marks", "slopes", "best")
 KINDS = (".png", ".pdf", ".html", *(f"-{part}.{kind}" for part in PARTS for kind in ("parquet", "json")), "-config.json")
-SMOKE = rates_of("smoke")
+SMOKE = SCALES["smoke"]
 PAGE = Path(__file__).parents[3] / "docs" / "rates.md"
 NAMES = ["alpha = 1", "alpha = 4", "discs"]
 
@@ -40,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'twinsplit[report]'")
     pytest.importorskip("plotly", reason="needs plotly: pip install 'twinsplit[report]'")
     out = tmp_path_factory.mktemp("rates")
-    files = rates.make_figure("smoke", out, 0, None, Inline())
+    files = make(rates.NAME, Options("smoke", out), Inline())
     assert files == [out / f"{rates.NAME}{kind}" for kind in KINDS]
     return out
 
@@ -66,7 +66,7 @@ def line(made: Path, panel: str, start: str) -> dict[str, np.ndarray]:
 def test_every_file_is_there_and_the_same_command_touches_nothing(made: Path) -> None:
     before = stamps(made)
     assert all((made / f"{rates.NAME}{kind}").is_file() for kind in KINDS)
-    rates.make_figure("smoke", made, 0, None, Inline())
+    make(rates.NAME, Options("smoke", made), Inline())
     assert stamps(made) == before
 
 
@@ -176,10 +176,10 @@ def test_a_lost_figure_and_a_stopped_run_are_made_again_the_same(made: Path, tmp
     monkeypatch.setattr(pipeline, "train_stage", stopping)
     before = stamps(tmp_path / "data")
     with pytest.raises(KeyboardInterrupt):
-        rates.make_figure("smoke", tmp_path, 0, None, Inline())
+        make(rates.NAME, Options("smoke", tmp_path), Inline())
     assert not (tmp_path / "gahb-rates-config.json").exists()
     monkeypatch.setattr(pipeline, "train_stage", train)
-    rates.make_figure("smoke", tmp_path, 0, None, Inline())
+    make(rates.NAME, Options("smoke", tmp_path), Inline())
     assert stamps(tmp_path / "data") == before
     for part in PARTS:
         name = f"gahb-rates-{part}.json"
@@ -197,7 +197,7 @@ def test_pictures_are_of_fresh_images(runs: dict[str, Run[Any]]) -> None:
 @pytest.mark.parametrize("networks", [2, 3])
 def test_discs_that_coincide_leave_enough(networks: int) -> None:
     """Two greys of one level make a constant image, and there are only 256 of these: the laptop run once ended for want of one disc."""
-    setting = rates_of("laptop")
+    setting = SCALES["laptop"]
     source = setting.source(DiscImages(setting.size, seed=0), networks)
     pixels = np.rint(source.kind.images(torch.arange(source.count)) * 255).astype(np.uint8)
     data = setting.base.data
@@ -213,7 +213,7 @@ def test_slopes_and_decibels() -> None:
 @pytest.mark.parametrize("scale", SCALES)
 def test_settings_of_every_scale_hold_together(scale: str, tmp_path: Path) -> None:
     """Images enough for disjoint splits and held-out ones, sides that can be halved, fresh images for the exact denoiser and the plate."""
-    setting: Rates = rates_of(scale)
+    setting: Rates = SCALES[scale]  # type: ignore[index]
     recipe = setting.recipe(1, setting.networks(None), tmp_path)
     needed = 3 * recipe.data.split_size + recipe.data.held_out
     assert setting.source(DiscImages(setting.size), 3).count > needed
@@ -225,7 +225,7 @@ def test_settings_of_every_scale_hold_together(scale: str, tmp_path: Path) -> No
     with pytest.raises(InputError):
         setting.networks(1)
     with pytest.raises(InputError):
-        rates_of("enormous")
+        make(rates.NAME, Options("enormous", tmp_path), Inline())
 
 
 @pytest.mark.parametrize("size", [16, 32, 80])

@@ -15,14 +15,17 @@ from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
 from twinsplit.measures.similarity import correlation
 from twinsplit.onset.turning import Turn
-from twinsplit.papers.gahb import figures, together, together_panels
-from twinsplit.papers.gahb.together_panels import Moments, Rung
+from twinsplit.papers.catalogue import FIGURES, Options, make
+from twinsplit.papers.figure import run_name
+from twinsplit.papers.gahb import together
+from twinsplit.papers.gahb.ladder import LADDERS
+from twinsplit.papers.gahb.together import Moments, Rung
 from twinsplit.papers.lines import epoch_label
 from twinsplit.pipeline.curves import curves_of
 from twinsplit.report.pictures import Samples
 from twinsplit.runs.store import Run
 
-RECIPES = together.recipes_of("smoke", 0, None, None)
+RECIPES = LADDERS["smoke"].recipes(0)
 NOT_REACHED = Turn(None, (5.0, None), False)
 
 
@@ -31,13 +34,13 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'twinsplit[report]'")
     pytest.importorskip("plotly", reason="needs plotly: pip install 'twinsplit[report]'")
     folder = tmp_path_factory.mktemp("together")
-    together.make_figure("smoke", folder, RECIPES, Inline())
+    make("gahb-onset", Options("smoke", folder), Inline())
     return folder
 
 
 @pytest.fixture(scope="module")
 def rungs(out: Path) -> list[Rung]:
-    return together.rungs_in(out, RECIPES)
+    return [Rung.of(Run.open(out / "runs" / run_name(recipe))) for recipe in RECIPES.values()]
 
 
 def stamps(folder: Path) -> dict[Path, int]:
@@ -50,9 +53,10 @@ def points(out: Path, panel: str, line: str) -> list[dict[str, Any]]:
 
 
 def test_it_stands_on_the_ladder_of_the_other_figures_and_is_made_once(out: Path) -> None:
-    assert together.recipes_of("smoke", 3, 4, None) == figures.recipes_of("smoke", 3, 4, None)
+    options = Options("smoke", seed=3, seeds=4)
+    assert FIGURES["gahb-onset"].recipes(options) == FIGURES["gahb-psnr"].recipes(options)
     before = stamps(out)
-    assert all(path.is_file() for path in together.make_figure("smoke", out, RECIPES, Inline()))
+    assert all(path.is_file() for path in make("gahb-onset", Options("smoke", out), Inline()))
     assert stamps(out) == before
 
 
@@ -60,7 +64,7 @@ def test_its_figure_is_made_again_from_what_is_stored(out: Path) -> None:
     kept = (out / "gahb-onset.png").read_bytes()
     runs = {path: stamp for path, stamp in stamps(out / "runs").items() if path.suffix in (".safetensors", ".parquet")}
     (out / "gahb-onset.png").unlink()
-    together.make_figure("smoke", out, RECIPES, Inline())
+    make("gahb-onset", Options("smoke", out), Inline())
     assert (out / "gahb-onset.png").read_bytes() == kept
     assert {path: stamps(out / "runs")[path] for path in runs} == runs
 
@@ -96,13 +100,13 @@ def test_the_table_says_what_find_onset_says(out: Path, rungs: list[Rung]) -> No
     assert table["verdict"] == [rung.onset.verdict for rung in rungs]
     assert table["onset_step"] == [rung.onset.onset.step for rung in rungs]
     for rung in rungs:
-        assert f"{rung.name}: {rung.onset.verdict.replace('_', ' ')}" in together_panels.caption(rungs)
+        assert f"{rung.name}: {rung.onset.verdict.replace('_', ' ')}" in together.caption(rungs)
 
 
 def test_epochs_are_what_the_recipe_calls_one(rungs: list[Rung]) -> None:
     """64 images in batches of 8: at N = 4 that is sixteen passes over the split, and one epoch."""
-    axes = together_panels.along_training(rungs)
-    assert axes.x_label == together_panels.turns(rungs).y_label == "epoch (64 images seen)"
+    axes = together.along_training(rungs)
+    assert axes.x_label == together.turns(rungs).y_label == "epoch (64 images seen)"
     assert [line.x[-1] for line in axes.lines] == [3.0, 3.0]  # 24 steps
     run = rungs[0].run
     plain = replace(run.recipe, training=replace(run.recipe.training, epoch_samples=0))
@@ -123,20 +127,20 @@ def test_what_is_not_reached_has_no_point_and_is_told(rungs: list[Rung]) -> None
     open_ended = Rung(rungs[0].run, replace(rungs[0].onset, onset=NOT_REACHED, test_loss_minimum=NOT_REACHED))
     assert Moments.of(open_ended.run, open_ended.onset) == Moments(None, None, open_ended.run.steps()[-1])
     pair = [open_ended, rungs[1]]
-    assert [np.isnan(line.y[0]) for line in together_panels.turns(pair).lines] == [True, True]
-    assert [bool(np.isnan(line.y[0])) for line in together_panels.convergence(pair).lines] == [True, True, False, False]
-    assert together_panels.along_training(pair).marks[0].x is None
-    assert "(onset and test-loss minimum not reached)" in together_panels.caption(pair)
+    assert [np.isnan(line.y[0]) for line in together.turns(pair).lines] == [True, True]
+    assert [bool(np.isnan(line.y[0])) for line in together.convergence(pair).lines] == [True, True, False, False]
+    assert together.along_training(pair).marks[0].x is None
+    assert "(onset and test-loss minimum not reached)" in together.caption(pair)
 
 
 def test_an_interval_open_on_a_side_ends_at_the_checkpoints(rungs: list[Rung]) -> None:
     rung = Rung(rungs[0].run, replace(rungs[0].onset, onset=Turn(8.0, (None, None), True)))
-    line = together_panels.turns([rung]).lines[0]
-    first, last = (float(together_panels.epochs(rung.run, np.array(rung.run.steps()[i]))) for i in (0, -1))
+    line = together.turns([rung]).lines[0]
+    first, last = (float(together.epochs(rung.run, np.array(rung.run.steps()[i]))) for i in (0, -1))
     assert (line.low[0], line.high[0]) == (first, last)
     assert first < line.y[0] < last
 
 
 def test_a_scale_for_other_images_asks_for_them() -> None:
     with pytest.raises(InputError, match="CelebA"):
-        together.recipes_of("paper", 0, None, None)
+        FIGURES["gahb-onset"].recipes(Options("paper"))

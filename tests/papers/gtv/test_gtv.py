@@ -11,11 +11,12 @@ import torch
 
 from gtv_reference import small
 from twinsplit.errors import InputError
+from twinsplit.execution.local import Inline
 from twinsplit.noise.reference import Noise
-from twinsplit.papers.gtv.figures import FIGURES, make_figure
+from twinsplit.papers.figure import Options, make
+from twinsplit.papers.gtv.figures import NAMES, gtv1_tables, gtv2_tables, gtv3_tables
 from twinsplit.papers.gtv.sampling import coarser, densities, fitted, sampling_noise, starts
-from twinsplit.papers.gtv.settings import LINE, Line, preset
-from twinsplit.papers.gtv.tables import gtv1_tables, gtv2_tables, gtv3_tables
+from twinsplit.papers.gtv.settings import LINE, Line
 
 PUBLISHED = [(1e-2, 64), (1e-2, 1024), (1e-4, 256)]
 OURS, THEIRS, SAMPLES = 300, 100, 2_000
@@ -51,7 +52,7 @@ def test_the_agreement_test_can_fail() -> None:
 
 
 def test_a_density_does_not_depend_on_the_company_of_models() -> None:
-    setting, noise = preset(LINE, "smoke").setting(1e-2, 64), Noise(0, "gtv2")
+    setting, noise = LINE["smoke"].setting(1e-2, 64), Noise(0, "gtv2")
     weights = fitted(setting, noise, 5)
     torch.testing.assert_close(densities(setting, weights, noise, 300)[:2], densities(setting, weights[:2], noise, 300))
     assert torch.equal(starts(setting, noise, torch.tensor([3]), 10), starts(setting, noise, torch.arange(4), 10)[3:])
@@ -67,13 +68,13 @@ def test_densities_integrate_to_one_and_coarsening_keeps_that() -> None:
 
 
 def test_coarse_cells_average_fine_ones() -> None:
-    setting = replace(preset(LINE, "smoke").setting(1e-2, 64))
+    setting = replace(LINE["smoke"].setting(1e-2, 64))
     fine = torch.arange(40, dtype=torch.float64)
     assert coarser(setting, fine, 10)[1] == fine[4:8].mean()
 
 
 def test_sampling_noise_falls_with_models() -> None:
-    setting = preset(LINE, "smoke").setting(1e-2, 64)
+    setting = LINE["smoke"].setting(1e-2, 64)
     each = Noise(0, "n").uniform(0, torch.arange(400), (40,))
     assert sampling_noise(setting, each) < 0.5 * sampling_noise(setting, each[:40])
 
@@ -90,9 +91,9 @@ def test_gtv1_is_the_published_fraction_at_full_size() -> None:
     np.testing.assert_allclose(polygon[::9, ::9], small("polygon_fraction")[..., 2].numpy(), rtol=6.1e-8, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", sorted(FIGURES))
+@pytest.mark.parametrize("name", NAMES)
 def test_figures_are_stored_with_their_data_and_configuration(name: str, tmp_path: Path) -> None:
-    written = make_figure(name, "smoke", tmp_path)
+    written = make(name, Options("smoke", tmp_path), Inline())
     assert {p.name for p in tmp_path.iterdir()} == {p.name for p in written}
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
@@ -103,16 +104,16 @@ def test_figures_are_stored_with_their_data_and_configuration(name: str, tmp_pat
 
 def test_unknown_names_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no figure"):
-        make_figure("gtv9", "smoke", tmp_path / "out")
+        make("gtv9", Options("smoke", tmp_path / "out"), Inline())
     with pytest.raises(InputError, match="no scale"):
-        make_figure("gtv1", "huge", tmp_path / "out")
+        make("gtv1", Options("huge", tmp_path / "out"), Inline())
     assert not (tmp_path / "out").exists()
 
 
 def test_a_figure_that_stands_is_not_made_again(tmp_path: Path) -> None:
-    first = make_figure("gtv1", "smoke", tmp_path)
+    first = make("gtv1", Options("smoke", tmp_path), Inline())
     times = {path: path.stat().st_mtime_ns for path in first}
-    assert set(make_figure("gtv1", "smoke", tmp_path)) == set(first)
+    assert set(make("gtv1", Options("smoke", tmp_path), Inline())) == set(first)
     assert times == {path: path.stat().st_mtime_ns for path in first}
-    make_figure("gtv1", "smoke", tmp_path, seed=1)
+    make("gtv1", Options("smoke", tmp_path, seed=1), Inline())
     assert times != {path: path.stat().st_mtime_ns for path in first}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-TUTORIAL = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "tutorials" / "linear_twins.py"))
+TUTORIAL = runpy.run_path(str(Path(__file__).parents[3] / "docs" / "tutorials" / "linear_twins.py"))
 
 
 def test_divergences_are_predicted() -> None:

@@ -85,7 +85,7 @@ def test_an_imported_run_is_the_networks_that_were_given(tmp_path: Path, data: P
         ensemble = load_ensemble(run, world.network, step)
         for k, split in enumerate((1, 3)):
             same_logits({name: value[k] for name, value in ensemble.parameters.items()}, given[split][i], world.network)
-    held = {tuple(row) for row in world.held_out().tolist()}
+    held = {tuple(row) for row in world.held_out_samples().tolist()}
     assert not held & {tuple(row) for split in world.split_samples().tolist() for row in split}
     assert [source["split"] for source in story["sources"]] == [1, 3]
     assert run.read_json("status.json")["stage"] == "imported"

@@ -11,7 +11,7 @@ from commands import run_in
 from twinsplit.data.grammar import TreeGrammar
 from twinsplit.runs.files import fingerprint
 
-PAGE = Path(__file__).parents[2] / "docs" / "import.md"
+PAGE = Path(__file__).parents[3] / "docs" / "import.md"
 
 
 def hashes(folder: Path) -> dict[Path, str]:

@@ -17,12 +17,10 @@ from twinsplit.data.splits.manifests import load_split
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
 from twinsplit.measures.permutation import mean_difference_test
-from twinsplit.papers.bg.images.settings import run_name
+from twinsplit.papers.figure import Options, make, run_name
 from twinsplit.papers.gahb.stages import LEVELS
-from twinsplit.papers.rp.controlled_data import Plan
-from twinsplit.papers.rp.controlled_figures import NAMES, make_figure, seeds_of
-from twinsplit.papers.rp.controlled_panels import cost, distributions
-from twinsplit.papers.rp.controlled_settings import RANDOM, SETTINGS, Case, setting_of
+from twinsplit.papers.rp.controlled_data import RANDOM, SETTINGS, Case, Plan
+from twinsplit.papers.rp.controlled_figures import NAMES, cost, distributions
 from twinsplit.papers.rp.controlled_values import Values, caption, comparisons, values_of
 from twinsplit.recipes import ImageRecipe
 from twinsplit.runs.store import Run
@@ -32,6 +30,10 @@ KINDS = (".png", ".pdf", ".html", *(f"-{table}.{end}" for table in TABLES for en
 SEEDS = (0, 1)
 
 
+def smoke(out: Path) -> Options:
+    return Options("smoke", out, seeds=len(SEEDS))
+
+
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both, with two seeds."""
@@ -39,12 +41,12 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("plotly", reason="needs plotly: pip install 'twinsplit[report]'")
     out = tmp_path_factory.mktemp("controlled")
     for name in NAMES:
-        make_figure(name, "smoke", out, SEEDS, None, Inline())
+        make(name, smoke(out), Inline())
     return out
 
 
 def recipes(figures: Path, name: str) -> dict[str, list[ImageRecipe]]:
-    plan = Plan.of("smoke", figures, SEEDS, None)
+    plan = Plan.of(smoke(figures))
     return plan.recipes(plan.setting.cases(name)[0])
 
 
@@ -79,13 +81,13 @@ def test_a_figure_is_stored_whole(figures: Path, name: str) -> None:
 def test_the_same_command_touches_nothing(figures: Path) -> None:
     before = stamps(figures)
     for name in NAMES:
-        made = make_figure(name, "smoke", figures, SEEDS, None, Inline())
+        made = make(name, smoke(figures), Inline())
         assert sorted(made) == sorted(figures / f"{name}{kind}" for kind in KINDS)
     assert stamps(figures) == before
 
 
 def test_the_groups_are_what_they_are_called(figures: Path) -> None:
-    data = load_images(Plan.of("smoke", figures, SEEDS, None).folder)
+    data = load_images(Plan.of(smoke(figures)).folder)
     labels, content = data.labels(), content_ids(data.pixels)
     for name in NAMES:
         for kind, found in runs_of(figures, name).items():
@@ -103,7 +105,7 @@ def test_the_groups_are_what_they_are_called(figures: Path) -> None:
 
 
 def test_duplicates_are_taken_out_for_identities_alone(figures: Path) -> None:
-    plan = Plan.of("smoke", figures, SEEDS, None)
+    plan = Plan.of(smoke(figures))
     data, removed = load_images(plan.folder), json.loads(plan.manifests.duplicates.read_text())["removed"]
     assert removed
     for name, taken_out in (("rp-attributes", False), ("rp-identities", True)):
@@ -164,43 +166,43 @@ def test_a_killed_figure_goes_on(figures: Path) -> None:
     before = stamps(figures)
     for path in kept:
         path.unlink()
-    make_figure("rp-attributes", "smoke", figures, SEEDS, None, Inline())
+    make("rp-attributes", smoke(figures), Inline())
     assert {path: path.read_bytes() for path in kept} == kept
     touched = {path for path, when in stamps(figures).items() if before.get(path) != when}
     assert not any("checkpoints" in path.parts or "faces" in path.parts or "samples" in path.parts for path in touched)
 
 
 def test_other_data_can_be_given(figures: Path, tmp_path: Path) -> None:
-    plan = Plan.of("paper", tmp_path, (0,), figures)
+    plan = Plan.of(Options("paper", tmp_path, data=figures))
     assert plan.folder == figures
     with pytest.raises(InputError, match="give --data FOLDER"):
-        Plan.of("paper", tmp_path, (0,), None)
-    prepared = shutil.copytree(Plan.of("smoke", figures, SEEDS, None).folder, tmp_path / "given")
+        Plan.of(Options("paper", tmp_path))
+    prepared = shutil.copytree(Plan.of(smoke(figures)).folder, tmp_path / "given")
     for name in NAMES:
         with pytest.raises(InputError, match="256 are needed"):
-            make_figure(name, "laptop", tmp_path / "out", SEEDS, prepared, Inline())
+            make(name, Options("laptop", tmp_path / "out", seeds=2, data=prepared), Inline())
     assert not (tmp_path / "out").exists()  # a refusal writes nothing
 
 
 def test_seeds_are_consecutive_and_at_least_two() -> None:
-    assert seeds_of("smoke", 5, None) == (5, 6, 7)
-    assert seeds_of("laptop", 0, 2) == (0, 1)
+    assert SETTINGS["smoke"].seed_range(5, None) == (5, 6, 7)
+    assert SETTINGS["laptop"].seed_range(0, 2) == (0, 1)
     with pytest.raises(InputError, match="--seeds 1"):
-        seeds_of("laptop", 0, 1)
+        Plan.of(Options("laptop", seeds=1))
     with pytest.raises(InputError, match="no scale"):
-        seeds_of("large", 0, None)
+        Plan.of(Options("large"))
 
 
 @pytest.mark.parametrize("scale", SETTINGS)
 def test_settings_of_every_scale_are_recipes(scale: str, tmp_path: Path) -> None:
-    plan = Plan.of(scale, tmp_path, (0, 1), tmp_path if scale == "paper" else None)
+    plan = Plan.of(Options(scale, tmp_path, seeds=2, data=tmp_path if scale == "paper" else None))
     for name in NAMES:
         for case in plan.setting.cases(name):
             made = [recipe for found in plan.recipes(case).values() for recipe in found]
             assert len({run_name(recipe) for recipe in made}) == 4
             assert {recipe.data.split_size for recipe in made} == {case.size}
             assert all(recipe.checkpoint_steps() == (recipe.training.steps,) for recipe in made)
-    assert setting_of(scale).seeds >= 3
+    assert SETTINGS[scale].seeds >= 3
 
 
 def planted(random: list[float], controlled: list[float]) -> Values:

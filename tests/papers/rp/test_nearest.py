@@ -14,14 +14,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from twinsplit.cli.command import Figure
+from twinsplit.cli.figures import TrainingOptions, figure
+from twinsplit.cli.options import Compute
 from twinsplit.diffusion.blind import Blind
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
 from twinsplit.measures.bounded import fraction_interval
 from twinsplit.measures.perceptual import spearman, ssim_distance
 from twinsplit.measures.similarity import correlation
-from twinsplit.papers.gahb import figures
+from twinsplit.papers.gahb.ladder import LADDERS
 from twinsplit.papers.rp import nearest, nearest_panels
 from twinsplit.papers.rp.nearest import Eye, Near, measure_closest, measure_reranked
 from twinsplit.papers.rp.nearest_panels import Counts
@@ -31,7 +32,8 @@ from twinsplit.runs.store import Run
 from twinsplit.worlds.images.generation import drawing_of
 from twinsplit.worlds.images.world import ImageWorld
 
-RECIPES = figures.recipes_of("smoke", 0, None, None)
+SMOKE, ALONE = TrainingOptions("smoke"), Compute(workers=1)
+RECIPES = LADDERS["smoke"].recipes(0)
 
 
 @pytest.fixture
@@ -121,27 +123,27 @@ def test_other_weights_at_the_same_path_make_another_figure(ladder_out: Path, tm
     configurations = []
     for weight in (1.0, -1.0):
         save_file({"lin0": torch.tensor([weight])}, weights)
-        Figure("rp-lpips", "smoke", out, lpips_weights=weights, workers=1).run()
+        figure("rp-lpips", out=out, lpips_weights=weights, training=SMOKE, compute=ALONE)
         configurations.append(json.loads((out / "rp-lpips-config.json").read_text()))
     assert [one["distance"] for one in configurations] == ["LPIPS", "LPIPS"]
     assert configurations[1]["weights_sha256"] == fingerprint(weights.read_bytes()) != configurations[0]["weights_sha256"]
     page = (out / "rp-lpips.html").read_text()
     assert "ordered again by LPIPS (images enlarged 2 times, to the 16 pixels that VGG needs)" in page
     assert "nearest image changes under LPIPS" in page
-    Figure("rp-lpips", "smoke", out, workers=1).run()
+    figure("rp-lpips", out=out, training=SMOKE, compute=ALONE)
     assert json.loads((out / "rp-lpips-config.json").read_text())["distance"] == "SSIM"
 
 
 @pytest.mark.parametrize("name", ["gahb-twins", "gahb-psnr", "gahb-bases", "gahb-onset"])
 def test_weights_are_for_the_second_order_alone(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no --lpips-weights; leave it out: it is for rp-lpips$"):
-        Figure(name, "smoke", tmp_path / "out", lpips_weights=tmp_path / "vgg.safetensors", workers=1).run()
+        figure(name, out=tmp_path / "out", lpips_weights=tmp_path / "vgg.safetensors", training=SMOKE, compute=ALONE)
     assert not (tmp_path / "out").exists()
 
 
 def test_weights_that_are_not_there_are_refused_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read --lpips-weights .*nothing\.safetensors: No such file"):
-        Figure("rp-lpips", "smoke", tmp_path / "out", lpips_weights=tmp_path / "nothing.safetensors", workers=1).run()
+        figure("rp-lpips", out=tmp_path / "out", lpips_weights=tmp_path / "nothing.safetensors", training=SMOKE, compute=ALONE)
     assert not (tmp_path / "out").exists()
 
 

@@ -243,9 +243,9 @@ def test_the_figure_of_drawn_faces_by_the_documented_commands(tmp_path: Path) ->
 @pytest.mark.parametrize(("count", "fits"), [(1_780, True), (1_779, False)])
 def test_the_laptop_setting_fits_a_folder_of_faces(tmp_path: Path, count: int, fits: bool) -> None:
     """Five splits of 256 and 500 held-out images of 16 x 16 pixels."""
-    from twinsplit.papers.bg.images.figures import recipe_of
+    from twinsplit.papers.bg.images.settings import SETTINGS
 
-    recipe = recipe_of("laptop", 0, None, data_folder(tmp_path / "data", 0, side=16, width=16, count=count))
+    recipe = SETTINGS["laptop"].recipe(0, None, data_folder(tmp_path / "data", 0, side=16, width=16, count=count))
     if not fits:
         with pytest.raises(InputError, match="use smaller or fewer splits, or more data"):
             ImageWorld.of(recipe)
@@ -255,6 +255,7 @@ def test_the_laptop_setting_fits_a_folder_of_faces(tmp_path: Path, count: int, f
 
 
 RECIPE = """world = "images"
+base = "paper"
 [data]
 splits = 3
 split_size = 4
@@ -329,10 +330,10 @@ def test_images_that_are_not_square_are_refused(tmp_path: Path, capsys: pytest.C
 
 def test_a_figure_from_a_folder_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--data replaces the digits; the figure's runs say so. Only what comes before training is run here."""
-    from twinsplit.papers.bg.images.figures import recipe_of
+    from twinsplit.papers.bg.images.settings import SETTINGS
 
     data = data_folder(tmp_path / "data", 0)
-    recipe = recipe_of("smoke", 1, 4, data)
+    recipe = SETTINGS["smoke"].recipe(1, 4, data)
     assert (recipe.data.path, recipe.data.splits, recipe.seed) == (str(data.resolve()), 4, 1)
     assert "a split needs 16 samples" in refused(capsys, "figure", "fig2", "--scale", "smoke", "--data", data, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()

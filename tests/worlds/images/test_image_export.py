@@ -9,7 +9,7 @@ import torch
 
 from twinsplit.errors import InputError
 from twinsplit.networks.unet_denoiser import UNetDenoiser
-from twinsplit.papers.gahb.settings import SMOKE as BLIND
+from twinsplit.papers.gahb.ladder import SMOKE as BLIND
 from twinsplit.recipes import SMOKE
 from twinsplit.runs.store import Run
 from twinsplit.worlds.images.export import export_network

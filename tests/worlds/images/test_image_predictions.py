@@ -17,7 +17,7 @@ from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.measuring import measure
 from twinsplit.recipes import DIGITS_SMOKE
 from twinsplit.runs.store import Run
-from twinsplit.worlds.images.predictions import MEASURES, Answers, ImageExaminer
+from twinsplit.worlds.images.predictions import MEASURES, Answers, ImageEvaluator
 from twinsplit.worlds.images.world import ImageWorld
 
 RECIPE = replace(
@@ -172,7 +172,7 @@ def test_networks_that_know_one_time_are_judged_at_it(run: Run[Any], world: Imag
     other = ImageWorld.of(recipe)
     questions, ensemble = other.questions(), world.load(run, STEP)
     assert set(questions.all_times(questions.held_out, 1).tolist()) == {20}
-    rows = {name: ImageExaminer(questions).rows(ensemble, name) for name in ("test_loss", "fixed_time_loss", "sample_split_divergence")}
+    rows = {name: ImageEvaluator(questions).rows(ensemble, name) for name in ("test_loss", "fixed_time_loss", "sample_split_divergence")}
     at_time = [row["values"] for row in rows["fixed_time_loss"] if row["t"] == 20]
     for row, values in zip(rows["test_loss"], at_time, strict=True):
         assert torch.equal(row["values"], values)
@@ -188,7 +188,7 @@ def test_predictions_are_made_once(run: Run[Any], world: ImageWorld, monkeypatch
     made: list[tuple[int, int, int | None]] = []
     whole = Answers._at
     monkeypatch.setattr(Answers, "_at", lambda self, *options: made.append(options) or whole(self, *options))
-    examiner, ensemble = ImageExaminer(world.questions()), world.load(run, STEP)
+    examiner, ensemble = ImageEvaluator(world.questions()), world.load(run, STEP)
     for name in MEASURES:
         examiner.rows(ensemble, name)
     assert len(made) == len(set(made))

@@ -10,11 +10,11 @@ import pytest
 
 from twinsplit.measures.memorization import memorized_fraction
 from twinsplit.pipeline import stages as pipeline
-from twinsplit.report.common import moments
-from twinsplit.report.definitions import DEFINITIONS, OF_IMAGES
-from twinsplit.report.from_run import decision_of, report_of
+from twinsplit.report.definitions import OF_IMAGES, OF_SEQUENCES
+from twinsplit.report.from_run import onset_of, report_of
 from twinsplit.report.model import Report
 from twinsplit.report.page import render
+from twinsplit.report.panels import moments
 from twinsplit.runs.store import Run
 
 
@@ -39,7 +39,7 @@ def stored(run: Run[Any], name: str, step: int, **wanted: object) -> list[float]
 
 
 def test_every_curve_is_the_mean_of_what_is_stored(decided: Run[Any], report: Report) -> None:
-    curves = {series.name: series for panel in report.panels for series in panel.series}
+    curves = {line.name: line for panel in report.panels for line in panel.lines}
     sources: dict[str, tuple[str, dict[str, object]]] = {
         "split_divergence": ("sample_split_divergence", {}),
         "test_loss": ("test_loss", {}),
@@ -51,7 +51,7 @@ def test_every_curve_is_the_mean_of_what_is_stored(decided: Run[Any], report: Re
     assert set(curves) == set(sources)
     for name, (measure, wanted) in sources.items():
         expected = [np.mean(stored(decided, measure, step, **wanted)) for step in decided.steps()]
-        np.testing.assert_allclose(curves[name].mean, expected, rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(curves[name].y, expected, rtol=1e-6, err_msg=name)
         assert np.isfinite(curves[name].low).all()  # three networks: a band
 
 
@@ -60,13 +60,13 @@ def test_the_two_curves_that_decide_come_first(report: Report) -> None:
 
 
 def test_galleries_are_of_the_moments_of_the_decision(decided: Run[Any], report: Report) -> None:
-    wanted = moments(decided, decision_of(decided))
+    wanted = moments(decided, onset_of(decided))
     assert len(report.galleries) == len(wanted)
     for gallery, moment in zip(report.galleries, wanted, strict=True):
         assert gallery.title.lower().startswith(moment)
-        assert gallery.png.startswith(b"\x89PNG")
-        assert "of split 0" in gallery.note
-        assert "of split 1" in gallery.note
+        assert gallery.page.dtype == np.uint8
+        assert "of split 0" in gallery.described
+        assert "of split 1" in gallery.described
         assert "not picked by eye" in gallery.note
 
 
@@ -111,7 +111,7 @@ def test_definitions_are_those_of_images(report: Report) -> None:
     assert len(set(names)) == len(names)
     text = " ".join(f"{d.text} {d.formula}" for d in OF_IMAGES)
     assert not re.search(r"token|sequence|oracle", text.replace("Oracle", "oracle"))
-    assert any("sequence" in d.text for d in DEFINITIONS)
+    assert any("sequence" in d.text for d in OF_SEQUENCES)
 
 
 def test_alternative_texts_and_captions_are_on_the_page(report: Report) -> None:

@@ -15,6 +15,7 @@ from twinsplit.data.images.builtin import digits_and_labels
 from twinsplit.data.images.folder import store_images
 from twinsplit.data.normalisation import Normalisation
 from twinsplit.data.splits.disjoint import Splits, content_ids
+from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
 from twinsplit.networks.parametrisation import NoisePrediction
 from twinsplit.noise.reference import Noise
@@ -123,13 +124,13 @@ def test_what_is_written_about_the_data_is_enough_to_normalise_again(image_world
         assert own.scale == other.scale
 
 
-def test_the_goal_is_the_noise() -> None:
-    goal, x, eps = NoisePrediction(), torch.randn(2, 3, 1, 4, 4), torch.randn(2, 3, 1, 4, 4)
+def test_the_target_is_the_noise() -> None:
+    kind, x, eps = NoisePrediction(Schedule.diffusion_lm(30)), torch.randn(2, 3, 1, 4, 4), torch.randn(2, 3, 1, 4, 4)
     signal, sigma = torch.rand(2, 3), torch.rand(2, 3)
-    x_t = goal.noised(x, eps, signal, sigma)
+    x_t = kind.noised(x, eps, signal, sigma)
     torch.testing.assert_close(x_t[1, 2], signal[1, 2] * x[1, 2] + sigma[1, 2] * eps[1, 2])
-    assert goal.target(x, eps, sigma) is eps
-    assert goal.state((1, 4, 4)) == (1, 4, 4)
+    assert kind.target(x, eps, sigma) is eps
+    assert kind.state((1, 4, 4)) == (1, 4, 4)
 
 
 def test_haar_without_details_leaves_one_level_a_picture(image_world: ImageWorld) -> None:
@@ -200,4 +201,4 @@ def test_images_that_do_not_fit_are_refused(tmp_path: Path, shape: tuple[int, ..
 
 
 def test_a_recipe_of_images_reads_back_as_one() -> None:
-    assert recipe_from({"world": "images", "data": {"split_size": 7}}, "here") == ImageRecipe(data=Images(split_size=7))
+    assert recipe_from({"world": "images", "base": "paper", "data": {"split_size": 7}}, "here") == ImageRecipe(data=Images(split_size=7))

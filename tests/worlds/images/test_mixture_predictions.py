@@ -4,8 +4,8 @@ For data N(m, v) and V = signal^2 v + sigma^2 the exact denoiser pays signal^2 v
 pays (signal sigma / V)^2 |d|^2 / D more in expectation. Means over images are compared within 5 standard errors (1 seed in 10^6).
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, final
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +15,15 @@ from torch import Tensor
 from twinsplit.data.normalisation import Normalisation
 from twinsplit.diffusion.denoiser import Denoiser
 from twinsplit.diffusion.schedule import Schedule
+from twinsplit.diffusion.series import Member
 from twinsplit.exact.empirical_images import EmpiricalImages
 from twinsplit.exact.mixture import GaussianMixture, MixtureDenoiser
+from twinsplit.networks.parametrisation import NoisePrediction
 from twinsplit.networks.unet import UNet
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import DIGITS_SMOKE, ImageRecipe
-from twinsplit.training.ensemble import Ensemble, Member
-from twinsplit.worlds.images.asking import Asking
-from twinsplit.worlds.images.predictions import ImageExaminer, ImageQuestions, Pictures
+from twinsplit.training.ensemble import Ensemble
+from twinsplit.worlds.images.predictions import ImageEvaluator, ImageQuestions, Pictures
 
 T, SHAPE, PIXELS, VARIANCE, COUNT = 50, (1, 8, 8), 64, 0.3, 400
 SCHEDULE = Schedule.diffusion_lm(T)
@@ -30,21 +31,6 @@ TIMES = (3, 10, 30)
 MIDDLE = Noise(0, "mean").normal(0, torch.arange(1), SHAPE)
 APART = 0.2 * Noise(0, "difference").normal(0, torch.arange(1), SHAPE)
 RECIPE = replace(DIGITS_SMOKE, measuring=replace(DIGITS_SMOKE.measuring, times=TIMES))
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Exact(Asking):
-    """Denoisers that predict the noise in closed form."""
-
-    process: Schedule
-
-    def noise(self, denoiser: Denoiser[Any], x_t: Tensor, t: int | Tensor) -> Tensor:
-        assert isinstance(denoiser, MixtureDenoiser | EmpiricalImages)
-        return denoiser.noise_prediction(x_t, t)
-
-    def weight(self, t: int | Tensor) -> Tensor:
-        return torch.ones(torch.as_tensor(t).shape, dtype=torch.float64)
 
 
 def ensemble(*denoisers: Denoiser[Any]) -> Ensemble:
@@ -57,7 +43,7 @@ def ensemble(*denoisers: Denoiser[Any]) -> Ensemble:
 def questions(recipe: ImageRecipe, held_out: Tensor, *splits: Tensor) -> ImageQuestions:
     sets = [Pictures(images.float(), 1_000 * i + torch.arange(len(images))) for i, images in enumerate((held_out, *splits))]
     plain = (Normalisation(torch.zeros(1, 1, 1)),) * len(splits)
-    return ImageQuestions(recipe, Exact(SCHEDULE), sets[0], tuple(sets[1:]), plain, Noise(3))
+    return ImageQuestions(recipe, NoisePrediction(SCHEDULE), sets[0], tuple(sets[1:]), plain, Noise(3))
 
 
 def gaussian(mean: Tensor) -> MixtureDenoiser:
@@ -75,7 +61,7 @@ def options() -> ImageQuestions:
 
 
 def rows(options: ImageQuestions, name: str, **wanted: int) -> list[Tensor]:
-    found = ImageExaminer(options).rows(ensemble(*TWINS), name)
+    found = ImageEvaluator(options).rows(ensemble(*TWINS), name)
     return [row["values"].double() for row in found if all(row[key] == value for key, value in wanted.items())]
 
 
@@ -146,7 +132,7 @@ def test_memorizers_pay_nothing_for_their_own_images_and_the_distance_to_them_fo
     spread = GaussianMixture.of_images(torch.zeros(1, *SHAPE).double(), 1.0)
     own, fresh = [spread.sample(30, Noise(seed, "split")).float() for seed in (0, 1)], spread.sample(20, Noise(2)).float()
     options, twins = questions(recipe, fresh, *own), ensemble(*(EmpiricalImages(images, SCHEDULE) for images in own))
-    examiner, (signal, sigma) = ImageExaminer(options), SCHEDULE.scales(t)
+    examiner, (signal, sigma) = ImageEvaluator(options), SCHEDULE.scales(t)
     assert max(float(row["values"].max()) for row in examiner.rows(twins, "train_loss")) < 1e-8
     x_t = SCHEDULE.noised(fresh, t, options.eps(options.held_out, 0))
     for row, images in zip(examiner.rows(twins, "test_loss"), own, strict=True):

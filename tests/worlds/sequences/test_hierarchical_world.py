@@ -116,4 +116,4 @@ def test_a_whole_run_of_another_world(tmp_path: Path, name: str) -> None:
     from twinsplit.report.from_run import report_of
 
     panel = next(panel for panel in report_of(run).panels if panel.key == "oracle")
-    assert [series.label for series in panel.series].index(f"exact (k = {recipe.data.factorised})") == recipe.data.factorised
+    assert [line.label for line in panel.lines].index(f"exact (k = {recipe.data.factorised})") == recipe.data.factorised

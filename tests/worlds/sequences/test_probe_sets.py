@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from twinsplit.recipes import SMOKE
-from twinsplit.worlds.sequences.probe_sets import questions_of
 from twinsplit.worlds.sequences.world import HierarchicalWorld
 
 
@@ -20,7 +19,17 @@ from twinsplit.worlds.sequences.world import HierarchicalWorld
 )
 def test_training_sequences_are_noised_as_often_as_held_out_ones(size: int, held_out: int, draws: int, repeats: int) -> None:
     data, measuring = replace(SMOKE.data, splits=3, split_size=size, held_out=held_out), replace(SMOKE.measuring, noise_draws=draws)
-    found = questions_of(HierarchicalWorld.of(replace(SMOKE, data=data, measuring=measuring)))
+    found = HierarchicalWorld.of(replace(SMOKE, data=data, measuring=measuring)).probes()
     assert len(found.held_out.t) == len(found.held_out_fixed.t) == held_out * draws
-    for probes in (found.splits, found.splits_fixed, found.later.splits):
+    for probes in (found.splits, found.splits_fixed, found.splits_later):
         assert [len(probe.t) for probe in probes] == [min(size, held_out) * repeats] * 3
+
+
+def test_only_what_is_asked_for_is_computed() -> None:
+    """Exact posteriors take time and travel to the workers: a measure brings the ones that it reads, and no others."""
+    probes = HierarchicalWorld.of(SMOKE).probes().prepare(("test_loss", "oracle_divergence"))
+    computed = {name for name in vars(probes) if name.startswith(("exact", "oracles"))}
+    assert computed == {"oracles", "exact_held_out_fixed"}
+    probes.prepare(("loss_decomposition",))
+    assert {"exact_held_out", "exact_splits", "exact_splits_fixed"} <= set(vars(probes))
+    assert "oracles_splits" not in vars(probes)

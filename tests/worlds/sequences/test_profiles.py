@@ -149,7 +149,7 @@ def test_draws_of_fresh_sequences_follow_each_other(world: HierarchicalWorld, mo
 def test_fresh_sequences_are_not_those_of_the_run(world: HierarchicalWorld) -> None:
     drawn = world.grammar.sample(world.recipe.data.held_out, world.recipe.seed + FRESH_SEED).numpy()
     assert not np.array_equal(drawn, world.data.sequences[: len(drawn)])
-    assert not np.array_equal(drawn, world.held_out())
+    assert not np.array_equal(drawn, world.held_out_samples().numpy())
 
 
 def test_measurements_do_not_depend_on_the_crew_and_resume(middle: Run, measured: Run, world: HierarchicalWorld, tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from twinsplit.diffusion.sampler import Ancestral
 from twinsplit.exact.empirical import EmpiricalDenoiser
 from twinsplit.exact.tree import TreeOracle
 from twinsplit.execution.local import Executor, Inline, open_executor
+from twinsplit.networks import arithmetic
+from twinsplit.networks.network_denoiser import NetworkDenoiser
 from twinsplit.papers.bg.claims import overlap_ratios
 from twinsplit.pipeline.landmarks import landmarks_of
 from twinsplit.runs.store import Run
-from twinsplit.training import arithmetic
-from twinsplit.training.ensemble import NetworkDenoiser
 from twinsplit.training.loop import load_ensemble
 from twinsplit.worlds.sequences.uturns import (
     FRACTIONS,

@@ -1,7 +1,7 @@
 """The six claims of [BG] (PROTOCOL section 1) on one run: each with its statistics, intervals, replicates and verdict.
 
-Everything is read from stored measurements; `closer` makes them. A minimum that training did not reach leaves an interval open and is
-never guessed at.
+Everything is read from stored measurements, which `measure_landmarks` makes. A minimum that training
+did not reach leaves an interval open and is never guessed at.
 """
 
 from dataclasses import replace

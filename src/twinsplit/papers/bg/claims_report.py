@@ -1,4 +1,4 @@
-"""Claims of several runs, judged and told: as text, as JSON, as the page docs/claims.md."""
+"""Claims of several runs, judged: as text, as JSON, as the page docs/claims.md."""
 
 import json
 from collections.abc import Sequence
@@ -10,10 +10,12 @@ from typing import Any, final
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Executor
 from twinsplit.papers.bg.claims import claims_of, to_json
-from twinsplit.papers.bg.landmark_measures import CLAIMS, closer
-from twinsplit.papers.bg.sequences.settings import run_name, setting_of
+from twinsplit.papers.bg.landmark_measures import CLAIMS, measure_landmarks
+from twinsplit.papers.bg.sequences.settings import SETTINGS
 from twinsplit.papers.bg.verdicts import Claim, Part
+from twinsplit.papers.figure import prepare_run, run_name
 from twinsplit.papers.from_runs import run_from
+from twinsplit.papers.scales import at_scale
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.recipes import Recipe
 from twinsplit.runs.files import read_json, write_bytes
@@ -61,8 +63,8 @@ def planned(scale: str, repeats: int, splits: int | None, out: Path) -> list[tup
     """The runs of a scale with seeds 0..repeats - 1, where the figures keep them."""
     if repeats < 1:
         raise InputError(f"--repeats {repeats}", "ask for at least 1")
-    recipes = [setting_of(scale).recipe("middle", seed, splits) for seed in range(repeats)]
-    return [(out / "runs" / run_name("middle", recipe), recipe) for recipe in recipes]
+    recipes = [at_scale(SETTINGS, scale).recipe("middle", seed, splits) for seed in range(repeats)]
+    return [(out / "runs" / run_name(recipe, "middle"), recipe) for recipe in recipes]
 
 
 def runs_of(paths: Sequence[Path]) -> list[tuple[Path, Recipe]]:
@@ -93,10 +95,7 @@ def _beside(folder: Path, run: str) -> Path:
 
 def made(path: Path, recipe: Recipe, executor: Executor) -> Path:
     """A planned run, trained to the end: taken up where it stood."""
-    session = pipeline.begin(path, recipe, executor)
-    with closing(session.lock):
-        pipeline.train_stage(session)
-    return path
+    return prepare_run(path, recipe, executor).path
 
 
 def judge(path: Path, executor: Executor) -> Judged:
@@ -106,7 +105,7 @@ def judge(path: Path, executor: Executor) -> Judged:
     """
     session = pipeline.resume(path, executor)
     with closing(session.lock):
-        closer(session, CLAIMS)
+        measure_landmarks(session, CLAIMS)
         claims = tuple(claims_of(session.run))
         session.run.write_json("measurements/claims.json", to_json(list(claims)))
     return Judged(path, session.run.recipe, claims, session.run.steps()[-1])

@@ -1,4 +1,4 @@
-"""The finer measurements that claims and figures need, made at a run's landmarks; what stands is not made again."""
+"""The finer measurements that claims and figures need, made at a run's landmarks; what exists is kept."""
 
 from collections.abc import Callable
 
@@ -59,7 +59,7 @@ def decomposition_stage(session: Session) -> None:
 CLAIMS: tuple[Stage, ...] = (samples_stage, uturn_stage, profile_stage, fresh_stage)
 
 
-def closer(session: Session, stages: tuple[Stage, ...]) -> None:
+def measure_landmarks(session: Session, stages: tuple[Stage, ...]) -> None:
     """Everything up to these stages, in their order, at the checkpoints there are: nothing here trains."""
     if uturn_stage in stages:
         own_starts(session.world)  # too few of them are refused before all else is measured

@@ -1,4 +1,4 @@
-"""The axes and plates of the two-denoiser figures; one line or point per rung of the ladder."""
+"""The axes and grids of the two-denoiser figures; one line or point per rung of the ladder."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,21 +9,20 @@ from numpy.typing import NDArray
 from twinsplit.measures.permutation import shuffled_orders
 from twinsplit.measures.statistics import mean_over_pairs
 from twinsplit.noise.reference import Noise
+from twinsplit.papers.bg.images.panels import twin_grid
 from twinsplit.papers.gahb.stages import PSNR, SPECTRUM
-from twinsplit.papers.lines import over_members
+from twinsplit.papers.lines import bare, over_members
 from twinsplit.papers.rp.nearest import CLOSEST
 from twinsplit.papers.rp.nearest_panels import NOTHING, Band, N, Rungs, banded, closest_line, last_samples, size
 from twinsplit.pipeline.replicates import splits_of
-from twinsplit.report.figure import Axes, HorizontalLine, ImageGrid, Line
-from twinsplit.report.from_images import typical
-from twinsplit.report.model import as_floats
+from twinsplit.report.figure import Axes, HorizontalLine, ImageGrid, as_floats
 from twinsplit.report.pictures import Levels, Samples, sheet
 from twinsplit.report.stored import LEVEL
 from twinsplit.runs.rows import Table
 from twinsplit.runs.store import Run
 
 INPUT, OUTPUT = "input PSNR (dB)", "output PSNR (dB)"
-COLUMNS, SHUFFLES = 8, 200
+SHUFFLES = 200
 SHUFFLED = (
     f"Shuffled pairs: mean over all samples of different noise, and central {LEVEL:.0%} over {SHUFFLES} orders that keep none in place."
 )
@@ -44,8 +43,7 @@ def psnr_curves(rungs: Rungs, data: str) -> Axes:
         x = as_floats([table.where(sigma=s, of="input").means.mean() for s in levels])
         y = np.array([table.where(sigma=s, of="output").means for s in levels])
         lines.append(over_members(f"N = {size(run):,}", x, y, rung_colour(i, len(rungs))))
-    nothing = np.full(len(lines[0].x), np.nan)
-    identity = Line("nothing removed", lines[0].x, lines[0].x, nothing, nothing, "grey", "dot")
+    identity = bare("nothing removed", lines[0].x, lines[0].x, "grey", "dot")
     title = {"train": "training images", "test": "held-out images"}[data]
     return Axes(title, INPUT, OUTPUT, (*lines, identity), x_scale="linear")
 
@@ -111,7 +109,7 @@ def spectra(rungs: Rungs) -> Axes:
     return Axes("shrinkage of each direction", "direction", "factor", tuple(lines), rules=rules, x_scale="log")
 
 
-def told_bases(rungs: Rungs) -> str:
+def asymmetry_caption(rungs: Rungs) -> str:
     """What the factors, of the symmetric part, leave out; and of large images, that they are the first ones."""
     rows = [run.table(SPECTRUM).to_pylist() for run in rungs]
     shares = ", ".join(
@@ -130,11 +128,7 @@ def _leading(run: Run[Any], rows: list[list[dict[str, Any]]]) -> str:
 
 def drawn(run: Run[Any], step: int) -> ImageGrid:
     """Samples of two networks from the same noise, each beside the image of its own split that correlates best with it."""
-    first, second = 0, int(np.flatnonzero(splits_of(run) != splits_of(run)[0])[0])
-    samples, chosen = Samples.read(run, step).images, typical(run, step, first, second, COLUMNS)
-    closest = run.tensors(CLOSEST, step)["images"].numpy()
-    rows = [closest[first], samples[first], samples[second], closest[second]]
-    return ImageGrid(f"N = {size(run):,}", sheet([[row[i] for i in chosen] for row in rows]), ROWS)
+    return twin_grid(run, step, run.tensors(CLOSEST, step)["images"].numpy(), f"N = {size(run):,}", ROWS)
 
 
 def denoised(run: Run[Any], step: int) -> ImageGrid:

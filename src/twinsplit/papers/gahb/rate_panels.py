@@ -11,19 +11,17 @@ from twinsplit.data.synthetic import DISC_PARAMETERS, CAlphaImages, DiscImages, 
 from twinsplit.exact.fields import field_error
 from twinsplit.measures.statistics import mean_over
 from twinsplit.papers.gahb.panels import INPUT, OUTPUT, levels
-from twinsplit.papers.gahb.rate_settings import FITTED
-from twinsplit.papers.gahb.rate_stages import BEST, ERRORS, PICTURES
-from twinsplit.papers.lines import over_members
+from twinsplit.papers.gahb.rate_measures import BEST, ERRORS, FITTED, PICTURES
+from twinsplit.papers.lines import Floats, bare, interval_of, over_members
 from twinsplit.report.figure import Axes, ImageGrid, Line, number
 from twinsplit.report.pictures import sheet
-from twinsplit.report.stored import FEWEST, LEVEL
+from twinsplit.report.stored import LEVEL
 from twinsplit.runs.rows import Table, values
 from twinsplit.runs.store import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Floats = NDArray[np.float64]
 REGIONS = 64  # images whose smooth regions are denoised exactly
 
 
@@ -80,28 +78,23 @@ def slopes(x: Floats, y: Floats) -> Floats:
     return found
 
 
-def _bare(text: str, x: Floats, y: Floats, colour: str, dash: Any) -> Line:
-    nothing = np.full(len(x), np.nan)
-    return Line(text, x, y, nothing, nothing, colour, dash)
-
-
 def curve(rated: Rated) -> Axes:
     """A class: its networks, the theoretical slope through their level, and what is known exactly."""
     value, low, high = spread(rated.slopes)
     known = "" if np.isnan(low) else f" ({low:.2f} to {high:.2f})"
     networks = over_members(f"networks, slope {value:.2f}{known}", rated.x, rated.y, "blue")
     x, y = rated.x[rated.fitted], rated.y[rated.fitted]
-    theory = _bare(f"slope {rated.kind.slope:.2f}, theory", x, y.mean() + rated.kind.slope * (x - x.mean()), "red", "dash")
-    identity = _bare("nothing removed", rated.x, rated.x, "grey", "dot")
+    theory = bare(f"slope {rated.kind.slope:.2f}, theory", x, y.mean() + rated.kind.slope * (x - x.mean()), "red", "dash")
+    identity = bare("nothing removed", rated.x, rated.x, "grey", "dot")
     return Axes(rated.name, INPUT, OUTPUT, (networks, theory, *known_lines(rated), identity), x_scale="linear")
 
 
 def known_lines(rated: Rated) -> list[Line]:
     """What is exact: of discs the best denoiser and its law in low noise; of C^alpha images the smooth regions."""
     if rated.on_grid is not None:
-        return [_bare("smooth regions alone, exact", rated.x, rated.on_grid, "green", "solid")]
+        return [bare("smooth regions alone, exact", rated.x, rated.on_grid, "green", "solid")]
     assert isinstance(rated.kind, DiscImages)
-    law = _bare("5 sigma² / pixels", rated.x, rated.x + 10 * np.log10(rated.kind.size**2 / DISC_PARAMETERS), "green", "dot")
+    law = bare("5 sigma² / pixels", rated.x, rated.x + 10 * np.log10(rated.kind.size**2 / DISC_PARAMETERS), "green", "dot")
     return [best(rated), law]
 
 
@@ -118,7 +111,7 @@ def best(rated: Rated) -> Line:
 def spread(each: Floats) -> tuple[float, float, float]:
     """Mean over networks with Student's interval; its ends are no numbers where networks are too few."""
     mean = mean_over(each, "members")
-    low, high = (mean.interval(LEVEL) if mean.count >= FEWEST else None) or (np.nan, np.nan)
+    low, high = interval_of(mean) or (np.nan, np.nan)
     return mean.value, low, high
 
 
@@ -130,8 +123,8 @@ def against_alpha(classes: Sequence[Rated]) -> Axes:
     grid = [slopes(rated.x[rated.fitted], rated.on_grid[rated.fitted, None])[0] for rated in regular if rated.on_grid is not None]
     lines = (
         over_members("networks", alphas, np.stack([rated.slopes for rated in regular]), "blue"),
-        _bare("alpha / (alpha + 1)", fine, fine / (fine + 1), "red", "dash"),
-        _bare("smooth regions alone, exact", alphas, np.array(grid), "green", "solid"),
+        bare("alpha / (alpha + 1)", fine, fine / (fine + 1), "red", "dash"),
+        bare("smooth regions alone, exact", alphas, np.array(grid), "green", "solid"),
     )
     return Axes("fitted slopes", "alpha", "dB of output per dB of input", lines, x_scale="linear")
 
@@ -168,7 +161,7 @@ def same_images(run: Run[Any], sigma: float, images: int) -> Floats:
     return np.array([np.mean(row["values"][:images]) for row in rows])
 
 
-def plate(rated: Rated) -> ImageGrid:
+def grid(rated: Rated) -> ImageGrid:
     """Fresh images, noised and denoised by the first network."""
     found: Mapping[str, Any] = rated.run.tensors(PICTURES, rated.run.steps()[-1])
     rows = [list(levels(found[key].numpy())) for key in ("clean", "noisy", "denoised")]

@@ -1,6 +1,6 @@
 """What is measured on blind networks at one checkpoint: PSNR, one image denoised by two networks, and the bases they denoise in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, final
@@ -16,8 +16,8 @@ from twinsplit.measures.psnr import denoising_psnr
 from twinsplit.noise.reference import Noise
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
+from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.images.world import ImageWorld
-from twinsplit.worlds.world import Measured
 
 PSNR, SPECTRUM, SAME_IMAGE = "psnr", "jacobian_spectrum", "same_image"
 LEVELS = tuple(float(v) for v in np.geomspace(2, 250, 15) / 255)  # sigma of [GAHB]'s curves, of white = 1
@@ -131,6 +131,3 @@ def basis_at(denoiser: Blind, image: Tensor, noise: Noise) -> Basis:
         return exact_basis(denoiser.mean, image)
     k, steps = (min(count, image.numel()) for count in (LEADING, PRODUCTS * LEADING))
     return lanczos_basis(denoiser.mean, image, k, noise, steps)
-
-
-Stage = Callable[[Run[Any], ImageWorld, int, Executor], Iterator[Measured]]

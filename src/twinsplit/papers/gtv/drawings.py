@@ -13,10 +13,8 @@ from twinsplit.papers.gtv.settings import HALF, POINT_SETS, circle
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from twinsplit.papers.gtv.tables import Tables
-
 Array = NDArray[np.float64]
+Tables = dict[str, pa.Table]
 MEASURED, CAVITY, SANDWICH, EXACT, STILL = "#b2182b", "#2166ac", "#67a9cf", "#888888", "#444444"
 NARROWEST = 8.5  # inches: legends and titles need as much even over a single panel
 STYLE = {
@@ -59,7 +57,7 @@ def unique(table: pa.Table, name: str) -> list[Any]:
     return list(dict.fromkeys(table[name].to_pylist()))
 
 
-def draw_gtv1(tables: "Tables") -> "Figure":
+def draw_gtv1(tables: Tables) -> "Figure":
     """Share of noise in what a denoiser is taught, over the plane, per point set and noise level ([GTV] figure 1)."""
     table = tables["fraction"]
     sets, times = unique(table, "set"), unique(table, "t")
@@ -76,7 +74,7 @@ def draw_gtv1(tables: "Tables") -> "Figure":
     for ax in axes[-1]:
         ax.set_xlabel("$x_1$")
     figure.colorbar(shown, ax=axes, shrink=0.5, label="noise in the target: tr C / (tr C + |score|²)")
-    figure.suptitle("Where the target of denoising is mostly noise, by noise variance σ² (data: red points)", fontsize=11)
+    figure.suptitle("Share of noise in the target of denoising, by noise variance σ² (data: red points)", fontsize=11)
     return figure
 
 
@@ -96,7 +94,7 @@ def draw_line(ax: "Axes", density: pa.Table, exact: pa.Table, distance: pa.Table
     ax.set(xlim=(-HALF, HALF), ylim=(0, 2.6), xticks=[-1, 0, 1])
 
 
-def draw_gtv2(tables: "Tables") -> "Figure":
+def draw_gtv2(tables: Tables) -> "Figure":
     """Average density learned on a line per time cutoff and P, with the theory laid over it ([GTV] figure 2)."""
     density, exact, distance = (tables[name] for name in ("density", "exact", "distance"))
     cutoffs, sizes = unique(density, "eps"), [P for P in unique(density, "P") if P <= 1024]
@@ -148,7 +146,7 @@ def draw_circle(ax: "Axes", density: pa.Table, column: str, top: float, rotation
     return shown
 
 
-def draw_gtv3(tables: "Tables") -> "Figure":
+def draw_gtv3(tables: Tables) -> "Figure":
     """Average density learned on a circle per features and rotation, above the theory's ([GTV] figure 3), and distances against P."""
     density, distance = tables["density"], tables["distance"]
     kinds, rotations = unique(density, "features"), unique(density, "rotation")

@@ -1,24 +1,21 @@
 """The settings of [GTV]'s three figures at every scale: which worlds, features, sizes and how many models."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import cos, pi, sin
-from typing import Literal, TypeVar, final
+from typing import Literal, final
 
 import torch
 from torch import Tensor
 
 from twinsplit.diffusion.continuous import VariancePreserving
 from twinsplit.diffusion.flow import Euler
-from twinsplit.errors import InputError
 from twinsplit.exact.linear.draws import World
 from twinsplit.exact.linear.features import FourierModes, GaussianBumps, ProductFeatures, same_axes
 from twinsplit.measures.histograms import Grid
+from twinsplit.papers.scales import Scale
 
-Scale = Literal["smoke", "laptop", "paper"]
 Kind = Literal["gaussian", "fourier"]
 AXES: dict[Kind, type[GaussianBumps] | type[FourierModes]] = {"gaussian": GaussianBumps, "fourier": FourierModes}
-T = TypeVar("T")
 HALF = 1.5  # features and histograms lie on [-HALF, HALF] in every coordinate
 RIDGE = 0.1
 STEPS = 30
@@ -132,11 +129,3 @@ CIRCLE: dict[Scale, Circle] = {
     "laptop": Circle(models=20, samples=20_000, imagined=50, imagined_samples=8_000, further=(), cells=100),
     "paper": Circle(),
 }
-
-
-def preset(table: Mapping[Scale, T], scale: str) -> T:
-    """The preset of a scale; InputError for a name that is none."""
-    for name, value in table.items():
-        if name == scale:
-            return value
-    raise InputError(f"there is no scale {scale!r}", f"choose one of {', '.join(table)}")

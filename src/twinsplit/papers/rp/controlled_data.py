@@ -1,5 +1,9 @@
-"""What the controlled splits are cut from: a given data folder or faces drawn here, its duplicates, and a manifest per seed and kind."""
+"""The controlled splits ([RP]; PROTOCOL section 4): which splits are compared with random ones, on what data, how often.
 
+They are cut from a given data folder or from faces drawn here, without its duplicates, by a manifest per seed and kind.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
@@ -10,14 +14,108 @@ from twinsplit.data.images.drawn_faces import FaceSet
 from twinsplit.data.images.folder import ImageData, load_images
 from twinsplit.data.images.frame import gahb
 from twinsplit.data.images.preparing import prepare
-from twinsplit.data.splits.controlled import Controlled
+from twinsplit.data.splits.controlled import AtRandom, ByAttribute, ByIdentity, Controlled
 from twinsplit.data.splits.duplicate_lists import DuplicateList, write_duplicates
+from twinsplit.data.splits.duplicates import THRESHOLD
 from twinsplit.data.splits.manifests import ControlledSplit, make_split, write_split
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Executor
-from twinsplit.papers.gahb.manifests import Manifests
-from twinsplit.papers.rp.controlled_settings import Case, Setting, setting_of
+from twinsplit.papers.figure import NEEDS_CELEBA, Options
+from twinsplit.papers.gahb.ladder import LAPTOP, PAPER, SMOKE, Manifests
+from twinsplit.papers.scales import Scale, at_scale
 from twinsplit.recipes import ImageRecipe
+
+RANDOM = "at random"
+FEWEST_SEEDS = 2
+
+
+@final
+@dataclass(frozen=True)
+class Case:
+    """A kind of split that is compared with random ones of the same size. size: images in a group (N).
+
+    attribute: the expression that parts the groups; without one, they share no identity. Duplicates are taken out for identities and for
+    the random splits beside them, not for attributes, as published.
+    """
+
+    size: int
+    attribute: str = ""
+
+    @property
+    def title(self) -> str:
+        """The kind of split."""
+        return self.attribute or "identities apart"
+
+    @property
+    def without_duplicates(self) -> bool:
+        """Whether duplicates are taken out first."""
+        return not self.attribute
+
+    def rules(self, seed: int) -> dict[str, Controlled]:
+        """Kind -> rule of one seed: the random one and this one."""
+        rule = ByAttribute(self.attribute, seed) if self.attribute else ByIdentity(seed)
+        return {RANDOM: AtRandom(seed), self.title: rule}
+
+
+@final
+@dataclass(frozen=True)
+class Drawn:
+    """The images of scales that bring their own: `count` drawn faces of `people`, prepared at size x size pixels."""
+
+    count: int
+    people: int
+    size: int
+
+
+@final
+@dataclass(frozen=True)
+class ControlledRuns:
+    """A scale. base: what all runs share but seed and data; its held-out images are the last ones of the data, in no group.
+
+    seeds: networks, splits and noise of each kind. threshold: correlation above which a later image is a duplicate. faces: None where the
+    data must be given.
+    """
+
+    base: ImageRecipe
+    seeds: int
+    threshold: float
+    faces: Drawn | None
+    attributes: tuple[Case, ...]
+    identities: Case
+
+    def seed_range(self, first: int, count: int | None) -> tuple[int, ...]:
+        """`count` seeds, or as many as the scale has, from `first` on; InputError where there are too few for a spread."""
+        chosen = self.seeds if count is None else count
+        if chosen < FEWEST_SEEDS:
+            remedy = f"use {FEWEST_SEEDS} or more; 4 are the fewest that a test can use"
+            raise InputError(f"--seeds {chosen} shows no spread over seeds", remedy)
+        return tuple(range(first, first + chosen))
+
+    def cases(self, name: str) -> tuple[Case, ...]:
+        """Those of a figure."""
+        return {"rp-attributes": self.attributes, "rp-identities": (self.identities,)}[name]
+
+
+def _twins(base: ImageRecipe, steps: int, held_out: int, sampling_steps: int) -> ImageRecipe:
+    """Two networks, judged at the end of training alone.
+
+    sampling_steps: a few times what an ascent takes, so that the samples of a network that learned too little to bring noise down, which
+    grow without end, are still numbers.
+    """
+    training = replace(base.training, steps=steps, checkpoints=1)
+    data = replace(base.data, splits=2, held_out=held_out, order="listed", stride=0)
+    return replace(base, training=training, data=data, measuring=replace(base.measuring, sampling_steps=sampling_steps))
+
+
+SETTINGS: Mapping[Scale, ControlledRuns] = {
+    "smoke": ControlledRuns(_twins(SMOKE, 24, 16, 60), 3, 0.98, Drawn(200, 40, 8), (Case(8, "Eyeglasses"),), Case(8)),
+    # at 16 x 16 pixels many different people correlate above the published 0.95
+    "laptop": ControlledRuns(_twins(LAPTOP, 1_500, 150, 1_000), 6, 0.98, Drawn(4_000, 200, 16), (Case(256, "Eyeglasses"),), Case(256)),
+    # a little below the published 13,193, 84,434 and 98,117: the held-out images belong to no group
+    "paper": ControlledRuns(
+        _twins(PAPER, 196_000, 1_000, 10_000), 6, THRESHOLD, None, (Case(13_000, "Eyeglasses"), Case(83_500, "Male")), Case(97_500)
+    ),
+}
 
 
 @final
@@ -25,18 +123,19 @@ from twinsplit.recipes import ImageRecipe
 class Plan:
     """All that decides a figure of controlled splits. out: its folder; seeds: of splits, networks and noise; data: a given folder."""
 
-    setting: Setting
+    setting: ControlledRuns
     out: Path
     seeds: tuple[int, ...]
     data: Path | None
 
     @classmethod
-    def of(cls, scale: str, out: Path, seeds: tuple[int, ...], data: Path | None) -> "Plan":
-        """InputError where a scale that brings no images is given none."""
-        setting = setting_of(scale)
+    def of(cls, options: Options) -> "Plan":
+        """InputError where a scale that brings no images is given none, and where seeds are too few."""
+        setting, data = at_scale(SETTINGS, options.scale), options.data
+        seeds = setting.seed_range(options.seed, options.seeds)
         if setting.faces is None and data is None:
-            raise InputError("this scale needs CelebA", "prepare it (`twinsplit data celeba DIR --out FOLDER`) and give --data FOLDER")
-        return cls(setting, out.resolve(), seeds, None if data is None else data.resolve())
+            raise InputError(*NEEDS_CELEBA)
+        return cls(setting, options.out.resolve(), seeds, None if data is None else data.resolve())
 
     @property
     def folder(self) -> Path:
@@ -76,7 +175,7 @@ class Plan:
 
 
 def prepare_splits(plan: Plan, cases: tuple[Case, ...], executor: Executor) -> None:
-    """Draw what is to be drawn, find duplicates where they are taken out, write the manifests; what stands is not made again.
+    """Draw what is to be drawn, find duplicates where they are taken out, write the manifests; what exists is kept.
 
     Data that are too few for a case are refused before duplicates are sought or anything is written beside them.
     """

@@ -12,13 +12,13 @@ from twinsplit.measures.permutation import mean_difference_test, spread_ratio_in
 from twinsplit.measures.statistics import paired_difference
 from twinsplit.papers.gahb.panels import alike
 from twinsplit.papers.gahb.stages import PSNR
-from twinsplit.papers.rp.controlled_settings import RANDOM, Case
+from twinsplit.papers.lines import Floats, interval_of
+from twinsplit.papers.rp.controlled_data import RANDOM, Case
 from twinsplit.papers.rp.nearest_panels import unfinished
 from twinsplit.report.pictures import Samples
 from twinsplit.report.stored import FEWEST, LEVEL
 from twinsplit.runs.store import Run
 
-Floats = NDArray[np.float64]
 Runs = Mapping[str, Sequence[Run[Any]]]
 Verdict = Literal["differs", "no difference shown", "not enough power"]
 LIKENESS, QUALITY = "correlation of what twins draw", "output PSNR (dB)"
@@ -151,7 +151,7 @@ def comparisons(values: Values) -> list[Comparison]:
 
 def _means(values: Values, name: str, controlled: Floats, random: Floats) -> Comparison:
     gap, test = paired_difference(controlled, random, "splits"), mean_difference_test(controlled, random)
-    low, high = (gap.interval(LEVEL) if gap.count >= FEWEST else None) or (None, None)
+    low, high = interval_of(gap) or (None, None)
     case, count = values.case, len(values.seeds)
     means, paired = (float(random.mean()), float(controlled.mean())), swap_test(controlled, random).p_value
     return Comparison(case.title, case.size, name, "mean", *means, gap.value, low, high, test.p_value, test.smallest, paired, count)

@@ -32,8 +32,8 @@ from twinsplit.report.pictures import Samples
 from twinsplit.runs.files import fingerprint
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
+from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.images.world import ImageWorld
-from twinsplit.worlds.world import Measured
 
 CLOSEST = "closest"
 BLANK = 255  # shown beside a sample that has no closest image

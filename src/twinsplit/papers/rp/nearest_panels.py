@@ -5,13 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from twinsplit.measures.bounded import fraction_interval, mean_interval
 from twinsplit.measures.statistics import mean_over
+from twinsplit.papers.lines import Floats, bare
 from twinsplit.papers.rp.nearest import CLOSEST, Eye
-from twinsplit.report.figure import Axes, HorizontalLine, Line
-from twinsplit.report.model import as_floats
+from twinsplit.report.figure import Axes, HorizontalLine, Line, as_floats
 from twinsplit.report.pictures import Samples
 from twinsplit.report.stored import FEWEST, LEVEL
 from twinsplit.runs.store import Run
@@ -20,7 +19,6 @@ from twinsplit.worlds.images.generation import SIMILARITY
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Floats = NDArray[np.float64]
 Rungs = Sequence[Run[Any]]
 Band = tuple[float, float, float]
 NOTHING: Band = (float("nan"), float("nan"), float("nan"))
@@ -94,10 +92,9 @@ def reranked(rungs: Rungs, eye: Eye) -> list[Axes]:
         [rows_at(run, eye.table, last_samples(run), quantity=quantity) for run in rungs] for quantity in ("changed", "agreement")
     )
     chance = as_floats([_by_chance(rows) for rows in changed])
-    nothing = np.full(len(x), np.nan)
     lines = (
         banded("all samples", x, [_fraction(rows) for rows in changed], "purple"),
-        Line("by chance", x, chance, nothing, nothing, "grey", "dash"),
+        bare("by chance", x, chance, "grey", "dash"),
     )
     orders = banded("mean over networks", x, [_mean(rows) for rows in agreement], "purple")
     return [

@@ -2,9 +2,9 @@
 
 from math import prod
 
+from twinsplit.worlds.evaluator import MeasurementCost
 from twinsplit.worlds.images.judging import STATISTICS, can_be_told_apart
 from twinsplit.worlds.images.world import ImageWorld
-from twinsplit.worlds.world import MeasurementCost
 
 
 def measurement_cost_of(world: ImageWorld) -> MeasurementCost:

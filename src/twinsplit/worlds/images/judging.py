@@ -19,8 +19,8 @@ from twinsplit.measures.two_sample import FEWEST, TwoSample, nearest_neighbour_t
 from twinsplit.runs.files import fingerprint
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
+from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.images.world import ImageWorld
-from twinsplit.worlds.world import Measured
 
 SAMPLES, TWO_SAMPLE, FID = "samples", "two_sample", "fid"
 DRAWS = 499

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from twinsplit.data.normalisation import Normalisation
 from twinsplit.diffusion.denoiser import Gaussian
+from twinsplit.diffusion.series import Twins
 from twinsplit.measures.divergence import ordered_pairs, sample_split_divergence
 from twinsplit.measures.similarity import cosine_similarity, mean_squared_difference
+from twinsplit.networks.parametrisation import Continuous
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import ImageRecipe
 from twinsplit.runs.rows import Rows
-from twinsplit.training.ensemble import Ensemble
-from twinsplit.worlds.images.asking import Asking
-from twinsplit.worlds.world import Examiner
+from twinsplit.worlds.evaluator import Evaluator
 
 
 @final
@@ -35,7 +35,7 @@ class ImageQuestions:
     """Held-out images and images of every split; the normalisation of every split, which its own networks meet all images with."""
 
     recipe: ImageRecipe
-    asking: Asking
+    parametrisation: Continuous
     held_out: Pictures
     splits: tuple[Pictures, ...]
     normalisations: tuple[Normalisation, ...]
@@ -49,7 +49,7 @@ class ImageQuestions:
         """(m,) a time of its own for every image, uniform on 1..T; with fixed-time training the one that the networks know."""
         if self.recipe.only_time is not None:
             return torch.full_like(pictures.ids, self.recipe.only_time)
-        return self.noise.child("time").integers(draw, pictures.ids, 1, self.asking.process.T)
+        return self.noise.child("time").integers(draw, pictures.ids, 1, self.parametrisation.noising.T)
 
 
 @final
@@ -68,9 +68,9 @@ class Answers:
     each is used for one split's rows only. What two predictions have in common is a number an image, and always kept.
     """
 
-    def __init__(self, ensemble: Ensemble, questions: ImageQuestions) -> None:
-        self.ensemble, self.questions = ensemble, questions
-        kept = len(ensemble.members) * (len(questions.recipe.measuring.times) + 3)
+    def __init__(self, twins: Twins, questions: ImageQuestions) -> None:
+        self.twins, self.questions = twins, questions
+        kept = len(twins.members) * (len(questions.recipe.measuring.times) + 3)
         self.at = lru_cache(maxsize=kept)(self._at)
         self.compared = lru_cache(maxsize=None)(self._compared)
 
@@ -95,9 +95,9 @@ class Answers:
 
     def _predicted(self, member: int, pictures: Pictures, draw: int, t: int | Tensor) -> Tensor:
         q = self.questions
-        x_0, denoiser = q.normalisations[self.ensemble.members[member].split].apply(pictures.images), self.ensemble.member(member)
-        x_t, there = q.asking.process.noised(x_0, t, q.eps(pictures, draw)), denoiser.device
-        return q.asking.noise(denoiser, x_t.to(there), t if isinstance(t, int) else t.to(there)).cpu()
+        x_0, denoiser = q.normalisations[self.twins.members[member].split].apply(pictures.images), self.twins.member(member)
+        x_t, there = q.parametrisation.noising.noised(x_0, t, q.eps(pictures, draw)), denoiser.device
+        return q.parametrisation.noise(denoiser, x_t.to(there), t if isinstance(t, int) else t.to(there)).cpu()
 
     def _compared(self, a: int, b: int, data: int, t: int) -> Similarity:
         first, second = self.at(a, data, t), self.at(b, data, t)
@@ -107,19 +107,19 @@ class Answers:
         """(draws * m,) squared error of the predicted noise, averaged over pixels, weighted as in training."""
         pictures, q = self.pictures(data), self.questions
         eps = torch.cat([q.eps(pictures, draw) for draw in self.draws])
-        weights = [q.asking.weight(q.all_times(pictures, draw) if t is None else t) for draw in self.draws]
+        weights = [q.parametrisation.weight(q.all_times(pictures, draw) if t is None else t) for draw in self.draws]
         each = torch.cat([weight.expand(len(pictures.ids)) for weight in weights])
         return mean_squared_difference(self.at(member, data, t), eps) * each
 
     def name(self, k: int, suffix: str = "") -> dict[str, int]:
         """The columns that name member k."""
-        member = self.ensemble.members[k]
+        member = self.twins.members[k]
         return {f"member{suffix}": k, f"split{suffix}": member.split, f"seed{suffix}": member.seed}
 
     @property
     def count(self) -> int:
         """Members."""
-        return len(self.ensemble.members)
+        return len(self.twins.members)
 
 
 def split_divergence_rows(answers: Answers) -> Rows:
@@ -146,7 +146,7 @@ def test_loss_rows(answers: Answers) -> Rows:
 
 def train_loss_rows(answers: Answers) -> Rows:
     """A row per member: loss on its own split over all times."""
-    members = enumerate(answers.ensemble.members)
+    members = enumerate(answers.twins.members)
     return [answers.name(k) | {"values": answers.losses(k, member.split, None)} for k, member in members]
 
 
@@ -178,12 +178,12 @@ def noise_difference_rows(answers: Answers) -> Rows:
 
 def train_noise_similarity_rows(answers: Answers) -> Rows:
     """Cosine similarity of two members' noise predictions on the training images of the first."""
-    return _pair_rows(answers, lambda found: found.similarity, lambda a: answers.ensemble.members[a].split)
+    return _pair_rows(answers, lambda found: found.similarity, lambda a: answers.twins.members[a].split)
 
 
 def train_noise_difference_rows(answers: Answers) -> Rows:
     """Mean squared difference of two members' noise predictions on the training images of the first."""
-    return _pair_rows(answers, lambda found: found.difference, lambda a: answers.ensemble.members[a].split)
+    return _pair_rows(answers, lambda found: found.difference, lambda a: answers.twins.members[a].split)
 
 
 MEASURES: dict[str, Callable[[Answers], Rows]] = {
@@ -200,7 +200,7 @@ STANDARD = ("sample_split_divergence", "test_loss", "train_loss", "fixed_time_lo
 
 
 @final
-class ImageExaminer(Examiner):
+class ImageEvaluator(Evaluator):
     """The measures of images; one checkpoint's predictions serve all of them."""
 
     def __init__(self, questions: ImageQuestions) -> None:
@@ -210,11 +210,7 @@ class ImageExaminer(Examiner):
     def __getstate__(self) -> dict[str, object]:
         return {"questions": self.questions, "answers": None}
 
-    def rows(self, ensemble: Ensemble, name: str) -> Rows:
-        if self.answers is None or self.answers.ensemble is not ensemble:
-            self.answers = Answers(ensemble, self.questions)
+    def rows(self, twins: Twins, name: str) -> Rows:
+        if self.answers is None or self.answers.twins is not twins:
+            self.answers = Answers(twins, self.questions)
         return MEASURES[name](self.answers)
-
-    def lowest_losses(self) -> dict[str, float]:
-        """Nobody knows the exact posterior of images."""
-        return {}

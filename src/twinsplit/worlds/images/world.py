@@ -19,22 +19,22 @@ from twinsplit.data.images.frame import Bytes
 from twinsplit.data.normalisation import Normalisation
 from twinsplit.data.splits.disjoint import Splits, content_ids, disjoint_splits
 from twinsplit.data.splits.manifests import cut, load_split
-from twinsplit.diffusion.schedule import Noising, Schedule
+from twinsplit.diffusion.schedule import Noising
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Executor
-from twinsplit.networks.blind_denoiser import BlindDenoiser
 from twinsplit.networks.blind_unet import BlindUNet
-from twinsplit.networks.parametrisation import Goal, NoisePrediction, ResidualPrediction
+from twinsplit.networks.parametrisation import Continuous, NoisePrediction, Residual
 from twinsplit.networks.unet import UNet
-from twinsplit.networks.unet_denoiser import UNetDenoiser
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import BlindSizes, ImageRecipe, Images, UNetSizes
 from twinsplit.runs.files import fingerprint
 from twinsplit.runs.store import Run
-from twinsplit.training.ensemble import Reading
-from twinsplit.worlds.images.asking import Asking, NotTold, Told
-from twinsplit.worlds.images.predictions import MEASURES, STANDARD, ImageExaminer, ImageQuestions, Pictures
-from twinsplit.worlds.world import Examiner, Measured, MeasurementCost, World, noising_of
+from twinsplit.worlds.evaluator import Evaluator, Measured, MeasurementCost
+from twinsplit.worlds.images.predictions import MEASURES, STANDARD, ImageEvaluator, ImageQuestions, Pictures
+from twinsplit.worlds.world import World, noising_of
+
+PARAMETRISATIONS: dict[str, Callable[[Any], Continuous]] = {"unet": NoisePrediction, "blind": Residual}
+"""By the kind of network in a recipe, which names a process that fits (`ImageRecipe`)."""
 
 
 @final
@@ -81,20 +81,8 @@ class ImageWorld(World):
         return cls(recipe, image_set, _splits(image_set, recipe), noising_of(recipe.diffusion), network)
 
     @property
-    def goal(self) -> Goal:
-        return ResidualPrediction() if isinstance(self.network, BlindUNet) else NoisePrediction()
-
-    @property
-    def reading(self) -> Reading:
-        caption: Any = partial(UNetDenoiser, schedule=self.schedule)  # type: ignore[arg-type]  # a U-Net that is told t has a Schedule
-        blind: Any = BlindDenoiser
-        reading: Reading = blind if isinstance(self.network, BlindUNet) else caption
-        return reading
-
-    @property
-    def asking(self) -> Asking:
-        """How its networks are asked."""
-        return Told(self.schedule) if isinstance(self.schedule, Schedule) else NotTold(self.schedule)
+    def parametrisation(self) -> Continuous:
+        return PARAMETRISATIONS[self.recipe.network.kind](self.schedule)
 
     @cached_property
     def pictures(self) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -112,6 +100,10 @@ class ImageWorld(World):
     def split_samples(self, device: torch.device | str = "cpu") -> Tensor:
         """(splits, n, C, H, W) float32, normalised."""
         return torch.stack([own.apply(images) for own, images in zip(self.normalisations, self.pictures[0], strict=True)]).to(device)
+
+    def held_out_samples(self) -> Tensor:
+        """(m, C, H, W) in [0, 1], as they are before any split's normalisation."""
+        return self.pictures[1]
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -143,8 +135,8 @@ class ImageWorld(World):
     def drawn(self) -> tuple[str, ...]:
         return ("memorization", self.sampled, "two_sample")
 
-    def examiner(self) -> Examiner:
-        return ImageExaminer(self.questions())
+    def evaluator(self) -> Evaluator:
+        return ImageEvaluator(self.questions())
 
     def questions(self) -> ImageQuestions:
         """What every checkpoint is asked."""
@@ -152,7 +144,7 @@ class ImageWorld(World):
         kept = self.recipe.measuring.train_images
         own = tuple(Pictures(images[:kept], torch.from_numpy(rows[:kept])) for images, rows in zip(training, self.splits.rows, strict=True))
         fresh = Pictures(held_out, torch.from_numpy(self.splits.held_out))
-        return ImageQuestions(self.recipe, self.asking, fresh, own, self.normalisations, self.root.child("measuring"))
+        return ImageQuestions(self.recipe, self.parametrisation, fresh, own, self.normalisations, self.root.child("measuring"))
 
     def drawing(self, count: int, steps: int) -> Callable[[Any], object]:
         from twinsplit.worlds.images.generation import drawing_of

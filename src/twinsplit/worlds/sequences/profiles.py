@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from twinsplit.diffusion.denoiser import Categorical
+from twinsplit.diffusion.series import Twins
 from twinsplit.exact.tree import TreeOracle
 from twinsplit.execution.local import Executor
 from twinsplit.measures.decomposition import decompose
@@ -17,11 +18,10 @@ from twinsplit.measures.divergence import oracle_divergence
 from twinsplit.noise.reference import Noise
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
-from twinsplit.training.ensemble import Ensemble
+from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.sequences.predictions import CHUNK, answer
 from twinsplit.worlds.sequences.probes import Probe, drawn_over_times, probe_at
 from twinsplit.worlds.sequences.world import HierarchicalWorld
-from twinsplit.worlds.world import Measured
 
 PROFILE, FRESH = "time_profile", "fresh_excess"
 COARSEST = 2  # k = 0, 1, 2 as in the figure
@@ -61,7 +61,7 @@ def measure_profile(run: Run, world: HierarchicalWorld, steps: tuple[int, ...], 
         yield Measured(step, (PROFILE,))
 
 
-def _at_time(ensemble: Ensemble, sequences: Sequences, t: int) -> Rows:
+def _at_time(ensemble: Twins, sequences: Sequences, t: int) -> Rows:
     grammar, schedule = sequences.oracles[0].grammar, sequences.oracles[0].schedule
     probe = probe_at(sequences.tokens, sequences.ids, t, 1, schedule, grammar.vocab_size, sequences.noise)
     exact = {oracle.truncation: oracle(probe.x_t.double(), probe.t) for oracle in sequences.oracles}
@@ -104,7 +104,7 @@ def fresh_probes(world: HierarchicalWorld, drawn: Tensor) -> Iterator[Probe]:
             yield drawn_over_times(drawn[ids].long(), ids, draw, *common, noise)
 
 
-def _excesses(world: HierarchicalWorld, ensemble: Ensemble, probe: Probe) -> list[Tensor]:
+def _excesses(world: HierarchicalWorld, ensemble: Twins, probe: Probe) -> list[Tensor]:
     """Of every member, (n,) float32 excess terms."""
     exact = world.oracle()(probe.x_t.double(), probe.t)
     models = (Categorical(answer(denoiser, probe).log_probs.double()) for denoiser in ensemble.denoisers())

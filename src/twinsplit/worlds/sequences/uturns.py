@@ -25,12 +25,12 @@ from twinsplit.errors import InputError
 from twinsplit.exact.empirical import EmpiricalDenoiser
 from twinsplit.exact.tree import TreeOracle
 from twinsplit.execution.local import Executor
+from twinsplit.networks.network_denoiser import NetworkDenoiser
 from twinsplit.noise.reference import Noise
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
-from twinsplit.training.ensemble import NetworkDenoiser
+from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.sequences.world import HierarchicalWorld
-from twinsplit.worlds.world import Measured
 
 NAME, ORACLE, RANDOM, EXACT_RANDOM = "uturns", "uturns_oracle", "uturns_random", "uturns_random_exact"
 FRACTIONS = (0.01, 0.03, 0.05, 0.085, 0.12)  # t/T of [BG] fig. 5

@@ -8,7 +8,6 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from twinsplit.data.grammar import TreeGrammar
@@ -18,13 +17,17 @@ from twinsplit.diffusion.schedule import Schedule
 from twinsplit.errors import InputError
 from twinsplit.exact.tree import TreeOracle
 from twinsplit.execution.local import Executor
-from twinsplit.networks.parametrisation import Tokens
+from twinsplit.networks.parametrisation import TokenLogits
 from twinsplit.networks.transformer import Transformer
 from twinsplit.recipes import Data, Recipe
 from twinsplit.runs.files import fingerprint
 from twinsplit.runs.store import Run
-from twinsplit.worlds.sequences.predictions import MEASURES, STANDARD, SequenceExaminer
-from twinsplit.worlds.world import Examiner, Measured, MeasurementCost, World, schedule_of
+from twinsplit.worlds.evaluator import Evaluator, Measured, MeasurementCost
+from twinsplit.worlds.sequences.cost import measurement_cost_of
+from twinsplit.worlds.sequences.generation import Generation, generate, measure_neighbours
+from twinsplit.worlds.sequences.predictions import MEASURES, STANDARD, SequenceEvaluator
+from twinsplit.worlds.sequences.probe_sets import SequenceProbes
+from twinsplit.worlds.world import World, schedule_of
 
 
 @final
@@ -57,8 +60,8 @@ class HierarchicalWorld(World):
         return TreeOracle(self.grammar, self.schedule, self.data.factorised if truncation is None else truncation)
 
     @property
-    def goal(self) -> Tokens:
-        return Tokens(self.grammar.vocab_size)
+    def parametrisation(self) -> TokenLogits:
+        return TokenLogits(self.grammar.vocab_size, self.schedule)
 
     @property
     def data_bytes(self) -> int:
@@ -76,40 +79,37 @@ class HierarchicalWorld(World):
     def sampled(self) -> str:
         return "nearest_neighbours"
 
-    def examiner(self) -> Examiner:
-        from twinsplit.worlds.sequences.probe_sets import questions_of
+    def evaluator(self) -> Evaluator:
+        return SequenceEvaluator(self.probes())
 
-        return SequenceExaminer(questions_of(self))
+    def probes(self) -> SequenceProbes:
+        """What every checkpoint is asked; posteriors are computed when a measure needs them."""
+        return SequenceProbes.of(self.recipe, self.oracle(), self.data.sequences, self.splits)
+
+    def generation(self) -> Generation:
+        """How samples are drawn."""
+        return Generation.of(self.recipe, self.schedule, (self.grammar.length, self.grammar.vocab_size))
 
     def drawing(self, count: int, steps: int) -> Callable[[Any], object]:
-        from twinsplit.worlds.sequences.generation import Generation, generate
-
         measuring = replace(self.recipe.measuring, generated=count, sampling_steps=steps)
-        return partial(generate, Generation.of(replace(self, recipe=replace(self.recipe, measuring=measuring))))
+        return partial(generate, replace(self, recipe=replace(self.recipe, measuring=measuring)).generation())
 
     def drawn_at_once(self, device: str) -> int:
-        from twinsplit.worlds.sequences.generation import Generation
-
-        return Generation.of(self).at_once(torch.device(device))
+        return self.generation().at_once(torch.device(device))
 
     def measurement_cost(self) -> MeasurementCost:
-        from twinsplit.worlds.sequences.cost import measurement_cost_of
-
-        return measurement_cost_of(self)
+        return measurement_cost_of(self.recipe, self.grammar.depth)
 
     def sample_stage(self, run: Run[Any], steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
-        from twinsplit.worlds.sequences.generation import measure_neighbours
-
-        return measure_neighbours(run, self, steps, executor)
+        return measure_neighbours(run, self, self.generation(), steps, executor)
 
     def split_samples(self, device: torch.device | str = "cpu") -> Tensor:
         """(splits, n, L) int64."""
         return torch.from_numpy(self.data.sequences[self.splits.rows].astype(np.int64)).to(device)
 
-    def held_out(self) -> NDArray[np.int8]:
-        """(m, L) int8, disjoint by content from every split."""
-        held_out: NDArray[np.int8] = self.data.sequences[self.splits.held_out]
-        return held_out
+    def held_out_samples(self) -> Tensor:
+        """(m, L) int64, disjoint by content from every split."""
+        return torch.from_numpy(self.data.sequences[self.splits.held_out].astype(np.int64))
 
     @property
     def sample_shape(self) -> tuple[int, ...]:

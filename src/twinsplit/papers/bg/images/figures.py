@@ -1,71 +1,114 @@
-"""[BG]'s image figures: what each needs measured, and how it is put together."""
+"""[BG]'s figures of images: what each needs measured, and how it is put together."""
 
-from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from twinsplit.execution.local import Executor
+from twinsplit.errors import InputError
 from twinsplit.papers.bg.images import panels
 from twinsplit.papers.bg.images.levels import measure_levels
-from twinsplit.papers.bg.images.settings import ImageSetting, run_name, setting_of
+from twinsplit.papers.bg.images.settings import SETTINGS
 from twinsplit.papers.bg.images.turns import turns_table
-from twinsplit.papers.figure_store import existing, store_figure
-from twinsplit.papers.lines import MINIMA, OVER_NETWORKS, OVER_PAIRS
+from twinsplit.papers.figure import FIGURES, Options, Panels, PublishedFigure, run_name
+from twinsplit.papers.lines import MINIMA, OVER_NETWORKS, OVER_PAIRS, size
+from twinsplit.papers.scales import at_scale
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.stages import Session
 from twinsplit.recipes import ImageRecipe
-from twinsplit.report.figure import Axes, Figure, ImageGrid
-from twinsplit.report.figure_page import interactive
-from twinsplit.report.figure_print import printed
+from twinsplit.report.figure import Axes, ImageGrid
 from twinsplit.runs.store import Run
 from twinsplit.worlds.images.world import ImageWorld
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Level = tuple[Run[Any], ImageWorld]
-Stage = Callable[[Session[ImageWorld], Mapping[str, Level]], None]
 IMAGES = "Held-out images share no content with any split; noise is the same for all checkpoints and networks."
 TYPICAL = (
     "Pictures: what the first network of the first split (A) and that of the second (B) draw from the same noise. Pairs whose similarity "
     "is nearest to the mean, not picked by eye; nearest training images by pixels."
 )
+COARSER = (
+    "Every level's networks learned from copies with less detail, half as long as those at full resolution, and are frozen where "
+    "they agree best."
+)
 
 
-def samples_stage(session: Session[ImageWorld], levels: Mapping[str, Level]) -> None:
-    """Samples of every checkpoint."""
+def samples_stage(session: Session[Any]) -> None:
+    """Draw samples at every checkpoint."""
     pipeline.sampling_stage(session, session.run.steps())
 
 
-def training_images_stage(session: Session[ImageWorld], levels: Mapping[str, Level]) -> None:
-    """Similarity of noise predictions on training images."""
+def training_images_stage(session: Session[Any]) -> None:
+    """Compare noise predictions on training images."""
     pipeline.measure_stage(session, ("train_noise_similarity",))
 
 
-def levels_stage(session: Session[ImageWorld], levels: Mapping[str, Level]) -> None:
-    """Similarity to the networks of coarser images."""
-    pipeline.follow(session, "levels", measure_levels(session.run, session.world, levels, session.executor))
+def _recipe(options: Options) -> ImageRecipe:
+    """The run at full resolution."""
+    return at_scale(SETTINGS, options.scale).recipe(options.seed, options.seeds, options.data)
+
+
+def _judged(run: Run[Any]) -> str:
+    return f"{len(run.recipe.members)} networks with {size(run)} images each, judged on {run.recipe.data.held_out:,} held-out ones."
 
 
 @final
 @dataclass(frozen=True)
-class PublishedFigure:
-    """A figure of one run. stages: finer measurements; tables: what is stored beside the drawn numbers, by name."""
+class ImageFigure(PublishedFigure):
+    """A figure of one run. stage: a finer measurement; tables: beside those of its lines."""
 
-    title: str
-    stages: tuple[Stage, ...]
+    stage: Callable[[Session[Any]], None]
     axes: Callable[[Run[Any]], list[Axes]]
-    plates: Callable[[Run[Any]], list[ImageGrid]]
+    grids: Callable[[Run[Any]], list[ImageGrid]]
     caption: str
     columns: int = 2
-    tables: Mapping[str, Callable[[Run[Any]], "pa.Table"]] = field(default_factory=dict)
+    tables: "Callable[[Run[Any]], dict[str, pa.Table]]" = lambda run: {}
+    takes: ClassVar[tuple[str, ...]] = ("data", "seeds", "runs", "device")
 
     @property
-    def coarser(self) -> bool:
-        """Whether networks of filtered images are compared with."""
-        return levels_stage in self.stages
+    def numbers(self) -> range:
+        return range(1, 2)
+
+    def recipes(self, options: Options) -> dict[str, ImageRecipe]:
+        recipe = _recipe(options)
+        return {run_name(recipe): recipe}
+
+    def check_run(self, run: Run[Any]) -> None:
+        if run.recipe.network.kind != "unet":
+            remedy = "these figures compare noise predicted at known times: give a run of U-Nets"
+            raise InputError(f"{run.path} is a run of blind networks", remedy)
+
+    def measure(self, options: Options, before: Sequence[Run[Any]], session: Session[Any]) -> None:
+        pipeline.measure_stage(session)
+        self.stage(session)
+
+    def draw(self, options: Options, runs: Sequence[Run[Any]]) -> Panels:
+        run = runs[0]
+        return Panels(self.axes(run), f"{_judged(run)} {self.caption}", self.grids(run), self.columns, self.tables(run))
+
+
+@final
+@dataclass(frozen=True)
+class LevelsFigure(PublishedFigure):
+    """The run at full resolution against runs on coarser copies of its images, which are made before it."""
+
+    takes: ClassVar[tuple[str, ...]] = ("data", "seeds", "device")
+
+    def recipes(self, options: Options) -> dict[str, ImageRecipe]:
+        recipe = _recipe(options)
+        coarser = at_scale(SETTINGS, options.scale).filtered(recipe).values()
+        return {run_name(one): one for one in (*coarser, recipe)}
+
+    def measure(self, options: Options, before: Sequence[Run[Any]], session: Session[Any]) -> None:
+        pipeline.measure_stage(session)
+        names = at_scale(SETTINGS, options.scale).levels
+        if len(before) == len(names):
+            levels = {name: (run, ImageWorld.of(run.recipe)) for name, run in zip(names, before, strict=True)}
+            pipeline.follow(session, "levels", measure_levels(session.run, session.world, levels, session.executor))
+
+    def draw(self, options: Options, runs: Sequence[Run[Any]]) -> Panels:
+        run = runs[-1]
+        return Panels(panels.levels(run), f"{_judged(run)} {COARSER} {OVER_PAIRS} {IMAGES}", columns=1)
 
 
 def _times(run: Run[Any]) -> list[Axes]:
@@ -76,89 +119,24 @@ def _moments(run: Run[Any]) -> list[ImageGrid]:
     return [panels.pairs(run, step) for step in dict.fromkeys(panels.moments(run))]
 
 
-def _ends(run: Run[Any]) -> list[ImageGrid]:
-    return _moments(run)[-2:]
-
-
-FIGURES: dict[str, PublishedFigure] = {
-    "fig1a": PublishedFigure(
-        "Twins' samples part while the test loss falls",
-        (samples_stage,),
+NAMES = FIGURES.register(
+    ImageFigure(
+        "fig1a",
+        "Similarity of twins' samples from the same noise, and the losses, along training",
+        samples_stage,
         lambda run: [panels.drawn(run), panels.losses(run)],
-        _ends,
+        lambda run: _moments(run)[-2:],
         f"{OVER_PAIRS} {OVER_NETWORKS} {MINIMA} {IMAGES} {TYPICAL}",
     ),
-    "fig2": PublishedFigure(
+    ImageFigure(
+        "fig2",
         "Similarity of the twins' noise predictions at fixed times, and the test loss at these times",
-        (training_images_stage,),
+        training_images_stage,
         _times,
         lambda run: [],
         f"{OVER_PAIRS} {OVER_NETWORKS} {MINIMA} {IMAGES}",
-        tables={"turns": turns_table},
+        tables=lambda run: {"turns": turns_table(run)},
     ),
-    "fig7": PublishedFigure(
-        "From coarse to fine: which level of detail the networks resemble",
-        (levels_stage,),
-        panels.levels,
-        lambda run: [],
-        f"Every level's networks learned from copies with less detail, half as long as those at full resolution, and are frozen where "
-        f"they agree best. {OVER_PAIRS} {IMAGES}",
-        columns=1,
-    ),
-    "fig8": PublishedFigure(
-        "What twins draw from the same noise", (samples_stage,), lambda run: [], _moments, f"{TYPICAL} {IMAGES}", columns=1
-    ),
-}
-
-
-def make_figure(name: str, scale: str, out: Path, recipe: ImageRecipe, executor: Executor) -> list[Path]:
-    """Train what is missing, measure, draw and store; the paths. What stands is not made again."""
-    figure, setting = FIGURES[name], setting_of(scale)
-    coarser = setting.filtered(recipe) if figure.coarser else {}
-    runs = {f"runs/{run_name(one)}": one.to_json() for one in (recipe, *coarser.values())}
-    configuration = {"scale": scale, "runs": runs}
-    if found := existing(out, name, configuration):
-        return found
-    levels = {level: prepare_run(out, one, executor) for level, one in coarser.items()}
-    run, _ = prepare_run(out, recipe, executor, figure.stages, levels)
-    return store_drawn(out, name, run, configuration)
-
-
-def store_drawn(out: Path, name: str, run: Run[Any], configuration: dict[str, Any]) -> list[Path]:
-    """Drawn for print and for a browser, and stored with its tables; the paths."""
-    sheet = figure_of(name, run)
-    pages = {f"{name}.html": interactive(sheet, configuration).encode()}
-    tables = sheet.tables() | {also: table(run) for also, table in FIGURES[name].tables.items()}
-    return store_figure(out, name, printed(sheet), tables, configuration, pages)
-
-
-def prepare_run(
-    out: Path, recipe: ImageRecipe, executor: Executor, stages: tuple[Stage, ...] = (), levels: Mapping[str, Level] | None = None
-) -> Level:
-    """A run with all that a figure reads, taken up where it stood, and its world."""
-    session = pipeline.begin(out / "runs" / run_name(recipe), recipe, executor)
-    with closing(session.lock):
-        pipeline.train_stage(session)
-        measured(session, stages, levels or {})
-    return session.run, session.world
-
-
-def measured(session: Session[ImageWorld], stages: tuple[Stage, ...], levels: Mapping[str, Level]) -> None:
-    """What every figure starts from, and what these stages add."""
-    pipeline.measure_stage(session)
-    for stage in stages:
-        stage(session, levels)
-
-
-def figure_of(name: str, run: Run[Any]) -> Figure:
-    """The figure as data."""
-    figure, data = FIGURES[name], run.recipe.data
-    caption = f"{len(run.recipe.members)} networks with {panels.size(run)} images each, judged on {data.held_out:,} held-out ones."
-    axes, plates = tuple(figure.axes(run)), tuple(figure.plates(run))
-    return Figure(name, f"{name}: {figure.title}", axes, f"{caption} {figure.caption}", figure.columns, plates)
-
-
-def recipe_of(scale: str, seed: int, splits: int | None, data: Path | None) -> ImageRecipe:
-    """The recipe of a scale's run at full resolution."""
-    setting: ImageSetting = setting_of(scale)
-    return setting.recipe(seed, splits, data)
+    LevelsFigure("fig7", "Similarity to networks of images with less detail, along training"),
+    ImageFigure("fig8", "What twins draw from the same noise", samples_stage, lambda run: [], _moments, f"{TYPICAL} {IMAGES}", columns=1),
+)

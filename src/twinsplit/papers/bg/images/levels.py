@@ -11,16 +11,16 @@ from typing import Any, final
 
 from torch import Tensor
 
+from twinsplit.diffusion.series import Twins
 from twinsplit.execution.local import Executor
 from twinsplit.measures.similarity import cosine_similarity
 from twinsplit.papers.bg.images.settings import FULL
 from twinsplit.pipeline.landmarks import SPLIT, checkpoint_at
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
-from twinsplit.training.ensemble import Ensemble
+from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.images.predictions import Answers, ImageQuestions
 from twinsplit.worlds.images.world import ImageWorld
-from twinsplit.worlds.world import Measured
 
 NAME = "level_similarity"
 
@@ -46,7 +46,7 @@ def freeze(world: ImageWorld, levels: Mapping[str, tuple[Run[Any], ImageWorld]],
     return Frozen(questions, made)
 
 
-def _answers(ensemble: Ensemble, questions: ImageQuestions) -> tuple[Tensor, ...]:
+def _answers(ensemble: Twins, questions: ImageQuestions) -> tuple[Tensor, ...]:
     answers = Answers(ensemble, questions)
     return tuple(answers.at(k, answers.held_out, questions.recipe.measured_time) for k in range(answers.count))
 
@@ -66,7 +66,7 @@ def measure_levels(
         yield Measured(step, (NAME,))
 
 
-def _rows(frozen: Frozen, ensemble: Ensemble) -> Rows:
+def _rows(frozen: Frozen, ensemble: Twins) -> Rows:
     """A row per level and ordered pair (a, b): member a at full resolution against member b of the level, on different splits."""
     answers = Answers(ensemble, frozen.questions)
     predictions = _answers(ensemble, frozen.questions)

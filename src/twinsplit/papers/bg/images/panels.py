@@ -1,4 +1,4 @@
-"""The axes and plates of [BG]'s image figures, each from one run's stored measurements."""
+"""The axes and grids of [BG]'s image figures, each from one run's stored measurements."""
 
 from typing import Any
 
@@ -8,13 +8,12 @@ from twinsplit.onset.minima import find_minima
 from twinsplit.papers.bg.images.levels import NAME as LEVELS
 from twinsplit.papers.bg.images.settings import FULL
 from twinsplit.papers.bg.images.turns import ALIKE, LOWEST, SAMPLES, minima_at, samples_curve
-from twinsplit.papers.lines import EPOCH, epochs, landmarks, late_range, mark, member_line, pair_line
+from twinsplit.papers.lines import EPOCH, bare, epochs, landmarks, late_range, member_line, minimum_line, pair_line, size
 from twinsplit.pipeline.landmarks import LOSS, SPLIT, checkpoint_at
 from twinsplit.pipeline.replicates import loss_curve, splits_of
-from twinsplit.report.figure import Axes, ImageGrid, Line, VerticalLine
+from twinsplit.report.figure import Axes, ImageGrid, Line, VerticalLine, as_floats
 from twinsplit.report.from_images import typical
-from twinsplit.report.model import as_floats
-from twinsplit.report.pictures import Samples, sheet
+from twinsplit.report.pictures import Levels, Samples, sheet
 from twinsplit.runs.rows import Table
 from twinsplit.runs.store import Run
 
@@ -29,24 +28,21 @@ def apart(run: Run[Any], name: str) -> Table:
     return table.rows(splits[table.columns["member_a"]] != splits[table.columns["member_b"]])
 
 
-def size(run: Run[Any]) -> str:
-    """How a run is called in a title."""
-    return f"n = {run.recipe.data.split_size:,}"
-
-
 def drawn(run: Run[Any]) -> Axes:
     """Similarity of what twins draw from the same noise, mean and median over pairs ([BG] fig. 1a, left)."""
     table = apart(run, "sample_similarity")
     lines = (pair_line(run, table, "mean over pairs", "blue"), _median(run, table))
     minima = find_minima([samples_curve(run), loss_curve(run)])
-    marks = mark(run, minima, SAMPLES, "samples most alike", "blue"), mark(run, minima, LOSS, "test-loss minimum", "red")
+    marks = (
+        minimum_line(run, minima.turn(SAMPLES), "samples most alike", "blue"),
+        minimum_line(run, minima.turn(LOSS), "test-loss minimum", "red"),
+    )
     return Axes(f"{size(run)}: samples of twins from the same noise", EPOCH, COSINE, lines, marks, y_range=late_range(lines))
 
 
 def _median(run: Run[Any], table: Table) -> Line:
     values = as_floats([np.median(table.where(step=step).means) for step in table.steps])
-    nothing = np.full(len(values), np.nan)
-    return Line("median over pairs", epochs(run, table.steps.astype(float)), values, nothing, nothing, "k1", "dash")
+    return bare("median over pairs", epochs(run, table.steps.astype(float)), values, "k1", "dash")
 
 
 def losses(run: Run[Any]) -> Axes:
@@ -71,7 +67,10 @@ def loss_at(run: Run[Any], t: int) -> Axes:
 
 def _turns(run: Run[Any], t: int) -> tuple[VerticalLine, ...]:
     minima = minima_at(run, t)
-    return mark(run, minima, ALIKE, "twins most alike", "blue"), mark(run, minima, LOWEST, "test loss lowest", "red")
+    return (
+        minimum_line(run, minima.turn(ALIKE), "twins most alike", "blue"),
+        minimum_line(run, minima.turn(LOWEST), "test loss lowest", "red"),
+    )
 
 
 def levels(run: Run[Any]) -> list[Axes]:
@@ -103,8 +102,13 @@ def moments(run: Run[Any]) -> tuple[int, int, int]:
 
 def pairs(run: Run[Any], step: int) -> ImageGrid:
     """Samples of two twins from the same noise, each beside its nearest training image ([BG] fig. 1a right, 8)."""
-    first, second = 0, int(np.flatnonzero(splits_of(run) != splits_of(run)[0])[0])
-    samples, chosen = Samples.read(run, step), typical(run, step, first, second, COLUMNS)
-    rows = [samples.nearest[first], samples.images[first], samples.images[second], samples.nearest[second]]
     epoch = float(epochs(run, np.array([step]))[0])
-    return ImageGrid(f"epoch {epoch:,.0f} (step {step:,})", sheet([[row[i] for i in chosen] for row in rows]), ROWS)
+    return twin_grid(run, step, Samples.read(run, step).nearest, f"epoch {epoch:,.0f} (step {step:,})", ROWS)
+
+
+def twin_grid(run: Run[Any], step: int, nearest: Levels, title: str, names: tuple[str, ...]) -> ImageGrid:
+    """Typical samples of the first networks of two splits, each beside its nearest training image (K, g, C, H, W)."""
+    first, second = 0, int(np.flatnonzero(splits_of(run) != splits_of(run)[0])[0])
+    samples, chosen = Samples.read(run, step).images, typical(run, step, first, second, COLUMNS)
+    rows = [nearest[first], samples[first], samples[second], nearest[second]]
+    return ImageGrid(title, sheet([[row[i] for i in chosen] for row in rows]), names)

@@ -1,14 +1,13 @@
 """The settings of [BG]'s image figures at every scale."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
 from twinsplit.errors import InputError
-from twinsplit.papers.gtv.settings import Scale, preset
+from twinsplit.papers.figure import NEEDS_CELEBA
+from twinsplit.papers.scales import Scale
 from twinsplit.recipes import DIGITS, DIGITS_SMOKE, ImageRecipe, Images
 
 FEWEST_SPLITS = 3  # below, no interval can be given
@@ -17,7 +16,7 @@ FULL = "full resolution"
 
 @final
 @dataclass(frozen=True)
-class ImageSetting:
+class ImageRuns:
     """A scale. base: the run on the images themselves; levels: what is filtered in its coarser copies, coarse to fine ([BG] fig. 7).
 
     needs_data: it is for images that the package does not bring.
@@ -30,7 +29,7 @@ class ImageSetting:
     def recipe(self, seed: int, splits: int | None = None, data: Path | None = None) -> ImageRecipe:
         """The recipe of the run at full resolution."""
         if self.needs_data and data is None:
-            raise InputError("this scale needs CelebA", "prepare it (`twinsplit data celeba DIR --out FOLDER`) and give --data FOLDER")
+            raise InputError(*NEEDS_CELEBA)
         count = self.base.data.splits if splits is None else splits
         if count < FEWEST_SPLITS:
             raise InputError(f"{count} splits show no spread", f"use --seeds {FEWEST_SPLITS} or more")
@@ -46,12 +45,6 @@ class ImageSetting:
 def filtered(data: Images, change: Mapping[str, object]) -> Images:
     """The data with another filter."""
     return replace(data, **change)  # type: ignore[arg-type]
-
-
-def run_name(recipe: ImageRecipe) -> str:
-    """A folder name that says the size and belongs to this very recipe."""
-    digest = hashlib.sha256(json.dumps(recipe.to_json(), sort_keys=True).encode()).hexdigest()[:10]
-    return f"images-n{recipe.data.split_size}-{digest}"
 
 
 def pca(components: int) -> dict[str, object]:
@@ -75,13 +68,8 @@ PUBLISHED_LEVELS = {f"{k} components": pca(k) for k in (32, 128, 512, 1_024)} | 
 LONGER = replace(DIGITS, training=replace(DIGITS.training, steps=5_000, checkpoints=32, save_every=1_000))
 """Long enough for the test loss to turn."""
 
-SETTINGS: dict[Scale, ImageSetting] = {
-    "smoke": ImageSetting(DIGITS_SMOKE, {"4 components": pca(4), "16 components": pca(16)}, needs_data=False),
-    "laptop": ImageSetting(LONGER, HAAR, needs_data=False),
-    "paper": ImageSetting(ImageRecipe(), PUBLISHED_LEVELS, needs_data=True),
+SETTINGS: dict[Scale, ImageRuns] = {
+    "smoke": ImageRuns(DIGITS_SMOKE, {"4 components": pca(4), "16 components": pca(16)}, needs_data=False),
+    "laptop": ImageRuns(LONGER, HAAR, needs_data=False),
+    "paper": ImageRuns(ImageRecipe(), PUBLISHED_LEVELS, needs_data=True),
 }
-
-
-def setting_of(scale: str) -> ImageSetting:
-    """The setting of a scale."""
-    return preset(SETTINGS, scale)

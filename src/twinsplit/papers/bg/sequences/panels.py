@@ -3,25 +3,19 @@
 import numpy as np
 
 from twinsplit.onset.minima import LeftOut, find_minima
-from twinsplit.papers.bg.claims import peak_of, profile
-from twinsplit.papers.bg.sequences.lines import SEQUENCE, TOKEN, neighbour_line, profile_line, uturn_line
-from twinsplit.papers.lines import EPOCH, landmarks, late_range, member_line, over_members, pair_line, spot
+from twinsplit.papers.bg.claims import overlap_ratios, peak_of, profile
+from twinsplit.papers.lines import EPOCH, bare, epochs, landmarks, late_range, member_line, minimum_point, over_members, pair_line, size
 from twinsplit.pipeline.landmarks import LOSS, NEAREST, SPLIT, landmark_of
-from twinsplit.pipeline.replicates import level_of, member_curve, pair_curve, splits_of
-from twinsplit.report.figure import Axes, HorizontalLine, Line, VerticalLine
-from twinsplit.report.model import as_floats
+from twinsplit.pipeline.replicates import level_of, member_curve, neighbour_divergences, pair_curve, splits_of
+from twinsplit.report.figure import Axes, HorizontalLine, Line, VerticalLine, as_floats
 from twinsplit.runs.rows import Table
 from twinsplit.runs.store import Run
 from twinsplit.worlds.sequences.uturns import EXACT_RANDOM, RANDOM
 
+SEQUENCE, TOKEN = "nats per sequence", "nats per token"
 TIME = "diffusion time t / T"
 RELATIVE = "overlap with the start / oracle's"
 WITHIN = {"test": ("oracle_divergence", "sample_split_divergence"), "train": ("train_oracle_divergence", "train_split_divergence")}
-
-
-def size(run: Run) -> str:
-    """How a run is called in a title."""
-    return f"n = {run.recipe.data.split_size:,}"
 
 
 def sequential(run: Run, data: str) -> Axes:
@@ -29,7 +23,7 @@ def sequential(run: Run, data: str) -> Axes:
     of_oracles, of_pairs = WITHIN[data]
     drawn = _to_oracles(run, of_oracles) + _between(run, of_pairs)
     minima = find_minima([curve for _, curve in drawn])
-    spots = tuple(spot(run, minima.turn(curve.name), line) for line, curve in drawn)
+    spots = tuple(minimum_point(run, minima.turn(curve.name), line) for line, curve in drawn)
     where = "held-out sequences" if data == "test" else "the networks' own training data"
     title = f"{size(run)}, on {where}, t = {run.recipe.measuring.time_fraction:g} T"
     return Axes(title, EPOCH, f"divergence ({SEQUENCE})", tuple(line for line, _ in drawn), y_scale="log", spots=spots)
@@ -116,7 +110,25 @@ def random_uturns(run: Run) -> Axes:
     lines = [over_members("networks", as_floats(times) / T, values, "red")]
     for name in dict.fromkeys(exact.columns["model"].tolist()):
         rows, dashed = exact.where(model=name), name == "empirical"
-        nothing = as_floats([float("nan")] * len(rows.means))
         colour = "green" if dashed else f"k{name[3:]}"
-        lines.append(Line(name, as_floats(rows.columns["t"]) / T, rows.means, nothing, nothing, colour, "dash" if dashed else "solid"))
+        lines.append(bare(name, as_floats(rows.columns["t"]) / T, rows.means, colour, "dash" if dashed else "solid"))
     return Axes(f"{size(run)}, {at}", TIME, "overlap with the random start", tuple(lines), x_scale="linear")
+
+
+def neighbour_line(run: Run, text: str = "nearest-neighbour divergence") -> Line:
+    """KL(generated, held-out) of the distance to the nearest training sequence."""
+    steps, values = neighbour_divergences(run)
+    return over_members(text, epochs(run, steps), values, "purple")
+
+
+def profile_line(run: Run, step: int, k: int) -> Line:
+    """KL(BP_k || model) against t/T."""
+    times, values = profile(run, step, k)
+    return over_members(f"k = {k}" + (" (exact)" if k == 0 else ""), times / run.recipe.diffusion.T, values, f"k{k}")
+
+
+def uturn_line(run: Run, step: int, data: str, colour: str) -> Line:
+    """Overlap relative to the oracle's, against t/T."""
+    times = np.unique(Table.read(run, "uturns").columns["t"])
+    ratios = overlap_ratios(run, step, data)
+    return over_members(f"{data} starts", times / run.recipe.diffusion.T, ratios, colour)

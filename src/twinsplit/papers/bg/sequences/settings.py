@@ -1,13 +1,11 @@
 """The settings of [BG]'s hierarchical figures at every scale: three split sizes on one data set, judged on one held-out set."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, final
 
 from twinsplit.errors import InputError
-from twinsplit.papers.gtv.settings import Scale, preset
+from twinsplit.papers.scales import Scale
 from twinsplit.recipes import PUBLISHED, QUICKSTART, SHIPPED, SMOKE, Measuring, Recipe, read_recipe
 
 Size = Literal["small", "middle", "large"]
@@ -17,7 +15,7 @@ FEWEST_SPLITS = 3  # below, no interval can be given
 
 @final
 @dataclass(frozen=True)
-class Setting:
+class SequenceRuns:
     """A scale. recipes: of a run of each size; splits: networks on splits of their own, by default.
 
     paired: splits with two seeds each, for the figures that compare twins with pairs on the same data.
@@ -34,12 +32,6 @@ class Setting:
             raise InputError(f"{count} splits show no spread", f"use --seeds {FEWEST_SPLITS} or more")
         training = replace(base.training, seeds_per_split=seeds_per_split)
         return replace(base, seed=seed, data=replace(base.data, splits=count), training=training)
-
-
-def run_name(size: Size, recipe: Recipe) -> str:
-    """A folder name that says the size and belongs to this very recipe."""
-    digest = hashlib.sha256(json.dumps(recipe.to_json(), sort_keys=True).encode()).hexdigest()[:10]
-    return f"{size}-n{recipe.data.split_size}-{digest}"
 
 
 def sized(base: Recipe, sizes: Mapping[Size, tuple[int, int, int]]) -> dict[Size, Recipe]:
@@ -60,8 +52,8 @@ def published() -> dict[Size, Recipe]:
     return found
 
 
-SETTINGS: dict[Scale, Setting] = {
-    "smoke": Setting(
+SETTINGS: dict[Scale, SequenceRuns] = {
+    "smoke": SequenceRuns(
         sized(
             replace(
                 SMOKE,
@@ -76,7 +68,7 @@ SETTINGS: dict[Scale, Setting] = {
         paired=3,
     ),
     # the grammar of the paper in full: at depth 3 the splits hold the frequent sequences, and what is left to hold out is rarer
-    "laptop": Setting(
+    "laptop": SequenceRuns(
         sized(
             replace(
                 QUICKSTART,
@@ -89,10 +81,5 @@ SETTINGS: dict[Scale, Setting] = {
         splits=6,
         paired=4,
     ),
-    "paper": Setting(published(), splits=15, paired=15),
+    "paper": SequenceRuns(published(), splits=15, paired=15),
 }
-
-
-def setting_of(scale: str) -> Setting:
-    """The setting of a scale."""
-    return preset(SETTINGS, scale)
