@@ -130,7 +130,8 @@ class TreeOracle(Denoiser[Categorical]):
         rules = self.grammar.by_parent, self.grammar.by_left, self.grammar.by_right
         even = even_rows(values, rules, transition)
         result = torch.from_numpy(marginals(values, rules, transition, even))
-        # Even rows are sound. Torch's own threads stay out: after each call they wait in a loop, on the cores that the next kernel wants.
+        # Even rows need no check. Torch's own threads are not used: after each call they wait in a
+        # loop, on the cores that the next kernel wants.
         if not even.all():
             _sound(h[~even], result[~even])
         return result

@@ -51,7 +51,8 @@ def _run(kernel: Callable[..., Any], h: Floats, tables: tuple[Any, ...], transit
     out = np.empty_like(h)
     # one layout of arrays for both directions: the compiler would make every function twice
     transitions = transition, np.ascontiguousarray(transition.transpose(0, 2, 1))
-    # A number known only at run time: the compiler would unroll short loops of known length, and unrolled they miss the vector registers.
+    # A number known only at run time: the compiler would unroll short loops of known length, and
+    # unrolled they miss the vector registers.
     lanes = min(LANES, max(8, len(h)))
     over_rows(lambda begin, end: kernel(h, out, tables, transitions, lanes, begin, end), len(h), lanes)
     return out

@@ -25,7 +25,8 @@ from twinsplit.noise.kernel import log
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-# Polynomials gain a third by fused multiply-adds; the sums of products below lose by them, so they do without.
+# Polynomials gain a third by fused multiply-adds; the sums of products below lose by them, so they
+# do without.
 FUSED = {"contract"}
 DEEPEST = 660.0  # nats below 1 that a message may fall: exp(-660) is 1e-287
 
@@ -131,8 +132,8 @@ def _meet(transitions, up, down):  # type: ignore[no-untyped-def]
     the left and from the right."""
     from_root, to_root = transitions
     nodes = len(from_root)
-    # The nodes above level k carry no message of their own, which leaves room: in `up` for the product from the left, in `down` for what
-    # the root hears.
+    # The nodes above level k carry no message of their own, which leaves room: in `up` for the
+    # product from the left, in `down` for what the root hears.
     running = np.empty((1, up.shape[1], up.shape[2]))
     _fill(running, 0, 1.0)
     for j in range(nodes):

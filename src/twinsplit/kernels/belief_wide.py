@@ -177,8 +177,8 @@ def _meet(transitions, up, down, scratch):  # type: ignore[no-untyped-def]
     the left and from the right."""
     from_root, to_root = transitions
     nodes = len(from_root)
-    # The nodes above level k carry no message of their own, which leaves room: in `up` for the product from the left, in `down` for what
-    # the root hears.
+    # The nodes above level k carry no message of their own, which leaves room: in `up` for the
+    # product from the left, in `down` for what the root hears.
     running = np.empty((1, 2, up.shape[2], up.shape[3]))
     _one(running, 0)
     for j in range(nodes):

@@ -72,7 +72,7 @@ def _open(content: bytes) -> Image.Image:
     picture = Image.open(io.BytesIO(content), formats=FORMATS)
     if picture.width * picture.height > LARGEST_PICTURE:
         raise UnusableError(f"{picture.width} x {picture.height} pixels: more than {LARGEST_PICTURE >> 20} million")
-    # A JPEG of a camera may carry a second picture for depth or preview (MPO); the first is the photograph.
+    # A JPEG of a camera may hold a second picture for depth or preview (MPO); the first is the photo.
     if picture.format != "MPO" and getattr(picture, "is_animated", False):
         raise UnusableError("animated, or of several pages")
     picture.load()

@@ -20,7 +20,7 @@ from twinsplit.noise.reference import Noise
 
 Floats = NDArray[Any]  # float32
 Traits = Mapping[str, float]
-# Traits are uniform on (0, 1). Their order is that of the random numbers, so a new one goes to the end.
+# Traits are uniform on (0, 1), in the order of the random numbers: a new one goes to the end.
 PERSON = (
     "sex", "age", "crown", "sight", "forehead", "curl", "hair", "beard", "skin", "width", "length", "jaw", "eyes",
     "spacing", "iris", "brows", "nose", "lips", "makeup", "cheeks",
@@ -39,7 +39,7 @@ BLACK, WHITE, RED, GOLD, PURPLE = np.array([(20, 18, 18), (246, 244, 239), (170,
 SKIN = np.array([(255, 228, 206), (240, 200, 168), (214, 164, 124), (160, 108, 72), (96, 62, 44)], np.float32)
 IRIS = np.array([(70, 44, 28), (96, 74, 40), (70, 104, 84), (84, 118, 150)], np.float32)
 HAIR = {"Black_Hair": (28, 24, 24), "Blond_Hair": (206, 170, 104), "Gray_Hair": (168, 166, 164), "Brown_Hair": (86, 56, 36)}
-# Hollows and heights of the skin, Gaussians on both sides: distance from the middle, y, width, height, strength.
+# Hollows and heights of the skin on both sides: distance from the middle, y, width, height, strength.
 RELIEF = ((19, 108, 12, 7, -0.15), (8, 124, 4, 12, -0.07), (0, 128, 3, 16, 0.1), (0, 147, 9, 3, -0.16),
           (17, 148, 3, 9, -0.08), (0, 168, 9, 3, -0.11), (0, 84, 26, 12, 0.06))  # fmt: skip
 
