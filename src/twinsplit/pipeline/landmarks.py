@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
-
+from twinsplit.onset.checkpoints import nearest_checkpoint
 from twinsplit.onset.minima import Minima, find_minima
 from twinsplit.pipeline.replicates import loss_curve, neighbour_curve, oracle_curve, split_curve
 from twinsplit.runs.store import Run
@@ -56,14 +55,9 @@ def landmarks_of(run: Run[Any]) -> Landmarks:
 def landmark_of(run: Run[Any], name: str) -> Landmark:
     """Of one of the three curves."""
     minima = minima_of(run, name)
-    return Landmark(nearest_checkpoint(run, minima.places[name].at), minima.turn(name).step is not None)
+    return Landmark(nearest_checkpoint(run.steps(), minima.places[name].at), minima.turn(name).step is not None)
 
 
 def checkpoint_at(run: Run[Any], name: str) -> int:
     """The step of that landmark."""
     return landmark_of(run, name).step
-
-
-def nearest_checkpoint(run: Run[Any], log_step: float) -> int:
-    """The kept checkpoint nearest in log step."""
-    return min(run.steps(), key=lambda step: abs(float(np.log(step)) - log_step))

@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 from twinsplit.diffusion.series import Series
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Executor
+from twinsplit.onset.checkpoints import nearest_checkpoint
 from twinsplit.onset.decision import Onset, find_onset
 from twinsplit.pipeline.curves import curves_of, data_shares, unmeasured
 from twinsplit.pipeline.measuring import measure
@@ -162,4 +163,4 @@ def moments(run: Run[Any], onset: Onset) -> tuple[int, ...]:
     """The checkpoints nearest to the onset and to the test-loss minimum; the last one stands in for a step that is not reached."""
     steps = run.steps()
     wanted = [float(steps[-1]) if step is None else step for step in (onset.onset.step, onset.test_loss_minimum.step)]
-    return tuple(sorted({min(steps, key=lambda s: abs(np.log(s / w))) for w in wanted}))
+    return tuple(sorted({nearest_checkpoint(steps, float(np.log(w))) for w in wanted}))

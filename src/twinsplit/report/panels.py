@@ -6,6 +6,7 @@ from typing import Any, final
 
 import numpy as np
 
+from twinsplit.onset.checkpoints import nearest_checkpoint
 from twinsplit.onset.decision import Onset
 from twinsplit.report import words
 from twinsplit.report.definitions import GENERIC
@@ -71,7 +72,7 @@ def moments(run: Run[Any], onset: Onset) -> dict[str, float]:
 
 def nearest_step(steps: tuple[int, ...], wanted: float) -> int | None:
     """The measured step nearest in log step, None without any."""
-    return min(steps, key=lambda s: abs(np.log(s / wanted))) if steps else None
+    return nearest_checkpoint(steps, float(np.log(wanted))) if steps else None
 
 
 def _losses_alone(run: Run[Any], settled: float) -> Iterable[Axes]:

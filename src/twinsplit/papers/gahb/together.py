@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from twinsplit.onset.checkpoints import nearest_checkpoint
 from twinsplit.onset.decision import Onset, find_onset
 from twinsplit.onset.turning import Turn
 from twinsplit.papers.bg.images import panels as of_images
@@ -19,7 +20,6 @@ from twinsplit.papers.rp.nearest import measure_closest
 from twinsplit.papers.rp.nearest_panels import NOTHING, Band, Counts, N, banded, size
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.curves import curves_of
-from twinsplit.pipeline.landmarks import nearest_checkpoint
 from twinsplit.pipeline.stages import Session
 from twinsplit.report.figure import Axes, ImageGrid, Line, as_floats
 from twinsplit.runs.store import Run
@@ -52,7 +52,7 @@ class Moments:
 
 
 def _checkpoint(run: Run[Any], turn: Turn) -> int | None:
-    return None if turn.step is None else nearest_checkpoint(run, float(np.log(turn.step)))
+    return None if turn.step is None else nearest_checkpoint(run.steps(), float(np.log(turn.step)))
 
 
 @final
