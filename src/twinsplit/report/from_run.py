@@ -8,7 +8,7 @@ from twinsplit.errors import InputError
 from twinsplit.onset.decision import Onset
 from twinsplit.report import from_images, from_sequences
 from twinsplit.report.model import Report
-from twinsplit.report.panels import PanelsOf, loss_panel, page_of, register_page, split_panel
+from twinsplit.report.panels import PanelsOf, loss_panel, nearest_step, page_of, register_page, split_panel
 from twinsplit.runs.store import Run
 
 CAVEATS = (
@@ -61,8 +61,11 @@ def onset_of(run: Run[Any]) -> Onset:
 
 
 def _checkpoint(run: Run[Any], onset: Onset) -> str | None:
-    """The last one at or before the step to stop at: the onset, or the test-loss minimum where there is no bias; none if undecided."""
+    """The kept checkpoint nearest to the step to stop at, whose samples the page shows, too: that of the onset, or of the test-loss
+    minimum where there is no bias. None where the verdict names no step, and for networks that are kept elsewhere.
+    """
     stop = {"bias_precedes_test_minimum": onset.onset.step, "no_bias_before_test_minimum": onset.test_loss_minimum.step}
     step = stop.get(onset.verdict)
-    earlier = [s for s in run.steps() if step is not None and s <= step]
-    return str(run.checkpoint(earlier[-1]).relative_to(run.path)) if earlier else None
+    nearest = None if step is None else nearest_step(run.steps(), step)
+    path = None if nearest is None else run.checkpoint(nearest)
+    return str(path.relative_to(run.path)) if path is not None and path.is_file() else None
