@@ -97,7 +97,7 @@ def check_alone(recipe: Recipe, device: torch.device) -> str:
     still = replace(recipe, network=replace(recipe.network, dropout=0.0), training=replace(recipe.training, precision="float32", batch=16))
     _, together = shard_of(still, device)
     singles = [alone(together, k) for k in range(len(together.members))]
-    losses, *own = (advance(shard, 1, 2) for shard in (together, *singles))
+    losses, *own = (advance(shard, 1, 2)[1] for shard in (together, *singles))
     return agree(losses, torch.cat(own, 1), 1e-4, "members together and alone: losses of 2 steps")
 
 

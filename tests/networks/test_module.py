@@ -1,6 +1,5 @@
 """Any module as a network: trained member by member, kept apart, sent to workers; what would not fit is refused."""
 
-import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +11,7 @@ from twinsplit.diffusion.exploding import NOISE_LAWS
 from twinsplit.diffusion.schedule import Schedule
 from twinsplit.diffusion.series import Member
 from twinsplit.errors import InputError
+from twinsplit.execution.packing import pack, unpack
 from twinsplit.networks.module import ModuleNetwork
 from twinsplit.networks.parametrisation import NoisePrediction, Parametrisation, Residual, TokenLogits
 from twinsplit.noise.reference import Noise
@@ -173,15 +173,14 @@ def test_dropout_is_keyed_and_only_in_training() -> None:
         assert torch.equal(a(x_t, 4).mean, b(x_t, 4).mean)
 
 
-def test_it_travels_as_one_string_of_bytes() -> None:
+def test_it_travels_to_worker_processes() -> None:
     network = ModuleNetwork(mlp(0.3))
-    again = pickle.loads(pickle.dumps(network))
+    again = unpack(pack(network))
     parameters = {name: network.initial(name, Noise(0))[None] for name in network.shapes()}
     x_t, t = torch.randn(1, 5, 2), torch.ones(1, 5, dtype=torch.int64)
     assert torch.equal(again.outputs(parameters, x_t, t), network.outputs(parameters, x_t, t))
     assert (again.dropout, len(again.opened.holes)) == (0.3, 1)
     assert again.opened.module is again.module
-    assert not any(isinstance(part, Tensor) for part in network.__reduce__()[1])
 
 
 def test_a_class_that_workers_cannot_import_is_refused_when_sent() -> None:
@@ -191,7 +190,7 @@ def test_a_class_that_workers_cannot_import_is_refused_when_sent() -> None:
     network = ModuleNetwork(Told(Local(3, 2)))
     assert network.parameter_count() == 8
     with pytest.raises(InputError, match="importable"):
-        pickle.dumps(network)
+        pack(network)
 
 
 def test_operations_are_counted() -> None:

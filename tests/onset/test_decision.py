@@ -243,12 +243,22 @@ def test_what_cannot_be_used_is_refused_with_a_remedy(name, change, message):
         Curves(**{**good, name: change(good[name])})
 
 
-def test_pairs_within_a_split_and_single_sequences_are_refused():
+def test_pairs_within_a_split_and_no_sequences_are_refused():
     good = _good()
     with pytest.raises(InputError, match="split"):
         Curves(**good, splits=np.array([0, 0, 1]))
     with pytest.raises(InputError, match="sequences"):
-        Curves(good["steps"], good["divergence"][..., :1], good["pairs"], good["test_loss"][..., :1])
+        Curves(good["steps"], good["divergence"][..., :0], good["pairs"], good["test_loss"][..., :0])
+
+
+def test_means_over_examples_count_the_networks_only():
+    c = simulate(PHASE, 4, SEQUENCES, 0).curves
+    means = Curves(c.steps, c.divergence.mean(2, keepdims=True), c.pairs, c.test_loss.mean(2, keepdims=True))
+    o = find_onset(means, draws=DRAWS)
+    assert o.verdict == "bias_precedes_test_minimum"
+    assert "networks only" in o.reason
+    assert o.sequences == 1
+    assert o.onset.step == find_onset(c, draws=DRAWS).onset.step
 
 
 @pytest.mark.parametrize("options", [{"level": 0.3}, {"level": 1.0}, {"draws": 10}, {"tolerance": -1.0}])

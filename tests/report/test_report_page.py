@@ -17,7 +17,7 @@ import pytest
 from twinsplit.errors import InputError
 from twinsplit.report.colours import ALPHAS, LIGHT_DARK, ORDERED, SERIES, dark_by_light, faded
 from twinsplit.report.marks import marked
-from twinsplit.report.page import embedded, render
+from twinsplit.report.page import closed, embedded, render
 from twinsplit.report.render_plotly import chart
 
 pytest.importorskip("plotly", reason="needs plotly: pip install 'twinsplit[report]'")
@@ -156,7 +156,7 @@ def test_ticks_are_plotlys_own_numbers_in_full_and_fewer_on_a_narrow_screen() ->
 
     assert ticks(50) == (None, None)  # less than a decade: plotly finds round steps
     assert ticks(2_000) == ("D2", "D2")
-    assert ticks(9_000) == ("D2", 1)
+    assert ticks(8_000) == ("D2", 1)
     assert ticks(1e6) == (1, 1)
 
 
@@ -164,3 +164,12 @@ def test_only_what_cuts_something_off_has_a_button_for_the_full_range() -> None:
     whole = replace(example_report.main_panels()[0], y_range=(-9.0, 9.0))
     assert chart("one", (whole,), 300).zoomed == ()
     assert chart("two", (whole, example_report.main_panels()[1]), 300).zoomed == ("yaxis2",)
+
+
+@pytest.mark.parametrize(
+    ("text", "added"),
+    [("plain", ""), ("\u202ea", "\u202c"), ("\u202ea\u2067b", "\u2069\u202c"), ("\u2067\u202ea\u2069", ""), ("\u2067a\u202c", "\u2069")],
+)
+def test_marks_of_writing_direction_are_closed(text: str, added: str) -> None:
+    assert closed(text) == text + added
+    assert closed(closed(text)) == closed(text)

@@ -18,7 +18,7 @@ from twinsplit.data.images.drawn_faces import FaceSet
 from twinsplit.data.images.frame import Frame
 from twinsplit.data.images.preparing import prepare
 from twinsplit.data.images.sources import FolderSource
-from twinsplit.execution.local import Inline, Plain
+from twinsplit.execution.local import Inline
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.recipes import DIGITS_SMOKE, ImageRecipe, Images, Training
 from twinsplit.runs.store import Run
@@ -121,7 +121,7 @@ def shards(recipe: ImageRecipe) -> tuple[list[Shard], Shard]:
 @pytest.mark.parametrize("recipe", [SHORT, DROPPING], ids=["plain", "dropout"])
 def test_members_in_one_shard_equal_members_alone(recipe: ImageRecipe) -> None:
     alone, together = shards(recipe)
-    *losses, both = Inline().map(partial(advance, first=1, last=3), [*alone, together])
+    *losses, both = (loss for _, loss in Inline().map(partial(advance, first=1, last=3), [*alone, together]))
     for k, shard in enumerate(alone):
         torch.testing.assert_close(losses[k][:, 0], both[:, k], rtol=1e-4, atol=1e-6)
         for name, value in shard.stack("average").views.items():
@@ -141,8 +141,8 @@ def test_fixed_time_training_draws_that_time_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_drawn_faces_trains(tmp_path: Path) -> None:
-    write_faces(tmp_path / "raw", 24, FaceSet(seed=0, people=8), Plain())
-    prepare(FolderSource(tmp_path / "raw" / IMAGES), Frame(8), tmp_path / "data", Plain())
+    write_faces(tmp_path / "raw", 24, FaceSet(seed=0, people=8), Inline())
+    prepare(FolderSource(tmp_path / "raw" / IMAGES), Frame(8), tmp_path / "data", Inline())
     data = Images(path=str(tmp_path / "data"), splits=2, split_size=6, held_out=4)
     recipe = replace(training(SHORT, steps=3, checkpoint_list=(3,)), data=data)
     session = pipeline.begin(tmp_path / "run", recipe, Inline())
@@ -157,7 +157,7 @@ def test_colours_train(tmp_path: Path) -> None:
     folder.mkdir()
     for i in range(20):
         (folder / f"{i}.png").write_bytes(file_of(smooth(8, 8, i), "PNG"))
-    prepare(FolderSource(folder), Frame(8, colour="rgb"), tmp_path / "data", Plain())
+    prepare(FolderSource(folder), Frame(8, colour="rgb"), tmp_path / "data", Inline())
     data = Images(path=str(tmp_path / "data"), splits=2, split_size=6, held_out=4)
     recipe = replace(training(SHORT, steps=3, checkpoint_list=(3,)), data=data)
     finish(tmp_path / "run", recipe)

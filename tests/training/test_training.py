@@ -14,7 +14,7 @@ import torch
 
 from twinsplit.diffusion.series import Member
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Inline, open_executor
+from twinsplit.execution.local import Executor, Inline, open_executor
 from twinsplit.networks import arithmetic
 from twinsplit.networks.parametrisation import noised_one_hot
 from twinsplit.noise.reference import Noise
@@ -29,9 +29,9 @@ from twinsplit.worlds.sequences.world import HierarchicalWorld
 SHORT = replace(SMOKE, training=replace(SMOKE.training, steps=24, save_every=9))
 
 
-def finish(path: Path, recipe: Recipe = SHORT) -> Run:
+def finish(path: Path, recipe: Recipe = SHORT, executor: Executor | None = None) -> Run:
     world, run = HierarchicalWorld.of(recipe), Run.create(path, recipe)
-    for _ in train(world.ensemble(), world.split_samples(), world.task(), run, Inline()):
+    for _ in train(world.ensemble(), world.split_samples(), world.task(), run, executor or Inline()):
         pass
     return run
 
@@ -61,6 +61,34 @@ def test_worker_processes_change_nothing(tmp_path: Path) -> None:
     with open_executor(2) as executor:
         list(train(world.ensemble(), world.split_samples(), world.task(), run, executor))
     assert contents(run) == contents(finish(tmp_path / "one"))
+
+
+FEW_FILES = """
+import resource, sys
+from pathlib import Path
+from test_training import SHORT, finish
+from twinsplit.execution.local import open_executor
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    with open_executor(2) as executor:
+        finish(Path(sys.argv[1]), SHORT, executor)
+"""
+
+
+def test_two_workers_train_with_256_open_files(tmp_path: Path) -> None:
+    """The least that common shells allow; every tensor once took one, and there are hundreds."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", FEW_FILES, tmp_path / "few"], check=True, timeout=240, env=environment)
+    assert contents(Run.open(tmp_path / "few")) == contents(finish(tmp_path / "one"))
+
+
+def test_the_ensemble_given_is_left_alone(tmp_path: Path) -> None:
+    """Shards are stepped, not the parameters they began with."""
+    world, run = HierarchicalWorld.of(SHORT), Run.create(tmp_path / "run", SHORT)
+    ensemble = world.ensemble()
+    before = {name: value.clone() for name, value in ensemble.parameters.items()}
+    list(train(ensemble, world.split_samples(), world.task(), run))
+    assert all(torch.equal(value, before[name]) for name, value in ensemble.parameters.items())
 
 
 def test_a_member_does_not_depend_on_the_others(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def _prepare(source: "Source", frame: "Frame", out: Path, workers: int, without_
     refused or left out.
     """
     from twinsplit.data.images.preparing import leave_out, prepare, refuse
-    from twinsplit.execution.local import open_plain_executor
+    from twinsplit.execution.local import open_executor
 
     treat = leave_out if without_unusable else refuse
 
@@ -243,7 +243,7 @@ def _prepare(source: "Source", frame: "Frame", out: Path, workers: int, without_
         _print_problems(problems, report)
         treat(problems, report)
 
-    with open_plain_executor(processes(workers)) as executor:
+    with open_executor(processes(workers)) as executor:
         data = prepare(source, frame, out, executor, treatment)
     left = data.description["left_out"]
     what = f"{len(data)} images of {' x '.join(map(str, data.pixels.shape[1:]))}"

@@ -1,22 +1,21 @@
 """Where work runs: in one-thread processes that live as long as their parent, in this process, or on an accelerator.
 
 Two one-thread processes train two small networks much faster than one process with two threads does, and every result is the
-same to the bit: a task computes on one thread whatever the crew. On an accelerator one process does all: processes that share a card
-would only take turns.
+same to the bit: a task computes on one thread whatever the executor. On an accelerator one process does all: processes that share a
+card would only take turns.
 """
 
 import os
-import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from queue import LifoQueue
 from typing import Any, TypeVar, final
 
 from twinsplit.errors import InputError
+from twinsplit.execution.worker import Parcel, Worker, hold_interruptions, leave_if_read_again, one_thread, parcel_of
 
 AHEAD = 2  # items in waiting for each worker
 CPU = "cpu"
@@ -25,19 +24,25 @@ Result = TypeVar("Result")
 
 
 class Executor(ABC):
-    """Maps a function over items; order is kept, an error of any task is raised. device: where the networks of a task compute."""
+    """Maps a pure function over items. size: tasks at once; device: where the networks of a task compute."""
 
     size: int
     device: str = CPU
 
     @abstractmethod
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Results in the order of the items, as they come."""
+        """Yield function(item) for every item, in the order of the items.
+
+        The function is pure: all that it has to say is in what it returns. It may be given a copy of itself and of the item, in another
+        process, and what it changes in them may be lost or not; a caller goes on with results, never with the items it gave, and
+        leaves an item alone until its result has come. Items are taken as they are needed, a few ahead, and the first error of a
+        task is raised in its turn. Function, items and results must be such that `pickle` can send them.
+        """
 
 
 @final
 class Inline(Executor):
-    """This process, on one thread per task for tensors on the CPU; networks compute on the device."""
+    """This process, on one thread per task for tensors on the CPU; networks compute on the device. Nothing is copied."""
 
     size = 1
 
@@ -52,37 +57,31 @@ class Inline(Executor):
 
 
 @final
-class Plain(Executor):
-    """This process, for work without tensors."""
-
-    size = 1
-
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        return map(function, items)
-
-
-@final
 class Processes(Executor):
-    """Worker processes of one thread each; functions and items must be importable, their tensors travel as shared memory."""
+    """Worker processes of one thread each, started as tasks come. The function is sent once for all items of a map.
 
-    def __init__(self, size: int, pool: ProcessPoolExecutor) -> None:
+    A thread of this process stands behind each worker: it sends a task in one buffer and waits for the result.
+    """
+
+    def __init__(self, size: int) -> None:
         self.size = size
-        self.pool = pool
+        self.workers = [Worker() for _ in range(size)]
+        self._idle: LifoQueue[Worker] = LifoQueue()  # the one that was busy last comes first: it is started already
+        for worker in self.workers:
+            self._idle.put(worker)
+        self._threads = ThreadPoolExecutor(size, initializer=hold_interruptions)
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        try:
-            yield from self._in_order(function, items)
-        except BrokenProcessPool as error:
-            raise RuntimeError("a worker process died (killed, or out of memory); run the same command again to resume") from error
-        except RuntimeError as error:
-            raise _explained(error) from error
+        with parcel_of(function) as parcel:
+            yield from self._in_order(parcel, items)
 
-    def _in_order(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def _in_order(self, parcel: Parcel, items: Iterable[Any]) -> Iterator[Any]:
         """Items are taken as workers become free, with a few in waiting: the checkpoints of a long run do not fit into memory at once."""
-        waiting: deque[Future[Result]] = deque()
+        waiting: deque[Future[Any]] = deque()
         try:
             for item in items:
-                waiting.append(self.pool.submit(function, item))
+                waiting.append(self._threads.submit(self._ask, parcel, item))
+                del item
                 if len(waiting) > AHEAD * self.size:
                     yield waiting.popleft().result()
             while waiting:
@@ -91,72 +90,47 @@ class Processes(Executor):
             for future in waiting:
                 future.cancel()
 
+    def _ask(self, parcel: Parcel, item: Any) -> Any:
+        worker = self._idle.get()
+        try:
+            return worker.ask(parcel, item)
+        finally:
+            self._idle.put(worker)
 
-def _explained(error: RuntimeError) -> Exception:
-    """Containers often have 64 MiB of shared memory: say so."""
-    if "shared memory" in str(error) or "torch_" in str(error):
-        return InputError(f"worker processes cannot share their tensors: {error}", "use --workers 1, or enlarge /dev/shm")
-    return error
+    def close(self) -> None:
+        """Let every worker end."""
+        self._threads.shutdown(cancel_futures=True)
+        for worker in self.workers:
+            worker.leave()
 
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """torch on one thread inside the block."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _start() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    _watch_parent()
-
-
-def _watch_parent() -> None:
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    """A killed parent cannot stop its workers: they watch it and leave by themselves."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    def stop(self) -> None:
+        """End every worker in the middle of its task: nobody waits for the result."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for worker in self.workers:
+            worker.kill()
+        self.close()
 
 
 @contextmanager
 def open_executor(size: int, device: str = CPU) -> Iterator[Executor]:
-    """Inline for size 1 or an accelerator; else that many worker processes, started at the first task.
+    """Inline for size 1 or an accelerator; else up to that many worker processes.
 
-    InputError where the device does not work.
+    A worker loads no more than its tasks need: without tensors it never loads torch, starts sooner and needs a third of the memory.
+    Raises InputError where the device does not work.
     """
     if device != CPU:
         check_device(device)
     if size <= 1 or device != CPU:
         yield Inline(device)
         return
-    from torch import multiprocessing
-
-    context: Any = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(size, mp_context=context, initializer=_start) as pool:
-        yield Processes(size, pool)
-
-
-@contextmanager
-def open_plain_executor(size: int) -> Iterator[Executor]:
-    """As `crew`, for work without tensors: workers that never load torch start sooner and need a third of the memory."""
-    if size <= 1:
-        yield Plain()
-        return
-    with ProcessPoolExecutor(size, mp_context=get_context("spawn"), initializer=_watch_parent) as pool:
-        yield Processes(size, pool)
+    leave_if_read_again()
+    executor = Processes(size)
+    try:
+        yield executor
+    except BaseException:
+        executor.stop()
+        raise
+    executor.close()
 
 
 def check_device(device: str) -> None:

@@ -1,6 +1,5 @@
 """Any `torch.nn.Module` as a network: called with a member's parameters, dropped out by keyed noise."""
 
-import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -104,17 +103,6 @@ class ModuleNetwork(Network):
         self.constants = {name: value.detach() for name, value in self.module.named_parameters() if not value.requires_grad}
         self.constants |= dict(self.module.named_buffers())
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travels to worker processes as one string of bytes, not as a piece of shared memory for each tensor."""
-        state = dict(self.__dict__)
-        try:
-            return _restored, (pickle.dumps(state),)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise InputError(
-                f"{type(self.module).__name__} cannot be sent to worker processes: {error}",
-                "define its class at the top of an importable file, or use 1 worker",
-            ) from error
-
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: tuple(value.shape) for name, value in _learned(self.module).items()}
 
@@ -129,12 +117,6 @@ class ModuleNetwork(Network):
         return torch.stack(
             [self.opened.call(constants | {n: v[k] for n, v in parameters.items()}, drop.member(k), x, at) for k, (x, at) in members]
         )
-
-
-def _restored(state: bytes) -> ModuleNetwork:
-    network = ModuleNetwork.__new__(ModuleNetwork)
-    network.__dict__.update(pickle.loads(state))  # written by the parent process, never read from a file
-    return network
 
 
 def _learned(module: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,11 +1,13 @@
 """What is measured along training, checked once so that nothing downstream has to."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from twinsplit.errors import InputError
 from twinsplit.measures.statistics import Array, Index, as_pairs
+from twinsplit.onset.tables import read_table
 
 FEWEST_CHECKPOINTS = 6
 
@@ -16,7 +18,8 @@ class Curves:
 
     steps (S,) optimizer steps, increasing, S >= 6 of them above 0; divergence (S, P, N) in nats, of the pairs (P, 2) of members on
     different splits; test_loss (S, K, N) in nats. All on the same N sequences. splits (K,): the split of each member, when several
-    members (seeds) share one; by default every member has its own. Raises InputError for anything else.
+    members (seeds) share one; by default every member has its own. N = 1 is the mean over examples, as trackers export it: intervals
+    then count the networks only. Raises InputError for anything else.
     """
 
     steps: Array
@@ -34,6 +37,18 @@ class Curves:
         _check_steps(self.steps)
         _check_shapes(self)
         _check_values(self)
+
+    @classmethod
+    def from_table(cls, table: Any) -> "Curves":
+        """Read curves of one's own from a long table, a pandas DataFrame or a pyarrow Table, with one row per value.
+
+        Columns: step; kind ("divergence" or "test_loss"); value in nats; network, for a test loss; pair (such as "0-1") or network_a
+        and network_b, for a divergence; optional: example, split. Raises InputError for missing columns, gaps and NaN.
+
+            curves = ts.Curves.from_table(pandas.read_csv("curves.csv"))
+        """
+        found = read_table(table)
+        return cls(found.steps, found.divergence, found.pairs, found.test_loss, found.splits)
 
     @property
     def members(self) -> int:
@@ -65,8 +80,8 @@ def _check_shapes(c: Curves) -> None:
             f"shapes disagree: steps {c.steps.shape}, divergence {c.divergence.shape}, {len(c.pairs)} pairs, test_loss {c.test_loss.shape}",
             "give (S,), (S, P, N), (P, 2) and (S, K, N)",
         )
-    if N < 2:
-        raise InputError(f"{N} held-out sequences cannot show how sequences vary", "measure at least 2, better 1,000")
+    if N < 1:
+        raise InputError("there are no held-out sequences", "measure some, better 1,000, or give one mean over them")
     if set(np.unique(c.pairs)) != set(range(K)):
         raise InputError(f"pairs do not name each of the {K} members", "drop members without a pair, and number the others from 0")
     if c.splits is not None and (c.splits.shape != (K,) or (c.splits[c.pairs[:, 0]] == c.splits[c.pairs[:, 1]]).any()):

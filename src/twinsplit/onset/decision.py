@@ -8,9 +8,6 @@ Both curves are smoothed over log step, D as its logarithm. The uncertainty has 
 members were trained (leave one out; Student's t with K - 1 degrees) and which sequences were held out. docs/onset.md has the formulas.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
-
 import numpy as np
 
 from twinsplit.errors import InputError
@@ -18,145 +15,13 @@ from twinsplit.measures import statistics as st
 from twinsplit.measures.statistics import Array, Index
 from twinsplit.onset.curves import FEWEST_CHECKPOINTS, Curves
 from twinsplit.onset.gaps import Gap, gap
+from twinsplit.onset.reasons import FIXED, MEANS, Found, reason
+from twinsplit.onset.result import Onset, Rise, Verdict
 from twinsplit.onset.turning import Fit, Place, Smooth, Turn, Width, change, first_peak, place
 
 __all__ = ["Curves", "Gap", "Onset", "Rise", "Turn", "Verdict", "find_onset", "usable_from"]
 
-Verdict = Literal["bias_precedes_test_minimum", "no_bias_before_test_minimum", "not_enough_power"]
-MORE = "train more members on further splits, or measure more checkpoints and sequences"
-FIXED = "; intervals hold for exactly these networks, because fewer than three splits cannot show how others would differ"
 SMALLEST_FACTOR = 1.5  # a gap of less than this factor in steps is no gap that anyone could act on
-
-
-@dataclass(frozen=True)
-class Rise:
-    """Relative growth D(until) / D(onset) - 1 of the divergence, from the onset to the step `until`.
-
-    `until` is the test-loss minimum, or the last checkpoint where the test loss is still falling. `at_least` is a one-sided bound,
-    `interval` two-sided; both hold for every place where the onset may be. `fall_at_least`: the same bound for
-    D(first usable step) / D(onset) - 1.
-    """
-
-    growth: float
-    interval: tuple[float, float]
-    at_least: float
-    until: float
-    fall_at_least: float
-
-
-@dataclass(frozen=True)
-class Onset:
-    """The decision: verdict, in one sentence why, and the numbers behind it.
-
-    conditional: the intervals hold for exactly these networks, because there are too few to say how others would differ.
-    tolerance: the gap, in log steps, below which there is said to be none.
-    """
-
-    verdict: Verdict
-    reason: str
-    onset: Turn
-    test_loss_minimum: Turn
-    gap: Gap
-    rise: Rise
-    conditional: bool
-    tolerance: float
-    level: float
-    draws: int
-    members: int
-    pairs: int
-    sequences: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers, strings, lists and None: strict JSON, with no NaN or Infinity."""
-        return {
-            "verdict": self.verdict,
-            "reason": self.reason,
-            "onset_step": self.onset.step,
-            "onset_interval": list(self.onset.interval),
-            "test_loss_minimum_step": self.test_loss_minimum.step,
-            "test_loss_minimum_interval": list(self.test_loss_minimum.interval),
-            "gap_log": self.gap.log,
-            "gap_log_interval": list(self.gap.log_interval),
-            "gap_steps": self.gap.steps,
-            "gap_steps_interval": list(self.gap.steps_interval),
-            "rise": self.rise.growth,
-            "rise_interval": list(self.rise.interval),
-            "rise_at_least": self.rise.at_least,
-            "rise_until_step": self.rise.until,
-            "fall_at_least": self.rise.fall_at_least,
-            "conditional_on_these_networks": self.conditional,
-            "tolerance_log": self.tolerance,
-            "level": self.level,
-            "draws": self.draws,
-            "members": self.members,
-            "pairs": self.pairs,
-            "sequences": self.sequences,
-        }
-
-    @classmethod
-    def from_json(cls, found: Any) -> "Onset":
-        """Read what `to_json` wrote. ValueError, which names the key, where one lacks, is too many or holds another kind of value."""
-        f = _checked(found)
-        onset, minimum = (Turn(f[f"{n}_step"], f[f"{n}_interval"], f[f"{n}_step"] is not None) for n in ("onset", "test_loss_minimum"))
-        gap = Gap(f["gap_log"], f["gap_log_interval"], f["gap_steps"], f["gap_steps_interval"])
-        rise = Rise(f["rise"], f["rise_interval"], f["rise_at_least"], f["rise_until_step"], f["fall_at_least"])
-        sizes = (f[name] for name in ("draws", "members", "pairs", "sequences"))
-        return cls(
-            f["verdict"], f["reason"], onset, minimum, gap, rise, f["conditional_on_these_networks"], f["tolerance_log"], f["level"], *sizes
-        )
-
-
-_NUMBERS = ("rise", "rise_at_least", "rise_until_step", "fall_at_least", "tolerance_log", "level")
-_OPEN = ("onset_step", "test_loss_minimum_step", "gap_log", "gap_steps")
-_BOUNDS = ("onset_interval", "test_loss_minimum_interval", "gap_log_interval", "gap_steps_interval")
-_COUNTS = ("draws", "members", "pairs", "sequences")
-
-
-def _checked(found: Any) -> dict[str, Any]:
-    """The entries of a stored decision, each of its kind; intervals as tuples."""
-    if not isinstance(found, dict):
-        raise ValueError("a decision is a JSON object")
-    kinds = {"verdict": _is_verdict, "reason": _is_text, "conditional_on_these_networks": _is_flag, "rise_interval": _is_range}
-    kinds |= dict.fromkeys(_NUMBERS, _is_number) | dict.fromkeys(_OPEN, _is_open) | dict.fromkeys(_BOUNDS, _is_bounds)
-    kinds |= dict.fromkeys(_COUNTS, _is_count)
-    for name in [*(name for name in kinds if name not in found), *(name for name in found if name not in kinds)]:
-        raise ValueError(f"{name!r} is {'not a key of a decision' if name in found else 'missing'}")
-    for name, holds in kinds.items():
-        if not holds(found[name]):
-            raise ValueError(f"{name!r} holds {found[name]!r}")
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-
-
-def _is_verdict(value: Any) -> bool:
-    return isinstance(value, str) and value in get_args(Verdict)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
-def _is_open(value: Any) -> bool:
-    return value is None or _is_number(value)
-
-
-def _is_range(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
-
-
-def _is_bounds(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_open, value))
 
 
 def find_onset(curves: Curves, *, level: float = 0.95, draws: int = 2000, seed: int = 0, tolerance: float | None = None) -> Onset:
@@ -175,9 +40,9 @@ def find_onset(curves: Curves, *, level: float = 0.95, draws: int = 2000, seed: 
     found = Found(onset, minimum, onset.turn(width), minimum.turn(width), gap(onset, minimum, width), _rise(onset, minimum, width))
     verdict = _verdict(found, tolerance)
     fixed = st.pair_units(curves.pairs, curves.splits) is None
-    reason = _reason(verdict, found) + (FIXED if fixed else "") + "."
+    why = reason(verdict, found) + (FIXED if fixed else "") + (MEANS if curves.sequences == 1 else "") + "."
     sizes = draws, curves.members, len(curves.pairs), curves.sequences
-    return Onset(verdict, reason, found.onset, found.minimum, found.gap, found.rise, fixed, tolerance, level, *sizes)
+    return Onset(verdict, why, found.onset, found.minimum, found.gap, found.rise, fixed, tolerance, level, *sizes)
 
 
 def _check_options(level: float, draws: int, tolerance: float | None) -> None:
@@ -230,6 +95,8 @@ def _sequence_root(D: Array, L: Array) -> Array:
     """
     of_divergence = D.mean(1) / D.mean((1, 2))[:, None]  # the derivative of the logarithm of a mean
     sequences = np.concatenate([of_divergence, L.mean(1)])
+    if sequences.shape[1] == 1:  # means over sequences: how these vary is not known, and the reason says so
+        return np.zeros((len(sequences), len(sequences)))
     return st.symmetric_root(np.cov(sequences) / sequences.shape[1])
 
 
@@ -253,24 +120,6 @@ def _rise(onset: Place, minimum: Place, width: Width) -> Rise:
     return Rise(rise.growth, rise.interval, rise.at_least, float(np.exp(grid[until])), fall.at_least)
 
 
-@dataclass(frozen=True)
-class Found:
-    """What the verdict rests on: where the curves are lowest, as places and as steps, and what lies between."""
-
-    onset_place: Place
-    minimum_place: Place
-    onset: Turn
-    minimum: Turn
-    gap: Gap
-    rise: Rise
-
-    @property
-    def turns_first(self) -> bool:
-        """The whole interval of the gap is above 0."""
-        low = self.gap.log_interval[0]
-        return self.onset.reached and low is not None and low > 0
-
-
 def _verdict(f: Found, tolerance: float) -> Verdict:
     if f.turns_first and f.rise.at_least > 0 and f.rise.fall_at_least > 0:
         return "bias_precedes_test_minimum"
@@ -278,63 +127,3 @@ def _verdict(f: Found, tolerance: float) -> Verdict:
     if f.minimum.reached and high is not None and high <= tolerance:
         return "no_bias_before_test_minimum"
     return "not_enough_power"
-
-
-def _reason(verdict: Verdict, f: Found) -> str:
-    if verdict == "bias_precedes_test_minimum":
-        return _why_bias(f)
-    return _why_no_bias(f) if verdict == "no_bias_before_test_minimum" else _why_unknown(f)
-
-
-def _why_bias(f: Found) -> str:
-    end = (
-        f"until the test loss is lowest, at {_said(f.minimum)}" if f.minimum.reached else "while the test loss is still falling at the end"
-    )
-    return (
-        f"the networks agree best at {_said(f.onset)}, and then their divergence grows by {f.rise.growth:.0%} "
-        f"(at least {f.rise.at_least:.0%}) {end}"
-    )
-
-
-def _why_no_bias(f: Found) -> str:
-    if not f.onset.reached:
-        return (
-            f"the test loss is lowest at {_said(f.minimum)}, and the networks are still coming closer to each other at the last checkpoint"
-        )
-    factor = np.exp(max(f.gap.log_interval[1] or 0.0, 0.0))
-    return (
-        f"the networks agree best at {_said(f.onset)} and the test loss is lowest at {_said(f.minimum)}: "
-        f"the first does not come before the second by more than a factor of {factor:.2f} in steps"
-    )
-
-
-def _why_unknown(f: Found) -> str:
-    """The first thing that stands in the way, and what would remove it."""
-    if f.minimum_place.index == 0:
-        return "the test loss never falls after the first usable checkpoint, so there is no minimum: measure earlier checkpoints"
-    if f.onset_place.index == f.onset_place.start:
-        return "the divergence only rises over the usable checkpoints, so it turned before them or never fell: measure earlier checkpoints"
-    return _why_uncertain(f) if f.onset.reached else _why_not_reached(f)
-
-
-def _why_not_reached(f: Found) -> str:
-    if f.minimum.reached:
-        return "the divergence has no sure minimum before the last checkpoint, and could have one before the test loss: " + MORE
-    return "neither the divergence nor the test loss has turned by the last checkpoint: train longer"
-
-
-def _why_uncertain(f: Found) -> str:
-    if f.onset.interval[0] is None and f.rise.fall_at_least <= 0:
-        return "the divergence may have turned before the first usable checkpoint: measure earlier checkpoints"
-    if not f.turns_first:
-        return f"the steps of the divergence's minimum and of the test loss's are too uncertain to say which comes first: {MORE}"
-    if f.rise.at_least <= 0:
-        return f"the divergence rises by {f.rise.growth:.0%} after {_said(f.onset)}, which is within its noise: {MORE}"
-    return f"the fall of the divergence before {_said(f.onset)} is within its noise: {MORE}"
-
-
-def _said(turn: Turn) -> str:
-    low, high = turn.interval
-    first = f"from {low:,.0f}" if low is not None else "from before the usable checkpoints"
-    last = f"to {high:,.0f}" if high is not None else "to beyond the last checkpoint"
-    return f"step {turn.step:,.0f} (interval {first} {last})"

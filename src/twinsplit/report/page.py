@@ -68,8 +68,7 @@ def _templates() -> Environment:
     found = Environment(
         loader=PackageLoader("twinsplit.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    found.filters |= {"embedded": embedded, "flattened": flattened, "told": told, "picture": picture, "table": table_of}
-    found.filters |= {"interval": words.interval, "percent": words.percent}
+    found.filters |= {"embedded": embedded, "closed": closed, "flattened": flattened, "told": told, "picture": picture, "table": table_of}
     return found
 
 
@@ -130,6 +129,17 @@ def _cells(curve: Line | Bars) -> list[str]:
 def picture(grid: ImageGrid) -> str:
     """A grid of pictures as a data URI."""
     return f"data:image/png;base64,{b64encode(encoded(grid.page)).decode()}"
+
+
+def closed(text: str) -> str:
+    """Text whose marks of writing direction all end within it: an open one would swallow the end of the <bdi> around it."""
+    ends: list[str] = []
+    for character in text:
+        if character in "\u202a\u202b\u202d\u202e\u2066\u2067\u2068":
+            ends.append("\u2069" if character in "\u2066\u2067\u2068" else "\u202c")
+        elif character in ends and (character == "\u2069" or ends[-1] == character):
+            del ends[len(ends) - 1 - ends[::-1].index(character) :]
+    return text + "".join(reversed(ends))
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -14,7 +14,7 @@ Json = dict[str, Any]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 ALONE, STACKED = 330, 250  # pixels: height of a chart by itself, and of each plot of a stack
 OVER, BELOW, BETWEEN = 50, 44, 12  # pixels: title and tags over a stacked plot, the x axis below the last, and the gap between two
-DECADES = 3.5  # on a longer logarithmic axis only powers of ten are labelled
+DECADES, WIDE_DECADES = 3.0, 4.5  # on a longer logarithmic axis only powers of ten are labelled; stacked axes have all the width
 
 
 def plain(text: str) -> str:
@@ -59,7 +59,7 @@ def layout_of(panels: Sequence[Axes], x_range: tuple[float, float], height: int)
     plot = STACKED if stacked else height - 12 - BELOW
     whole = rows * plot + (rows - 1) * (OVER + BETWEEN)
     layout: Json = _base() | {"height": whole + top + BELOW, "margin": {"l": 8, "r": 10, "t": top, "b": BELOW}}
-    layout["xaxis"] = _x_axis(panels[-1], x_range) | {"anchor": y_name(rows - 1)}
+    layout["xaxis"] = _x_axis(panels[-1], x_range, WIDE_DECADES if stacked else DECADES) | {"anchor": y_name(rows - 1)}
     if stacked:
         layout |= {"hoversubplots": "axis", "annotations": [_title_over(axes, row) for row, axes in enumerate(panels)]}
     for row, axes in enumerate(panels):
@@ -68,13 +68,13 @@ def layout_of(panels: Sequence[Axes], x_range: tuple[float, float], height: int)
     return layout
 
 
-def _x_axis(axes: Axes, x_range: tuple[float, float]) -> Json:
+def _x_axis(axes: Axes, x_range: tuple[float, float], decades: float) -> Json:
     spike = {"spikethickness": 1, "spikecolor": solid("quiet"), "spikedash": "solid", "spikemode": "across", "showspikes": not axes.bars}
     hover = {"unifiedhovertitle": {"text": f"{plain(axes.x_label)} %{{x:,~r}}"}, "hoverformat": ",~r"}
     whole = {"dtick": max(1, ceil((x_range[1] - x_range[0]) / 10))} if axes.bars else {}
     shown = {"type": axes.x_scale, "range": ends_on(axes.x_scale, x_range), "ticks": "outside", "showline": True, "tickangle": 0}
     shown["separatethousands"] = True
-    return shown | ticks(axes.x_scale, x_range, DECADES) | whole | {"title": _title(plain(axes.x_label))} | hover | spike | _style()
+    return shown | ticks(axes.x_scale, x_range, decades) | whole | {"title": _title(plain(axes.x_label))} | hover | spike | _style()
 
 
 def _y_axis(axes: Axes) -> Json:

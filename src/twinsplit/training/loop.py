@@ -50,11 +50,13 @@ def train(ensemble: Ensemble, splits: Tensor, task: Task, run: Run[Any], executo
     _restore(shards, _saved_state(run, done) if done else _first_state(ensemble))
     for step in milestones(run.recipe):
         if step > done:
-            losses = executor.map(partial(advance, first=done + 1, last=step), shards)
-            loss = torch.cat([part.mean(0) for part in losses])
+            losses = []
+            for k, (shard, loss) in enumerate(executor.map(partial(advance, first=done + 1, last=step), shards)):
+                shards[k] = shard  # at once, so that its predecessor is let go
+                losses.append(loss.mean(0))
             save(shards, run, step)
             done = step
-            yield Checkpoint(step, loss, step in run.recipe.checkpoint_steps())
+            yield Checkpoint(step, torch.cat(losses), step in run.recipe.checkpoint_steps())
 
 
 def save(shards: list[Shard], run: Run[Any], step: int) -> None:

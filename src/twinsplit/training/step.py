@@ -67,13 +67,19 @@ class Shard:
 
 
 def allocate(network: Network, members: int, device: torch.device) -> dict[str, Tensor]:
-    """Zeroed buffers. Sent to a worker process they move to shared memory, so that it steps the very same numbers."""
+    """Zeroed buffers."""
     size = members * network.size_in_numbers()
     return {kind: torch.zeros(size, device=device) for kind in BUFFERS}
 
 
-def advance(shard: Shard, first: int, last: int) -> Tensor:
-    """Take steps first..last in place; (steps, K) training losses, float32 on the CPU."""
+def advance(shard: Shard, first: int, last: int) -> tuple[Shard, Tensor]:
+    """Take steps first..last: the shard after them, and (steps, K) training losses, float32 on the CPU.
+
+    Go on with the shard that is returned. In this process it is the one given, whose buffers are stepped in place; from a worker
+    process a new one comes back, and the one given is as it was.
+
+    Raises InputError where a loss is not finite.
+    """
     stepper = Stepper.on(shard, first - 1)
     losses = torch.stack([stepper.step(step) for step in range(first, last + 1)]).cpu()
     finite = losses.isfinite().all(1)
@@ -84,7 +90,7 @@ def advance(shard: Shard, first: int, last: int) -> Tensor:
             f"training diverged: the loss of split {member.split}, seed {member.seed} is not finite at step {first + bad}",
             "lower training.learning_rate (or use precision float32) and choose another --out; earlier checkpoints are intact",
         )
-    return losses
+    return shard, losses
 
 
 @final

@@ -21,7 +21,7 @@ from twinsplit.data.images.folder import ImageData
 from twinsplit.data.images.frame import Frame
 from twinsplit.data.images.preparing import leave_out, prepare
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Plain
+from twinsplit.execution.local import Inline
 
 NAMES = [f"{i:06d}.jpg" for i in range(1, 5)]
 ATTRIBUTE_LINES = ["4", "Eyeglasses Male Young ", *(f"{name}  1 -1  {value}" for name, value in zip(NAMES, (1, -1, 1, 1), strict=True))]
@@ -49,7 +49,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 def ready(raw: Path, out: Path, **options: object) -> ImageData:
-    return prepare(CelebaSource(raw), FRAME, out, Plain(), **options)  # type: ignore[arg-type]
+    return prepare(CelebaSource(raw), FRAME, out, Inline(), **options)  # type: ignore[arg-type]
 
 
 def test_labels_stand_row_by_row(raw: Path, tmp_path: Path) -> None:

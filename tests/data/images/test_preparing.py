@@ -18,7 +18,7 @@ from twinsplit.data.images.listing import Entry, Listing
 from twinsplit.data.images.preparing import leave_out, prepare, refuse
 from twinsplit.data.images.sources import FolderSource, Source
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Plain, open_plain_executor
+from twinsplit.execution.local import Inline, open_executor
 from twinsplit.runs.files import hold
 
 FRAME = Frame(16)
@@ -41,7 +41,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 def ready(raw: Path, out: Path, **options: object) -> ImageData:
-    return prepare(FolderSource(raw), FRAME, out, Plain(), **options)  # type: ignore[arg-type]
+    return prepare(FolderSource(raw), FRAME, out, Inline(), **options)  # type: ignore[arg-type]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -74,7 +74,7 @@ def test_tensors_are_floats_from_0_to_1(raw: Path, tmp_path: Path) -> None:
 
 def test_any_number_of_hands_writes_the_same_bytes(raw: Path, tmp_path: Path) -> None:
     ready(raw, tmp_path / "one")
-    with open_plain_executor(2) as executor:
+    with open_executor(2) as executor:
         prepare(FolderSource(raw), FRAME, tmp_path / "two", executor)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
@@ -104,10 +104,10 @@ class Interrupted(Source):
 def test_an_interrupted_command_goes_on_to_the_same_bytes(raw: Path, tmp_path: Path, after: int) -> None:
     ready(raw, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        prepare(Interrupted(FolderSource(raw), after), FRAME, tmp_path / "out", Plain())
+        prepare(Interrupted(FolderSource(raw), after), FRAME, tmp_path / "out", Inline())
     assert not (tmp_path / "out" / "data.json").exists()
     rest = Interrupted(FolderSource(raw), COUNT)
-    prepare(rest, FRAME, tmp_path / "out", Plain())
+    prepare(rest, FRAME, tmp_path / "out", Inline())
     assert len(rest.seen) == COUNT - after // 4 * 4
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
@@ -176,7 +176,7 @@ def test_what_stands_is_opened_and_nothing_else_is(raw: Path, tmp_path: Path) ->
     assert (tmp_path / "out" / "images.npy").stat().st_mtime_ns == before
     assert not (tmp_path / "out" / ".cache").exists()
     with pytest.raises(InputError, match="other images"):
-        prepare(FolderSource(raw), Frame(8), tmp_path / "out", Plain())
+        prepare(FolderSource(raw), Frame(8), tmp_path / "out", Inline())
     (raw / "new.png").write_bytes(file_of(smooth(30, 30), "PNG"))
     with pytest.raises(InputError, match="have changed since"):
         ready(raw, tmp_path / "out")

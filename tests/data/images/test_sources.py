@@ -15,7 +15,7 @@ from twinsplit.data.images.frame import Frame
 from twinsplit.data.images.preparing import leave_out, prepare
 from twinsplit.data.images.sources import ArraySource, HubSource
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Plain
+from twinsplit.execution.local import Inline
 
 COLOURS = np.stack([np.asarray(smooth(12, 10, seed)) for seed in range(5)])  # (5, 10, 12, 3)
 GREYS = COLOURS[..., 0]
@@ -34,7 +34,7 @@ def stored(path: Path, array: np.ndarray) -> ArraySource:
 
 def as_is(source: ArraySource, out: Path) -> ImageData:
     colour = "rgb" if source.array().shape[-1] == 3 else "grey"
-    return prepare(source, Frame(None, colour, exact=source.size), out, Plain())  # type: ignore[arg-type]
+    return prepare(source, Frame(None, colour, exact=source.size), out, Inline())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("layout", ["hwc", "chw", "grey", "grey1", "1grey", "floats"])
@@ -54,7 +54,7 @@ def test_every_layout_keeps_its_pixels(layout: str, tmp_path: Path) -> None:
 
 
 def test_arrays_can_be_scaled(tmp_path: Path) -> None:
-    data = prepare(stored(tmp_path / "x.npy", COLOURS), Frame(8), tmp_path / "out", Plain())
+    data = prepare(stored(tmp_path / "x.npy", COLOURS), Frame(8), tmp_path / "out", Inline())
     assert np.array_equal(data.pixels[3], Frame(8).pixels(Image.fromarray(COLOURS[3])))
 
 
@@ -75,7 +75,7 @@ def test_floats_outside_the_range_are_reported(tmp_path: Path) -> None:
     source = stored(tmp_path / "x.npy", floats)
     with pytest.raises(InputError, match="3 files"):
         as_is(source, tmp_path / "out")
-    data = prepare(source, Frame(None, exact=source.size), tmp_path / "out", Plain(), leave_out)
+    data = prepare(source, Frame(None, exact=source.size), tmp_path / "out", Inline(), leave_out)
     assert list(data.files()["name"]) == ["row 0", "row 2"]
 
 
@@ -108,7 +108,7 @@ def test_a_hub_data_set_gives_the_pixels_of_its_pictures(tmp_path: Path) -> None
     features = datasets.Features({"picture": datasets.Image(), "label": datasets.Value("int64")})
     datasets.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "set")
     source = HubSource(str(tmp_path / "set"), column="picture")
-    data = prepare(source, Frame(16, "rgb"), tmp_path / "out", Plain(), leave_out)
+    data = prepare(source, Frame(16, "rgb"), tmp_path / "out", Inline(), leave_out)
     for row in range(3):
         assert np.array_equal(data.pixels[row], Frame(16, "rgb").pixels(smooth(40, 30, row)))
     assert [problem.path for problem in data.left_out()] == ["row 3"]

@@ -17,7 +17,7 @@ from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.measuring import measure
 from twinsplit.recipes import DIGITS_SMOKE
 from twinsplit.runs.store import Run
-from twinsplit.worlds.images.predictions import MEASURES, Answers, ImageEvaluator
+from twinsplit.worlds.images.predictions import MEASURES, ImageEvaluator, ImagePredictions
 from twinsplit.worlds.images.world import ImageWorld
 
 RECIPE = replace(
@@ -156,13 +156,13 @@ def test_the_noise_is_that_of_every_checkpoint(run: Run[Any]) -> None:
 
 
 def test_noise_and_times_belong_to_the_image_and_the_draw(world: ImageWorld) -> None:
-    questions = world.questions()
-    some = replace(questions.held_out, images=questions.held_out.images[2:4], ids=questions.held_out.ids[2:4])
+    probes = world.probes()
+    some = replace(probes.held_out, images=probes.held_out.images[2:4], ids=probes.held_out.ids[2:4])
     for draw in (0, 1):
-        assert torch.equal(questions.eps(some, draw), questions.eps(questions.held_out, draw)[2:4])
-        assert torch.equal(questions.all_times(some, draw), questions.all_times(questions.held_out, draw)[2:4])
-    assert not torch.equal(questions.eps(some, 0), questions.eps(some, 1))
-    assert not torch.equal(questions.eps(questions.splits[0], 0)[:2], questions.eps(questions.splits[1], 0)[:2])
+        assert torch.equal(probes.eps(some, draw), probes.eps(probes.held_out, draw)[2:4])
+        assert torch.equal(probes.all_times(some, draw), probes.all_times(probes.held_out, draw)[2:4])
+    assert not torch.equal(probes.eps(some, 0), probes.eps(some, 1))
+    assert not torch.equal(probes.eps(probes.splits[0], 0)[:2], probes.eps(probes.splits[1], 0)[:2])
 
 
 def test_networks_that_know_one_time_are_judged_at_it(run: Run[Any], world: ImageWorld) -> None:
@@ -170,9 +170,9 @@ def test_networks_that_know_one_time_are_judged_at_it(run: Run[Any], world: Imag
     recipe = replace(RECIPE, training=replace(RECIPE.training, times="fixed", fixed_time=20))
     assert recipe.measured_time == 20
     other = ImageWorld.of(recipe)
-    questions, ensemble = other.questions(), world.load(run, STEP)
-    assert set(questions.all_times(questions.held_out, 1).tolist()) == {20}
-    rows = {name: ImageEvaluator(questions).rows(ensemble, name) for name in ("test_loss", "fixed_time_loss", "sample_split_divergence")}
+    probes, ensemble = other.probes(), world.load(run, STEP)
+    assert set(probes.all_times(probes.held_out, 1).tolist()) == {20}
+    rows = {name: ImageEvaluator(probes).rows(ensemble, name) for name in ("test_loss", "fixed_time_loss", "sample_split_divergence")}
     at_time = [row["values"] for row in rows["fixed_time_loss"] if row["t"] == 20]
     for row, values in zip(rows["test_loss"], at_time, strict=True):
         assert torch.equal(row["values"], values)
@@ -186,9 +186,9 @@ def test_networks_that_know_one_time_are_judged_at_it(run: Run[Any], world: Imag
 
 def test_predictions_are_made_once(run: Run[Any], world: ImageWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[int, int, int | None]] = []
-    whole = Answers._at
-    monkeypatch.setattr(Answers, "_at", lambda self, *options: made.append(options) or whole(self, *options))
-    examiner, ensemble = ImageEvaluator(world.questions()), world.load(run, STEP)
+    whole = ImagePredictions._at
+    monkeypatch.setattr(ImagePredictions, "_at", lambda self, *options: made.append(options) or whole(self, *options))
+    examiner, ensemble = ImageEvaluator(world.probes()), world.load(run, STEP)
     for name in MEASURES:
         examiner.rows(ensemble, name)
     assert len(made) == len(set(made))

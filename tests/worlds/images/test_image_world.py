@@ -20,7 +20,8 @@ from twinsplit.errors import InputError
 from twinsplit.networks.parametrisation import NoisePrediction
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import DIGITS_SMOKE, ImageRecipe, Images, recipe_from
-from twinsplit.worlds.images.world import ImageWorld, image_splits
+from twinsplit.worlds.images.pictured import image_splits
+from twinsplit.worlds.images.world import ImageWorld
 
 SMALL = Images(splits=3, split_size=5, held_out=6)
 

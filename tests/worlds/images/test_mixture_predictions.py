@@ -23,7 +23,7 @@ from twinsplit.networks.unet import UNet
 from twinsplit.noise.reference import Noise
 from twinsplit.recipes import DIGITS_SMOKE, ImageRecipe
 from twinsplit.training.ensemble import Ensemble
-from twinsplit.worlds.images.predictions import ImageEvaluator, ImageQuestions, Pictures
+from twinsplit.worlds.images.predictions import CleanImages, ImageEvaluator, ImageProbes
 
 T, SHAPE, PIXELS, VARIANCE, COUNT = 50, (1, 8, 8), 64, 0.3, 400
 SCHEDULE = Schedule.diffusion_lm(T)
@@ -40,10 +40,10 @@ def ensemble(*denoisers: Denoiser[Any]) -> Ensemble:
     return Ensemble(UNet(), members, numbers, lambda network, own: denoisers[int(own["number"])])
 
 
-def questions(recipe: ImageRecipe, held_out: Tensor, *splits: Tensor) -> ImageQuestions:
-    sets = [Pictures(images.float(), 1_000 * i + torch.arange(len(images))) for i, images in enumerate((held_out, *splits))]
+def probes(recipe: ImageRecipe, held_out: Tensor, *splits: Tensor) -> ImageProbes:
+    sets = [CleanImages(images.float(), 1_000 * i + torch.arange(len(images))) for i, images in enumerate((held_out, *splits))]
     plain = (Normalisation(torch.zeros(1, 1, 1)),) * len(splits)
-    return ImageQuestions(recipe, NoisePrediction(SCHEDULE), sets[0], tuple(sets[1:]), plain, Noise(3))
+    return ImageProbes(recipe, NoisePrediction(SCHEDULE), sets[0], tuple(sets[1:]), plain, Noise(3))
 
 
 def gaussian(mean: Tensor) -> MixtureDenoiser:
@@ -56,11 +56,11 @@ DATA = [WORLD.sample(COUNT, Noise(seed, "data")) for seed in range(4)]
 
 
 @pytest.fixture(scope="module")
-def options() -> ImageQuestions:
-    return questions(RECIPE, *DATA)
+def options() -> ImageProbes:
+    return probes(RECIPE, *DATA)
 
 
-def rows(options: ImageQuestions, name: str, **wanted: int) -> list[Tensor]:
+def rows(options: ImageProbes, name: str, **wanted: int) -> list[Tensor]:
     found = ImageEvaluator(options).rows(ensemble(*TWINS), name)
     return [row["values"].double() for row in found if all(row[key] == value for key, value in wanted.items())]
 
@@ -81,7 +81,7 @@ def assert_mean(values: Tensor, expected: float) -> None:
     assert abs(float(values.mean()) - expected) < 5 * float(values.std()) / len(values) ** 0.5
 
 
-def test_the_divergence_of_gaussian_twins(options: ImageQuestions) -> None:
+def test_the_divergence_of_gaussian_twins(options: ImageProbes) -> None:
     """Their predictions differ by 2 signal sigma d / V on every image."""
     signal, sigma, total = scales(RECIPE.measured_time)
     expected = (2 * signal * sigma / total) ** 2 * APART.square().sum() / 2
@@ -92,7 +92,7 @@ def test_the_divergence_of_gaussian_twins(options: ImageQuestions) -> None:
 
 @pytest.mark.parametrize("t", TIMES)
 @pytest.mark.parametrize("prefix", ["", "train_"])
-def test_differences_and_similarities_of_gaussian_twins(options: ImageQuestions, prefix: str, t: int) -> None:
+def test_differences_and_similarities_of_gaussian_twins(options: ImageProbes, prefix: str, t: int) -> None:
     """On held-out images, and on those of the first twin."""
     signal, sigma, total = scales(t)
     (difference,) = rows(options, f"{prefix}noise_difference", member_a=0, member_b=1, t=t)
@@ -106,7 +106,7 @@ def test_differences_and_similarities_of_gaussian_twins(options: ImageQuestions,
 
 
 @pytest.mark.parametrize("t", TIMES)
-def test_the_loss_at_one_time(options: ImageQuestions, t: int) -> None:
+def test_the_loss_at_one_time(options: ImageProbes, t: int) -> None:
     least, more = costs(t)
     (truth,) = rows(options, "fixed_time_loss", member=2, t=t)
     assert_mean(truth, float(least))
@@ -116,7 +116,7 @@ def test_the_loss_at_one_time(options: ImageQuestions, t: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["test_loss", "train_loss"])
-def test_the_loss_over_all_times(options: ImageQuestions, name: str) -> None:
+def test_the_loss_over_all_times(options: ImageProbes, name: str) -> None:
     """The mean of what is paid at 1..T; Gaussians have learned the law and nothing of the images, so both losses are one."""
     least, more = (float(cost.mean()) for cost in costs(torch.arange(1, T + 1)))
     (truth,) = rows(options, name, member=2)
@@ -131,7 +131,7 @@ def test_memorizers_pay_nothing_for_their_own_images_and_the_distance_to_them_fo
     recipe = replace(RECIPE, training=replace(RECIPE.training, times="fixed", fixed_time=t))
     spread = GaussianMixture.of_images(torch.zeros(1, *SHAPE).double(), 1.0)
     own, fresh = [spread.sample(30, Noise(seed, "split")).float() for seed in (0, 1)], spread.sample(20, Noise(2)).float()
-    options, twins = questions(recipe, fresh, *own), ensemble(*(EmpiricalImages(images, SCHEDULE) for images in own))
+    options, twins = probes(recipe, fresh, *own), ensemble(*(EmpiricalImages(images, SCHEDULE) for images in own))
     examiner, (signal, sigma) = ImageEvaluator(options), SCHEDULE.scales(t)
     assert max(float(row["values"].max()) for row in examiner.rows(twins, "train_loss")) < 1e-8
     x_t = SCHEDULE.noised(fresh, t, options.eps(options.held_out, 0))

@@ -4,10 +4,10 @@ from math import prod
 
 from twinsplit.worlds.evaluator import MeasurementCost
 from twinsplit.worlds.images.judging import STATISTICS, can_be_told_apart
-from twinsplit.worlds.images.world import ImageWorld
+from twinsplit.worlds.images.pictured import PicturedWorld
 
 
-def measurement_cost_of(world: ImageWorld) -> MeasurementCost:
+def measurement_cost_of(world: PicturedWorld) -> MeasurementCost:
     """Of the standard measures (`STANDARD`), and the samples with what is measured on them."""
     data, options, networks = world.recipe.data, world.recipe.measuring, len(world.members)
     held_out, own = data.held_out * options.noise_draws, min(options.train_images, data.split_size) * options.noise_draws

@@ -23,7 +23,7 @@ from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
 from twinsplit.worlds.evaluator import Measured
 from twinsplit.worlds.images.judging import SAMPLES, levels
-from twinsplit.worlds.images.world import ImageWorld
+from twinsplit.worlds.images.pictured import PicturedWorld
 from twinsplit.worlds.parts import draw_parts, names_in_parts
 
 SIMILARITY, MEMORIZATION = "sample_similarity", "memorization"
@@ -56,14 +56,14 @@ def joined(parts: list[Drawn]) -> Drawn:
     return Drawn(torch.cat([part.samples for part in parts]), torch.cat([part.finished for part in parts]))
 
 
-def drawing_of(world: ImageWorld) -> Drawing:
+def drawing_of(world: PicturedWorld) -> Drawing:
     """As the recipe says; a reverse process has at most T steps."""
     options, shape = world.recipe.measuring, tuple(world.image_set.pixels.shape[1:])
     sampling = Sampling(options.sampling_steps, options.sampler, options.step_size, options.injected, options.sigma_end)
     return Drawing(world.parametrisation.sampler(sampling), options.generated, shape, world.root.child("generation"))
 
 
-def measure_samples(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
+def measure_samples(run: Run[Any], world: PicturedWorld, steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
     """Samples at the given checkpoints and what is measured on them, where it is not on disk yet."""
     todo = [step for step in steps if step not in run.measured(SIMILARITY)]
     if not todo:
@@ -111,7 +111,7 @@ def _near_rows(name: dict[str, int], source: str, nearest: Nearest) -> Rows:
     return [name | {"source": source, "quantity": quantity, "values": values.float().numpy()} for quantity, values in found]
 
 
-def _held_out_rows(world: ImageWorld, training: list[Tensor]) -> Rows:
+def _held_out_rows(world: PicturedWorld, training: list[Tensor]) -> Rows:
     """The same of the held-out images, for every split (member -1: no network made them)."""
     held_out, rows = world.pictures[1], []
     for split, (own, images) in enumerate(zip(world.normalisations, training, strict=True)):
@@ -128,7 +128,7 @@ def _similarity_rows(ensemble: Twins, samples: list[Tensor]) -> Rows:
     ]
 
 
-def _store(run: Run[Any], step: int, world: ImageWorld, ensemble: Twins, drawn: list[tuple[Drawn, Nearest]]) -> None:
+def _store(run: Run[Any], step: int, world: PicturedWorld, ensemble: Twins, drawn: list[tuple[Drawn, Nearest]]) -> None:
     """The samples and their nearest training images, as levels 0 to 255, clipped; and which samples were drawn to their end."""
     made, near = [], []
     for member, (samples, (_, rows)) in zip(ensemble.members, drawn, strict=True):

@@ -20,7 +20,7 @@ from twinsplit.runs.files import fingerprint
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
 from twinsplit.worlds.evaluator import Measured
-from twinsplit.worlds.images.world import ImageWorld
+from twinsplit.worlds.images.pictured import PicturedWorld
 
 SAMPLES, TWO_SAMPLE, FID = "samples", "two_sample", "fid"
 DRAWS = 499
@@ -36,13 +36,13 @@ def _pictures(stored: Tensor) -> Tensor:
     return stored.float() / 255
 
 
-def can_be_told_apart(world: ImageWorld) -> bool:
+def can_be_told_apart(world: PicturedWorld) -> bool:
     """Whether the two-sample test is made: with two samples or more, on images whose contents no filter has made equal."""
     recipe = world.recipe
     return recipe.data.filter == "none" and min(recipe.measuring.generated, recipe.data.held_out) >= FEWEST
 
 
-def measure_two_sample(run: Run[Any], world: ImageWorld, steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
+def measure_two_sample(run: Run[Any], world: PicturedWorld, steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
     """The two-sample test of every network at the given checkpoints, whose samples stand, where it is not on disk yet."""
     todo = [step for step in steps if step not in run.measured(TWO_SAMPLE)]
     if not todo or not can_be_told_apart(world):
@@ -61,7 +61,7 @@ def _told_apart(task: tuple[Tensor, Tensor, Tensor, int]) -> TwoSample:
     return nearest_neighbour_two_sample(generated, training, held_out, DRAWS, seed)
 
 
-def _name(world: ImageWorld, k: int) -> dict[str, int]:
+def _name(world: PicturedWorld, k: int) -> dict[str, int]:
     member = world.members[k]
     return {"member": k, "split": member.split, "seed": member.seed}
 
@@ -98,7 +98,7 @@ class FeatureFile:
         return cls(load_features(file, white=255, channels=3, return_features=True), fingerprint(file.read_bytes()))
 
 
-def measure_fid(run: Run[Any], world: ImageWorld, features: FeatureFile) -> Iterator[Measured]:
+def measure_fid(run: Run[Any], world: PicturedWorld, features: FeatureFile) -> Iterator[Measured]:
     """The Fréchet distance of features of samples and held-out images at every checkpoint with samples, where it is not on disk yet.
 
     Beside each network's stands that of as many images of its own split: what real images of that number score, bias included.
@@ -117,7 +117,7 @@ def measure_fid(run: Run[Any], world: ImageWorld, features: FeatureFile) -> Iter
         yield Measured(step, (FID,))
 
 
-def _real_rows(world: ImageWorld, held_out: Tensor, features: FeatureFile) -> Rows:
+def _real_rows(world: PicturedWorld, held_out: Tensor, features: FeatureFile) -> Rows:
     count = world.recipe.measuring.generated
     own = [_pictures(levels(images[:count])) for images in world.pictures[0]]
     return [_fid_row({"member": -1, "split": s, "seed": -1}, "training", images, held_out, features) for s, images in enumerate(own)]

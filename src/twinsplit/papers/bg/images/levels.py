@@ -19,7 +19,7 @@ from twinsplit.pipeline.landmarks import SPLIT, checkpoint_at
 from twinsplit.runs.rows import Rows, as_table
 from twinsplit.runs.store import Run
 from twinsplit.worlds.evaluator import Measured
-from twinsplit.worlds.images.predictions import Answers, ImageQuestions
+from twinsplit.worlds.images.predictions import ImagePredictions, ImageProbes
 from twinsplit.worlds.images.world import ImageWorld
 
 NAME = "level_similarity"
@@ -30,7 +30,7 @@ NAME = "level_similarity"
 class Frozen:
     """The predictions of each level's networks. by_level: name -> (K, m, C, H, W) at the fixed time, on held-out images in full."""
 
-    questions: ImageQuestions
+    probes: ImageProbes
     by_level: Mapping[str, tuple[Tensor, ...]]
 
 
@@ -40,15 +40,15 @@ def frozen_step(run: Run[Any]) -> int:
 
 
 def freeze(world: ImageWorld, levels: Mapping[str, tuple[Run[Any], ImageWorld]], device: str = "cpu") -> Frozen:
-    """`world` is that of full resolution, whose questions all levels answer."""
-    questions = world.questions()
-    made = {name: _answers(level.load(run, frozen_step(run), device), questions) for name, (run, level) in levels.items()}
-    return Frozen(questions, made)
+    """`world` is that of full resolution, whose probes all levels are evaluated on."""
+    probes = world.probes()
+    made = {name: _held_out_noise(level.load(run, frozen_step(run), device), probes) for name, (run, level) in levels.items()}
+    return Frozen(probes, made)
 
 
-def _answers(ensemble: Twins, questions: ImageQuestions) -> tuple[Tensor, ...]:
-    answers = Answers(ensemble, questions)
-    return tuple(answers.at(k, answers.held_out, questions.recipe.measured_time) for k in range(answers.count))
+def _held_out_noise(ensemble: Twins, probes: ImageProbes) -> tuple[Tensor, ...]:
+    predictions = ImagePredictions(ensemble, probes)
+    return tuple(predictions.at(k, predictions.held_out, probes.recipe.measured_time) for k in range(predictions.count))
 
 
 def measure_levels(
@@ -68,13 +68,13 @@ def measure_levels(
 
 def _rows(frozen: Frozen, ensemble: Twins) -> Rows:
     """A row per level and ordered pair (a, b): member a at full resolution against member b of the level, on different splits."""
-    answers = Answers(ensemble, frozen.questions)
-    predictions = _answers(ensemble, frozen.questions)
+    predictions = ImagePredictions(ensemble, frozen.probes)
+    own_noise = _held_out_noise(ensemble, frozen.probes)
     rows: Rows = []
-    for level, others in (*frozen.by_level.items(), (FULL, predictions)):
-        for a, own in enumerate(predictions):
+    for level, others in (*frozen.by_level.items(), (FULL, own_noise)):
+        for a, own in enumerate(own_noise):
             for b, other in enumerate(others):
                 if ensemble.members[a].split != ensemble.members[b].split:
                     values = cosine_similarity(own, other).float().numpy()
-                    rows.append(answers.name(a, "_a") | answers.name(b, "_b") | {"level": level, "values": values})
+                    rows.append(predictions.name(a, "_a") | predictions.name(b, "_b") | {"level": level, "values": values})
     return rows

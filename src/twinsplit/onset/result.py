@@ -1,0 +1,195 @@
+"""The decision as a record: verdict, reason, and the numbers behind it, to JSON and back."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from twinsplit.onset.gaps import Gap
+from twinsplit.onset.turning import Bounds, Turn
+
+Verdict = Literal["bias_precedes_test_minimum", "no_bias_before_test_minimum", "not_enough_power"]
+
+
+@dataclass(frozen=True)
+class Rise:
+    """Relative growth D(until) / D(onset) - 1 of the divergence, from the onset to the step `until`.
+
+    `until` is the test-loss minimum, or the last checkpoint where the test loss is still falling. `at_least` is a one-sided bound,
+    `interval` two-sided; both hold for every place where the onset may be. `fall_at_least`: the same bound for
+    D(first usable step) / D(onset) - 1.
+    """
+
+    growth: float
+    interval: tuple[float, float]
+    at_least: float
+    until: float
+    fall_at_least: float
+
+
+@dataclass(frozen=True)
+class Onset:
+    """The decision: verdict, in one sentence why, and the numbers behind it.
+
+    conditional: the intervals hold for exactly these networks, because there are too few to say how others would differ.
+    tolerance: the gap, in log steps, below which there is said to be none.
+    """
+
+    verdict: Verdict
+    reason: str
+    onset: Turn
+    test_loss_minimum: Turn
+    gap: Gap
+    rise: Rise
+    conditional: bool
+    tolerance: float
+    level: float
+    draws: int
+    members: int
+    pairs: int
+    sequences: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers, strings, lists and None: strict JSON, with no NaN or Infinity."""
+        return {
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "onset_step": self.onset.step,
+            "onset_interval": list(self.onset.interval),
+            "test_loss_minimum_step": self.test_loss_minimum.step,
+            "test_loss_minimum_interval": list(self.test_loss_minimum.interval),
+            "gap_log": self.gap.log,
+            "gap_log_interval": list(self.gap.log_interval),
+            "gap_steps": self.gap.steps,
+            "gap_steps_interval": list(self.gap.steps_interval),
+            "rise": self.rise.growth,
+            "rise_interval": list(self.rise.interval),
+            "rise_at_least": self.rise.at_least,
+            "rise_until_step": self.rise.until,
+            "fall_at_least": self.rise.fall_at_least,
+            "conditional_on_these_networks": self.conditional,
+            "tolerance_log": self.tolerance,
+            "level": self.level,
+            "draws": self.draws,
+            "members": self.members,
+            "pairs": self.pairs,
+            "sequences": self.sequences,
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "Onset":
+        """Read what `to_json` gave. Raises ValueError naming the first key that is missing, unknown or of the wrong kind."""
+        return _read(record)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _verdict(value: object) -> Verdict:
+    for known in get_args(Verdict):
+        if value == known:
+            return known  # type: ignore[no-any-return]
+    raise TypeError
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        raise TypeError
+    return float(value)
+
+
+def _maybe(value: object) -> float | None:
+    return None if value is None else _number(value)
+
+
+def _bounds(value: object) -> Bounds:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise TypeError
+    return _maybe(value[0]), _maybe(value[1])
+
+
+def _both(value: object) -> tuple[float, float]:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise TypeError
+    return _number(value[0]), _number(value[1])
+
+
+KINDS: dict[str, Any] = {
+    "verdict": _verdict,
+    "reason": _text,
+    "onset_step": _maybe,
+    "onset_interval": _bounds,
+    "test_loss_minimum_step": _maybe,
+    "test_loss_minimum_interval": _bounds,
+    "gap_log": _maybe,
+    "gap_log_interval": _bounds,
+    "gap_steps": _maybe,
+    "gap_steps_interval": _bounds,
+    "rise": _number,
+    "rise_interval": _both,
+    "rise_at_least": _number,
+    "rise_until_step": _number,
+    "fall_at_least": _number,
+    "conditional_on_these_networks": _flag,
+    "tolerance_log": _number,
+    "level": _number,
+    "draws": _whole,
+    "members": _whole,
+    "pairs": _whole,
+    "sequences": _whole,
+}
+
+
+def _checked(record: Mapping[str, Any]) -> dict[str, Any]:
+    for name in KINDS:
+        if name not in record:
+            raise ValueError(f"an onset record lacks {name!r}")
+    for name in record:
+        if name not in KINDS:
+            raise ValueError(f"an onset record has no {name!r}")
+    found = {}
+    for name, kind in KINDS.items():
+        try:
+            found[name] = kind(record[name])
+        except (TypeError, OverflowError):
+            raise ValueError(f"{name!r} of an onset record cannot be {record[name]!r}") from None
+    return found
+
+
+def _read(record: Mapping[str, Any]) -> Onset:
+    r = _checked(record)
+
+    def turn(name: str) -> Turn:
+        step = r[f"{name}_step"]
+        return Turn(step, r[f"{name}_interval"], step is not None)
+
+    return Onset(
+        r["verdict"],
+        r["reason"],
+        turn("onset"),
+        turn("test_loss_minimum"),
+        Gap(r["gap_log"], r["gap_log_interval"], r["gap_steps"], r["gap_steps_interval"]),
+        Rise(r["rise"], r["rise_interval"], r["rise_at_least"], r["rise_until_step"], r["fall_at_least"]),
+        r["conditional_on_these_networks"],
+        r["tolerance_log"],
+        r["level"],
+        r["draws"],
+        r["members"],
+        r["pairs"],
+        r["sequences"],
+    )
