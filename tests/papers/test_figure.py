@@ -73,7 +73,7 @@ def test_a_figure_is_made_once_for_the_same_configuration(parabola: Parabola, tm
 def test_what_cannot_be_made_is_refused(parabola: Parabola, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="choose one of parabola"):
         make("hyperbola", Options(out=tmp_path), Inline())
-    with pytest.raises(InputError, match="leave --run out"):
+    with pytest.raises(InputError, match="parabola has no --run"):
         make("parabola", Options(out=tmp_path, runs=(tmp_path,)), Inline())
     assert not list(tmp_path.iterdir())
 
