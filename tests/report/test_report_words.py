@@ -44,7 +44,10 @@ def test_too_little_power_says_what_to_do() -> None:
 
 @pytest.mark.parametrize("report", [biased(), unreached(), unbiased()])
 def test_privacy_is_never_promised(report: Report) -> None:
-    assert words.NOT_A_PROMISE in words.explain(report).advice
+    """The caveats of every page say that stopping is no privacy guarantee (test_from_run); no sentence here says otherwise."""
+    told = words.explain(report)
+    said = " ".join((told.badge, told.headline, told.aside, told.lead, *told.advice)).lower()
+    assert not [word for word in ("safe", "private", "anonym", "protect", "complian", "guarantee", "no leakage") if word in said]
 
 
 @pytest.mark.parametrize(
