@@ -73,6 +73,14 @@ def test_a_figure_is_made_once_for_the_same_configuration(parabola: Parabola, tm
 def test_what_cannot_be_made_is_refused(parabola: Parabola, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="choose one of parabola"):
         make("hyperbola", Options(out=tmp_path), Inline())
-    with pytest.raises(InputError, match="leave --run out"):
+    with pytest.raises(InputError, match="parabola has no --run"):
         make("parabola", Options(out=tmp_path, runs=(tmp_path,)), Inline())
     assert not list(tmp_path.iterdir())
+
+
+def test_figures_without_networks_have_no_device() -> None:
+    """An option that a figure does not take is refused instead of ignored."""
+    from twinsplit.papers.catalogue import Options, make
+
+    with pytest.raises(InputError, match=r"gtv1 has no --device; leave it out: it is for fig1a, .*rp-identities$"):
+        make("gtv1", Options(), Inline("cuda"))

@@ -16,7 +16,7 @@ def test_bias_says_where_to_stop() -> None:
     caption = words.explain(biased())
     assert f"{caption.headline} {caption.aside}" == "You should have stopped at about step 643 (interval 512–858)"
     assert caption.lead.startswith("The test loss would have told you to stop at step 1,580 (90% interval 1,190–2,210). Between the two,")
-    assert "leaned on their own samples" in caption.lead
+    assert "pay more for its own sample and its own seed" in caption.lead
 
 
 def test_a_minimum_that_was_not_reached_is_not_named() -> None:

@@ -1,20 +1,16 @@
 """A place that cannot be written into is refused before the work, by every verb that has one."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from twinsplit.cli import figure_verbs
 from twinsplit.cli.figures import claims
 from twinsplit.cli.options import Compute
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
-from twinsplit.papers.options import FigureOptions
+from twinsplit.papers.catalogue import FIGURES, Options, make
 from twinsplit.runs.places import check_file, check_place
-
-NAMES = [name for family in figure_verbs.families() for name in family.names]
 
 
 @pytest.fixture
@@ -50,15 +46,15 @@ def test_a_folder_that_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         check_place(tmp_path / "new")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", list(FIGURES))
 def test_every_figure_looks_first(name: str, taken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def work(*_: Any) -> None:
         raise AssertionError("the work began")
 
-    every = tuple(replace(family, make=work) for family in figure_verbs.families())
-    monkeypatch.setattr(figure_verbs, "families", lambda: every)
+    for stage in ("prepare_run", "measure_run", "existing"):
+        monkeypatch.setattr(f"twinsplit.papers.figure.{stage}", work)
     with pytest.raises(InputError, match="is not a folder"):
-        figure_verbs.make(FigureOptions(name, "smoke", taken), Inline())
+        make(name, Options("smoke", taken), Inline())
 
 
 def test_claims_look_first(taken: Path, tmp_path: Path) -> None:

@@ -81,22 +81,11 @@ def figure(
     Args:
         out: the folder to write into
     """
-    from twinsplit.cli import figure_verbs
-    from twinsplit.papers.options import FigureOptions
+    from twinsplit.papers.catalogue import Options, make
 
-    options = FigureOptions(
-        name=name,
-        scale=training.scale,
-        out=out,
-        seed=training.seed,
-        seeds=training.seeds,
-        runs=runs,
-        data=data,
-        lpips_weights=lpips_weights,
-        device=compute.device,
-    )
+    options = Options(training.scale, out, training.seed, training.seeds, runs, data, lpips_weights)
     with compute.executor() as executor:
-        print(*figure_verbs.make(options, executor), sep="\n")
+        print(*make(name, options, executor), sep="\n")
 
 
 def claims(

@@ -50,7 +50,7 @@ IMPORT = Group(
 )
 TWINSPLIT = Group(
     "Train a diffusion model on disjoint halves of the data and find the step at which the twins stop learning the distribution "
-    "and start leaning on their own samples. `twinsplit --version` prints the version.",
+    "and begin to part. `twinsplit --version` prints the version.",
     {
         "quickstart": run.quickstart,
         "data": DATA,

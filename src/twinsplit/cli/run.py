@@ -161,7 +161,7 @@ def measure(
 
 
 def onset(path: RunFolder, *, json: bool = False) -> None:
-    """Decide: the step where the twins began to lean on their own samples, the test-loss minimum,
+    """Decide: the step where the divergence of the twins is lowest, the test-loss minimum,
     and how sure that is.
 
     Args:

@@ -25,7 +25,7 @@ SMALLEST_FACTOR = 1.5  # a gap of less than this factor in steps is no gap that 
 
 
 def find_onset(curves: Curves, *, level: float = 0.95, draws: int = 2000, seed: int = 0, tolerance: float | None = None) -> Onset:
-    """The step where twins begin to lean on their own samples, the test-loss minimum, their gap, and a verdict.
+    """The step where the divergence of twins is lowest, the test-loss minimum, their gap, and a verdict.
 
     level: of every interval; draws: resampled curves; tolerance: the largest gap in log steps that still counts as none, by default
     one checkpoint spacing or ln 1.5, whichever is larger. The same seed gives the same answer whatever the order of sequences, members,

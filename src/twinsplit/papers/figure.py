@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from twinsplit.errors import InputError
-from twinsplit.execution.local import Executor
+from twinsplit.execution.local import CPU, Executor
 from twinsplit.papers.figure_store import existing, store_figure
 from twinsplit.papers.from_runs import check_runs, configuration_of, run_from
 from twinsplit.pipeline import stages as pipeline
@@ -27,6 +27,7 @@ from twinsplit.recipes import RunRecipe
 from twinsplit.report.figure import Axes, Figure, ImageGrid
 from twinsplit.report.page import interactive
 from twinsplit.report.render_matplotlib import printed
+from twinsplit.runs.places import check_place
 from twinsplit.runs.store import Run
 
 if TYPE_CHECKING:
@@ -173,8 +174,12 @@ def make(name: str, options: Options, executor: Executor) -> list[Path]:
     """Train what is missing, measure, draw and store a figure; return its paths. A figure that exists is not made again.
 
     With `options.runs` it is drawn from these: they are measured where something is missing, and never trained.
+    Raises InputError for an unknown name, for options that the figure does not take, and where `options.out` cannot be
+    written into, before any work.
     """
     figure = FIGURES[name]
+    _refuse_unused(figure, options, executor)
+    check_place(options.out)
     recipes = {} if options.runs else figure.recipes(options)
     configuration = _of_given(figure, options) if options.runs else figure.configuration(options, recipes)
     if found := existing(options.out, name, configuration):
@@ -187,6 +192,15 @@ def make(name: str, options: Options, executor: Executor) -> list[Path]:
     for folder, recipe in recipes.items():
         done.append(prepare_run(options.out / "runs" / folder, recipe, executor, lambda session: figure.measure(options, done, session)))
     return figure.draw(options, done).store(figure, options.out, configuration)
+
+
+def _refuse_unused(figure: PublishedFigure, options: Options, executor: Executor) -> None:
+    """An option that a figure would ignore is a misunderstanding."""
+    given = {option: getattr(options, option) not in (None, ()) for option in ("data", "seeds", "lpips_weights", "runs")}
+    given["device"] = executor.device != CPU
+    for option in (option for option, is_given in given.items() if is_given and option not in figure.takes):
+        flag = "--run" if option == "runs" else f"--{option.replace('_', '-')}"
+        raise InputError(f"{figure.name} has no {flag}", f"leave it out: it is for {', '.join(FIGURES.takers(option))}")
 
 
 def _of_given(figure: PublishedFigure, options: Options) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def split_panel(run: Run[Any], settled: float, unit: str) -> Axes:
     lines = [pair_line(table.rows(apart), splits, "twins on different splits", "split_divergence")]
     if not apart.all():
         lines.append(pair_line(table.rows(~apart), splits, "same split, different seed", "seed_divergence", "green"))
-    note = "Where this curve is lowest the twins agree most; when it rises, each leans on its own split."
+    note = "Where this curve is lowest the twins agree best. It rises when what each pays for its own sample and its own seed grows."
     return along("split", "Disagreement of the twins", unit, lines, note, settled / 4)
 
 

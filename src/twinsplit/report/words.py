@@ -8,7 +8,11 @@ from twinsplit.onset.decision import Onset
 from twinsplit.onset.turning import Bounds, Turn
 from twinsplit.report.model import Report
 
-NOT_A_PROMISE = "Stopping early weakens the pull towards single training examples; it is not a privacy guarantee."
+NOT_A_PROMISE = "Stopping early is no privacy guarantee: whether single training examples can be told from others was not tested here."
+ONE_SPLIT = (
+    "Each network here learned from one split only. A model that learns from all the data turns at another step: "
+    "train twins at two sizes or more before you transfer this one."
+)
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,9 @@ def _biased(onset: Onset, last_step: float) -> Explanation:
         badge="Bias sets in before the test-loss minimum",
         headline=f"You should have stopped {stop}",
         aside=f"(interval {interval(onset.onset.interval)})",
-        lead=f"{_test_loss_says(onset, last_step)} {later} the twins leaned on their own samples: "
-        "they agreed less and less with each other while the test loss was still improving.",
-        advice=("Stop further runs of this configuration at the onset, not at the lowest test loss.", NOT_A_PROMISE),
+        lead=f"{_test_loss_says(onset, last_step)} {later} the twins agreed less and less with each other while the test loss was "
+        "still improving: every further step made each of them pay more for its own sample and its own seed.",
+        advice=("Of these networks, use the checkpoint of the onset, not that of the lowest test loss.", ONE_SPLIT),
     )
 
 
@@ -107,7 +111,11 @@ def _unbiased(onset: Onset, last_step: float) -> Explanation:
         else f"The test loss told you in time to stop: at step {step(minimum.step)}",
         aside=f"(interval {interval(minimum.interval)})" if minimum.reached else "",
         lead=_turned(onset) if minimum.reached else f"{_test_loss_says(onset, last_step)} {_turned(onset)}",
-        advice=("Ask again after any change of data, model or length: a longer run may lean on its samples.", NOT_A_PROMISE),
+        advice=(
+            "Of these networks, use the checkpoint of the test-loss minimum. Ask again after any change of data, model or length.",
+            ONE_SPLIT,
+            NOT_A_PROMISE,
+        ),
     )
 
 

@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from twinsplit.cli.figure_verbs import make
 from twinsplit.errors import InputError
 from twinsplit.execution.local import Inline
 from twinsplit.papers.figure import Options
 from twinsplit.papers.figure import make as make_figure
 from twinsplit.papers.gahb.ladder import SMOKE as BLIND_SMOKE
-from twinsplit.papers.options import FigureOptions
 from twinsplit.runs.store import Run
 
 DRAWN = (".png", ".pdf", "-curves.parquet", "-marks.parquet")
@@ -74,7 +72,7 @@ def test_other_weights_are_another_figure(given: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_drawn_is_refused(given: Path, name: str, options: dict[str, Any], says: str, tmp_path: Path) -> None:
     before = contents(tmp_path)
     with pytest.raises(InputError, match=says):
-        make(FigureOptions(**{"name": name, "runs": (given,), "out": tmp_path / "figures"} | options), Inline())
+        make_figure(name, Options(**{"runs": (given,), "out": tmp_path / "figures"} | options), Inline())
     assert contents(tmp_path) == before
 
 

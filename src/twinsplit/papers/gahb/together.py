@@ -1,4 +1,4 @@
-"""gahb-onset: on one ladder of N, how far twins converge ([GAHB]) and from which step they lean on their own images ([BG])."""
+"""gahb-onset: on one ladder of N, how far twins converge ([GAHB]) and from which step they part ([BG])."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
