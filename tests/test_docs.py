@@ -4,11 +4,13 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+import twinsplit
 from commands import run_in
 from twinsplit.recipes import ImageRecipe, preset_of, read_recipe
 from twinsplit.worlds.registry import world_of
@@ -22,6 +24,11 @@ TOML = re.compile(r"```toml\n(.*?)```", re.DOTALL)
 SCALED = ("quickstart", "train", "figure")
 CREWED = (*SCALED, "measure", "claims")  # one worker gives the same bits, and starts no processes that cost more than smoke runs do
 MOST = 120  # images that a smoke run needs
+LINES = 150  # of the README, and of the page for developers
+PACKAGE = ROOT / "src" / "twinsplit"
+NAMED_PATH = re.compile(r"\b((?:src|tests|docs|benchmarks)/[\w./-]*\w)")
+NAMED_FILE = re.compile(r"`([\w-]+(?:/[\w-]+)+\.py)`")
+NAMED_MODULE = re.compile(r"\b(twinsplit(?:\.[A-Za-z_]\w*)+)")
 SMALLER = {"--scale": lambda scale: "smoke", "--make": lambda count: str(min(int(count), MOST))}
 
 
@@ -78,24 +85,44 @@ def test_recipes_that_are_printed_are_recipes(page: Path, tmp_path: Path) -> Non
         assert isinstance(read_recipe(tmp_path / "recipe.toml"), ImageRecipe) == ('world = "images"' in text)
 
 
-def paths_in_the_tree(readme: str) -> set[str]:
-    """The files of the README's tree under src/twinsplit, from their indentation."""
-    tree = readme.split("```text\nsrc/twinsplit/\n")[1].split("\ntests/", maxsplit=1)[0]
-    found, above = set(), []
-    for line in tree.splitlines():
-        if entry := re.match(r"( +)(\S+)", line):
-            above[len(entry[1]) // 2 - 1 :] = [entry[2].rstrip("/")]
-            found.add("/".join(above))
-    return {path for path in found if path.endswith(".py")}
+@pytest.mark.parametrize("page", [README, ROOT / "docs" / "architecture.md"], ids=lambda page: page.name)
+def test_pages_that_are_read_first_are_short(page: Path) -> None:
+    assert len(page.read_text().splitlines()) <= LINES
 
 
-def test_the_readme_prints_the_tree() -> None:
-    """Every file in its folder, and none that is not there; an `__init__.py` only where it holds something."""
-    source = ROOT / "src" / "twinsplit"
-    files = {str(path.relative_to(source)) for path in source.rglob("*.py")}
-    printed = paths_in_the_tree(README.read_text())
-    assert printed <= files
-    assert {path for path in files - printed if not path.endswith("__init__.py")} == set()
+def test_files_and_modules_that_are_named_exist() -> None:
+    """Paths from the root or below the package, such as `src/twinsplit/noise` or `measures/psnr.py`, and `twinsplit.x.y`."""
+    for page in (*PAGES, ROOT / "CONTRIBUTING.md"):
+        text = page.read_text()
+        for path in (*NAMED_PATH.findall(text), *NAMED_FILE.findall(text)):
+            assert any((root / path).exists() for root in (ROOT, PACKAGE)), f"{page.name}: {path}"
+        for name in NAMED_MODULE.findall(text):
+            assert leads_to_a_module(name), f"{page.name}: {name}"
+
+
+def leads_to_a_module(name: str) -> bool:
+    """Whether twinsplit.x.y is a room or a module, a name in one, or a public name."""
+    _, *parts = name.split(".")
+    *above, last = parts
+    if last in twinsplit.__all__ and not above:
+        return True
+    return is_module(parts) or (is_module(above) and re.search(rf"\b{last}\b", source_of(above)) is not None)
+
+
+def is_module(parts: Sequence[str]) -> bool:
+    place = PACKAGE.joinpath(*parts)
+    return place.is_dir() or place.with_suffix(".py").is_file()
+
+
+def source_of(parts: Sequence[str]) -> str:
+    place = PACKAGE.joinpath(*parts)
+    return (place / "__init__.py" if place.is_dir() else place.with_suffix(".py")).read_text()
+
+
+def test_a_module_that_is_gone_is_noticed() -> None:
+    assert leads_to_a_module("twinsplit.training.loop.train")
+    assert not leads_to_a_module("twinsplit.training.loop.trained_by_nobody")
+    assert not leads_to_a_module("twinsplit.experiments.worlds")
 
 
 def test_the_readme_names_the_two_commands() -> None:

@@ -164,7 +164,7 @@ COARSE_FIRST = {
 }
 PHASE = {
     "bias_precedes_test_minimum": "From the onset to the minimum of the test loss is biased generalization: the networks still improve on\n"
-    "unseen data, and each already leans on its own sample. Stopping at the test-loss minimum stops too late to prevent that.",
+    "unseen data, and their divergence from each other already rises. Stopping at the test-loss minimum stops too late to prevent that.",
     "no_bias_before_test_minimum": "Here the twins agree more and more for as long as the test loss falls: there is no phase to be seen.",
     "not_enough_power": "These networks and sequences cannot tell whether there is a phase: six splits can, at --scale laptop.",
 }
