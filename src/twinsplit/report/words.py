@@ -114,7 +114,6 @@ def _unbiased(onset: Onset, last_step: float) -> Explanation:
         advice=(
             "Of these networks, use the checkpoint of the test-loss minimum. Ask again after any change of data, model or length.",
             ONE_SPLIT,
-            NOT_A_PROMISE,
         ),
     )
 
