@@ -61,7 +61,7 @@ class Bench:
             surroundings = _environment(root, Path(compiled))
             check_code(root, surroundings)
             for job in jobs:
-                yield job, _made(job, work / job.name, entry_of(root), surroundings)
+                yield job, _made(job, work / job.name, root, surroundings)
 
 
 @final
@@ -126,13 +126,20 @@ def entry_of(root: Path) -> str:
         return str(tomllib.load(file)["project"]["scripts"]["twinsplit"])
 
 
-def _made(job: Job, folder: Path, entry: str, surroundings: Mapping[str, str]) -> Made:
+def written_for(root: Path, recipe: str) -> str:
+    """A recipe in the words of a tree: keys that are left out mean the paper's, which later trees want to be told."""
+    reading = root / "src" / "twinsplit" / "recipes" / "reading.py"
+    knows_base = reading.is_file() and '"base"' in reading.read_text(encoding="utf-8")
+    return f'base = "paper"\n{recipe}' if knows_base else recipe
+
+
+def _made(job: Job, folder: Path, root: Path, surroundings: Mapping[str, str]) -> Made:
     folder.mkdir(parents=True)
     for name, text in job.files.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).write_text(written_for(root, text), encoding="utf-8")
     beside = folder.parent / f"{job.name}.driver"
     beside.mkdir()
-    places = {"entry": entry, "log": str(beside / "log"), "results": str(beside / "results.json")}
+    places = {"entry": entry_of(root), "log": str(beside / "log"), "results": str(beside / "results.json")}
     asked = places | {"steps": [asdict(step) for step in job.steps]}
     (beside / "job.json").write_text(json.dumps(asked), encoding="utf-8")
     words = [sys.executable, "-P", str(DRIVER), str(beside / "job.json")]
