@@ -7,7 +7,7 @@ from typing import Annotated, final
 import tyro
 from tyro.conf import Positional, arg
 
-from twinsplit.cli.options import HERE, Compute, Scale
+from twinsplit.cli.options import HERE, Compute, DryRun, Scale
 
 OUT = Path("twinsplit-out/figures")
 FigureName = Positional[
@@ -73,6 +73,7 @@ def figure(
     data: FigureData = None,
     lpips_weights: LpipsWeights = None,
     training: TrainingOptions = USUAL,
+    dry_run: DryRun = False,
     compute: Compute = HERE,
 ) -> None:
     """Make a published figure: PNG, PDF, its numbers (parquet and JSON) and its configuration. What
@@ -96,7 +97,8 @@ def figure(
         device=compute.device,
     )
     with compute.executor() as executor:
-        print(*figure_verbs.make(options, executor), sep="\n")
+        done = figure_verbs.plan(options, executor) if dry_run else figure_verbs.make(options, executor)
+        print(*done, sep="\n")
 
 
 def claims(
