@@ -231,6 +231,16 @@ def test_a_dry_run_of_quickstart_says_what_that_of_train_says(tmp_path: Path) ->
     assert "has no paper scale" in refusal("quickstart", "--world", "digits", "--scale", "paper", "--dry-run")
 
 
+def test_a_dry_run_of_a_figure_sums_its_runs_and_writes_nothing(tmp_path: Path) -> None:
+    words = ("--scale", "smoke", "--dry-run", "--workers", "1", "--out", tmp_path / "out")
+    said = twinsplit("figure", "fig4a", *words, cwd=tmp_path).stdout
+    assert "60 steps of 6 samples = 60 epochs" in said
+    assert said.splitlines()[-1].startswith("fig4a: 1 run")
+    assert twinsplit("figure", "gtv1", *words, cwd=tmp_path).stdout == "gtv1: it trains no networks\n"
+    assert "there is no figure" in refusal("figure", "fig99", *words)
+    assert not list(tmp_path.iterdir())
+
+
 def recipe_file(folder: Path, text: str) -> Path:
     (folder / "given.toml").write_text(text)
     return folder / "given.toml"

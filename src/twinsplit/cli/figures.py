@@ -97,8 +97,8 @@ def figure(
         device=compute.device,
     )
     with compute.executor() as executor:
-        done = figure_verbs.plan(options, executor) if dry_run else figure_verbs.make(options, executor)
-        print(*done, sep="\n")
+        for line in figure_verbs.plan(options, executor) if dry_run else figure_verbs.make(options, executor):
+            print(line, flush=True)
 
 
 def claims(

@@ -91,7 +91,7 @@ def dry_run(recipe: RunRecipe, executor: Executor) -> Plan:
         >>> print(render(dry_run(recipe, Inline())))  # doctest: +SKIP
     """
     world = world_of(recipe)
-    held, sizes, flops = resident(), Sizes.of(world), world.network.flops(world.state_shape)
+    held, sizes, flops = resident(), Sizes.of(world, len(world.members)), world.network.flops(world.state_shape)
     shards = shards_of(world, executor)
     speed, cost = speed_of(world, shards, executor), checkpoint_cost(world, executor)
     training = training_memory(world, kept_bytes(shards[0]) * len(shards), speed.at_once)
@@ -212,4 +212,4 @@ def total(plans: list[Plan]) -> str:
     """Return a line that sums several runs made one after another."""
     hours = sum(plan.speed.hours + plan.hours_measuring for plan in plans)
     disk, memory = sum(plan.disk for plan in plans), max(plan.memory for plan in plans)
-    return f"{len(plans)} runs: {duration(hours)} of training and standard measures, {size(disk)} of disk, {size(memory)} of memory"
+    return f"{len(plans)} run{'s' if len(plans) > 1 else ''}: {duration(hours)} of training and standard measures, {size(disk)} of disk, {size(memory)} of memory"

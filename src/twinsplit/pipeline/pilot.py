@@ -6,6 +6,7 @@ two sizes, so that fixed costs and costs in proportion separate.
 """
 
 import gc
+import math
 import pickle
 import time
 from collections.abc import Callable
@@ -60,7 +61,6 @@ class CheckpointCost:
 class Sizes:
     """What costs of a checkpoint are in proportion to. drawing: samples times reverse steps, of one network."""
 
-    splits: int
     networks: int
     pairs: int
     held_out: int
@@ -68,11 +68,11 @@ class Sizes:
     drawing: int
 
     @classmethod
-    def of(cls, world: World) -> "Sizes":
-        """Of a world's recipe."""
-        shares, repeats, networks = world.recipe.shares, world.recipe.repeats, len(world.members)
+    def of(cls, world: World, networks: int) -> "Sizes":
+        """Of a world's recipe, with so many networks."""
+        shares, repeats = world.recipe.shares, world.recipe.repeats
         drawing = repeats.generated * world.parametrisation.sampling_steps(repeats.sampling_steps)
-        return cls(shares.splits, networks, networks * (networks - 1), shares.held_out, repeats.generated, drawing)
+        return cls(networks, networks * (networks - 1), shares.held_out, repeats.generated, drawing)
 
 
 @final
@@ -98,8 +98,8 @@ class Trial:
 def checkpoint_cost(world: World, executor: Executor) -> CheckpointCost:
     """Measure two pilots of a world, and follow the line through both to the whole."""
     rows = max(FEWEST, int(AFFORDED / world.network.flops(world.state_shape).forward))
-    few, many = (tried(world_of(pilot_of(world.recipe, size, executor.size)), executor) for size in (max(FEWEST // 2, rows // 4), rows))
-    whole, sizes = Sizes.of(world), many.sizes
+    few, many = (tried(world_of(pilot_of(world.recipe, size)), executor) for size in (max(FEWEST // 2, rows // 4), rows))
+    whole, sizes = Sizes.of(world, len(world.members)), many.sizes
     networks, pairs, held_out = whole.networks / sizes.networks, whole.pairs / sizes.pairs, whole.held_out / sizes.held_out
 
     def seconds(spent: Callable[[Trial], float]) -> float:
@@ -117,23 +117,26 @@ def checkpoint_cost(world: World, executor: Executor) -> CheckpointCost:
     )
 
 
-def pilot_of(recipe: RunRecipe, rows: int, workers: int) -> RunRecipe:
-    """Return the recipe with at most `rows` held-out samples, and a network for every worker, two at least."""
+def pilot_of(recipe: RunRecipe, rows: int) -> RunRecipe:
+    """Return the recipe with at most `rows` held-out samples, and as much fewer samples of the splits to measure on."""
     data: Any = recipe.shares
-    splits = min(data.splits, max(2, workers))
-    fewer: dict[str, Any] = {"splits": splits, "held_out": min(rows, data.held_out)}
-    fewer |= {"published_splits": data.published_splits[:splits]} if getattr(data, "published_splits", ()) else {}
     measuring: Any = recipe.repeats
+    share = min(1.0, rows / data.held_out)
+    fewer = {"held_out": min(rows, data.held_out)}
     drawn = {"generated": min(max(FEWEST, rows // STEPS), measuring.generated), "sampling_steps": min(STEPS, measuring.sampling_steps)}
-    seldom = {"train_images": rows, "sigma_end": torch.finfo(torch.float32).tiny}  # so low that no ascent ends before its last step
-    drawn |= {name: min(value, getattr(measuring, name)) for name, value in seldom.items() if hasattr(measuring, name)}
-    single: Any = replace(recipe.training, seeds_per_split=1)
-    return replace(recipe, data=replace(data, **fewer), measuring=replace(measuring, **drawn), training=single)  # type: ignore[call-arg]
+    if hasattr(measuring, "train_images"):
+        drawn["train_images"] = math.ceil(share * min(measuring.train_images, data.split_size))
+    elif data.split_size < data.held_out:  # then all of a split is measured on
+        fewer["split_size"] = max(2, math.ceil(share * data.split_size))
+    if hasattr(measuring, "sigma_end"):
+        drawn["sigma_end"] = torch.finfo(torch.float32).tiny  # so low that no ascent ends before its last step
+    return replace(recipe, data=replace(data, **fewer), measuring=replace(measuring, **drawn))  # type: ignore[call-arg]
 
 
 def tried(world: World, executor: Executor) -> Trial:
     """Measure one checkpoint of untrained networks, and draw samples from it, in a temporary folder."""
-    first = Ensemble.initial(world.network, world.members, world.root, world.parametrisation.denoiser)
+    members = world.members[: max(2, executor.size)]
+    first = Ensemble.initial(world.network, members, world.root, world.parametrisation.denoiser)
     there = {name: value.to(executor.device) for name, value in first.parameters.items()}
     twins = Loaded(first.members, Ensemble(first.network, first.members, there, first.read_as).denoisers())
     evaluator = world.evaluator()
@@ -152,7 +155,7 @@ def tried(world: World, executor: Executor) -> Trial:
         sampled = [run.table(name) for name in world.drawn if run.measured(name)]
         drawn = sum(path.stat().st_size for path in Path(folder).rglob("*.safetensors"))
     tables, probes = [as_table(step, rows) for rows in found[0].rows], len(pickle.dumps(evaluator))
-    sizes = Sizes.of(world)
+    sizes = Sizes.of(world, len(members))
     return Trial(sizes, prepare, slowest.per_network, slowest.per_pair, sampling, tables, sampled, drawn, probes, found[0].kept)
 
 
@@ -205,7 +208,7 @@ def stored(table: "pa.Table", sizes: Sizes, whole: Sizes, longer: float) -> int:
     else:
         fresh = _values(table.filter(table.column("member").to_numpy() < 0))
         wanted = (most - fresh) * longer * whole.networks / sizes.networks
-        wanted += fresh * whole.splits / sizes.splits * whole.held_out / sizes.held_out
+        wanted += fresh * whole.held_out / sizes.held_out
     return int(large + each * (wanted - most))
 
 

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +136,7 @@ def follow(session: Session[Any], label: str, events: Iterator[Any]) -> None:
     steps = session.run.steps()
     with progress(label, len(steps)) as report:
         for event in events:
-            report(1 + steps.index(event.step), f"step {event.step:,}")
+            report(bisect_right(steps, event.step), f"step {event.step:,}")
 
 
 def decide(run: Run[Any]) -> Onset:
