@@ -59,3 +59,8 @@ def refusing_line(stderr: str) -> str:
     assert lines[0].startswith("twinsplit: ")
     assert ";" in lines[0]
     return lines[0]
+
+
+def files(path: Path) -> dict[str, bytes]:
+    """What every file below a folder holds."""
+    return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}

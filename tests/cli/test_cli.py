@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import twinsplit as ts
-from commands import refusal, refusing_line, twinsplit
+from commands import files, refusal, refusing_line, twinsplit
 
 
 def elsewhere(*words: str | Path, expect: int = 0, **options: object) -> str:
@@ -18,10 +18,6 @@ def elsewhere(*words: str | Path, expect: int = 0, **options: object) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)  # type: ignore[call-overload]
     assert done.returncode == expect, done.stdout + done.stderr
     return str(done.stderr)
-
-
-def files(path: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +225,16 @@ def test_a_dry_run_of_quickstart_says_what_that_of_train_says(tmp_path: Path) ->
     assert train[0] == quickstart[0]
     assert not list(tmp_path.iterdir())
     assert "has no paper scale" in refusal("quickstart", "--world", "digits", "--scale", "paper", "--dry-run")
+
+
+def test_a_dry_run_of_a_figure_sums_its_runs_and_writes_nothing(tmp_path: Path) -> None:
+    words = ("--scale", "smoke", "--dry-run", "--workers", "1", "--out", tmp_path / "out")
+    said = twinsplit("figure", "fig4a", *words, cwd=tmp_path).stdout
+    assert "60 steps of 6 samples = 60 epochs" in said
+    assert said.splitlines()[-1].startswith("fig4a: 1 run")
+    assert twinsplit("figure", "gtv1", *words, cwd=tmp_path).stdout == "gtv1: it trains no networks\n"
+    assert "there is no figure" in refusal("figure", "fig99", *words)
+    assert not list(tmp_path.iterdir())
 
 
 def recipe_file(folder: Path, text: str) -> Path:

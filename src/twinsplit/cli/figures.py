@@ -7,7 +7,7 @@ from typing import Annotated, final
 import tyro
 from tyro.conf import Positional, arg
 
-from twinsplit.cli.options import HERE, Compute, Scale
+from twinsplit.cli.options import HERE, Compute, DryRun, Scale
 
 OUT = Path("twinsplit-out/figures")
 FigureName = Positional[
@@ -73,6 +73,7 @@ def figure(
     data: FigureData = None,
     lpips_weights: LpipsWeights = None,
     training: TrainingOptions = USUAL,
+    dry_run: DryRun = False,
     compute: Compute = HERE,
 ) -> None:
     """Make a published figure: PNG, PDF, its numbers (parquet and JSON) and its configuration. What
@@ -81,11 +82,12 @@ def figure(
     Args:
         out: the folder to write into
     """
-    from twinsplit.papers.catalogue import Options, make
+    from twinsplit.papers.catalogue import Options, make, plan
 
     options = Options(training.scale, out, training.seed, training.seeds, runs, data, lpips_weights)
     with compute.executor() as executor:
-        print(*make(name, options, executor), sep="\n")
+        for line in plan(name, options, executor) if dry_run else make(name, options, executor):
+            print(line, flush=True)
 
 
 def claims(

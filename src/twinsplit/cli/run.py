@@ -125,13 +125,10 @@ def train(
 
 def _print_costs(recipe: "RunRecipe", compute: Compute) -> None:
     """Print what a run of the recipe would take; write nothing."""
-    from twinsplit.pipeline.dry_run import costs_of, render, speed_of
-    from twinsplit.pipeline.sampling_cost import sampling_cost_of
-    from twinsplit.worlds.registry import world_of
+    from twinsplit.pipeline.dry_run import dry_run, render
 
     with compute.executor(len(recipe.members)) as executor:
-        world = world_of(recipe)
-        print(render(recipe, costs_of(world), speed_of(world, executor), sampling_cost_of(world, executor)))
+        print(render(dry_run(recipe, executor)))
 
 
 def measure(

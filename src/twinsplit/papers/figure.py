@@ -13,8 +13,9 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from twinsplit.errors import InputError
@@ -22,6 +23,7 @@ from twinsplit.execution.local import CPU, Executor
 from twinsplit.papers.figure_store import existing, store_figure
 from twinsplit.papers.from_runs import check_runs, configuration_of, run_from
 from twinsplit.pipeline import stages as pipeline
+from twinsplit.pipeline.dry_run import dry_run, render, total
 from twinsplit.pipeline.stages import Session
 from twinsplit.recipes import RunRecipe
 from twinsplit.report.figure import Axes, Figure, ImageGrid
@@ -192,6 +194,21 @@ def make(name: str, options: Options, executor: Executor) -> list[Path]:
     for folder, recipe in recipes.items():
         done.append(prepare_run(options.out / "runs" / folder, recipe, executor, lambda session: figure.measure(options, done, session)))
     return figure.draw(options, done).store(figure, options.out, configuration)
+
+
+def plan(name: str, options: Options, executor: Executor) -> Iterator[str]:
+    """Yield what each run of a figure takes, and the sum; data that runs learn from are made in a temporary folder."""
+    figure = FIGURES[name]
+    _refuse_unused(figure, options, executor)
+    with TemporaryDirectory(prefix="twinsplit-") as folder:
+        elsewhere = replace(options, out=Path(folder))
+        recipes = {} if options.runs else figure.recipes(elsewhere)
+        figure.prepare_data(elsewhere, recipes, executor)
+        plans = []
+        for run, recipe in recipes.items():
+            plans.append(dry_run(recipe, executor))
+            yield f"{run}, {render(plans[-1])}"
+    yield f"{name}: {total(plans) if plans else 'it trains no networks'}"
 
 
 def _refuse_unused(figure: PublishedFigure, options: Options, executor: Executor) -> None:

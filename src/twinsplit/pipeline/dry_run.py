@@ -1,190 +1,155 @@
-"""What a run takes, before it begins: exact counts, and hours from a few real steps. Nothing is written."""
+"""What a run takes, before it begins: exact counts, and what a few real steps and a pilot of the run measure. Nothing is written."""
 
-import math
-import statistics
-import time
+import json
+import resource
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import torch
 from torch import Tensor
 
-from twinsplit.execution.local import Executor
+from twinsplit.execution.local import CPU, Executor
 from twinsplit.networks import fused
 from twinsplit.networks.arithmetic import product_dtype
-from twinsplit.networks.transformer import Transformer
-from twinsplit.pipeline.sampling_cost import SamplingCost, sampling_steps
-from twinsplit.pipeline.stages import disk_needed
+from twinsplit.pipeline.pace import Speed, duration, full_batch, seen_in, shards_of, speed_of, with_rows
+from twinsplit.pipeline.pilot import CheckpointCost, Sizes, checkpoint_cost
 from twinsplit.recipes import RunRecipe
 from twinsplit.training.batches import epoch_size, steps_per_epoch
-from twinsplit.training.ensemble import Ensemble
-from twinsplit.training.loop import deal
-from twinsplit.training.step import Shard, Stepper, advance
+from twinsplit.training.loop import milestones
+from twinsplit.training.step import Shard, Stepper
+from twinsplit.worlds.registry import world_of
 from twinsplit.worlds.world import World
 
 CARD = "NVIDIA H200"
 PEAK = {"bfloat16": 989e12, "float32": 67e12}  # FLOP/s without sparsity, from the card's data sheet
 SHARE = 0.2  # of the peak, assumed: small batches and much that is no matrix product
-LONG = 0.7  # seconds that a measured step may take before its batch is no longer doubled
-FIRST_ROWS = 8
-MOST_STEPS = 200
-
-
-def sequences_seen(steps: int, n: int, batch: int) -> int:
-    """Training sequences of one member, partial batches counted as they are; n: samples in an epoch."""
-    epochs, rest = divmod(steps, steps_per_epoch(n, batch))
-    return epochs * n + rest * min(batch, n)
+MOMENTS = 2  # checkpoints at which `quickstart` draws samples
+LEFT_OUT = "U-turns, profiles and what else single figures measure; page and figures, about 2 MiB"
 
 
 @final
 @dataclass(frozen=True)
-class Costs:
-    """Counts that follow from the recipe alone. sequences: seen by one member; sampling, answering: at every checkpoint; disk: bytes of
-    checkpoints; measurements: bytes of what is measured, before compression.
+class Plan:
+    """What a run takes. training_flops, sampling_flops: of all networks; checkpoints, data: bytes on disk; memory: bytes, roughly.
+
+    workers: checkpoints that are measured side by side.
     """
 
-    members: int
+    recipe: RunRecipe
+    device: str
     parameters: int
-    epochs: float
-    sequences: int
     training_flops: int
     sampling_flops: int
-    answering_flops: int
-    disk: int
-    measurements: int
+    speed: Speed
+    cost: CheckpointCost
+    checkpoints: int
+    data: int
+    memory: int
+    workers: int
+
+    @property
+    def kept(self) -> int:
+        """Number of checkpoints that are kept."""
+        return len(self.recipe.checkpoint_steps())
+
+    @property
+    def epochs(self) -> float:
+        """Passes over a split."""
+        training = self.recipe.training
+        return training.steps / steps_per_epoch(epoch_size(training, self.recipe.shares.split_size), training.batch)
+
+    @property
+    def measurements(self) -> int:
+        """Bytes of the standard measures at all checkpoints, and of data.json."""
+        return self.kept * self.cost.tables + self.data
+
+    @property
+    def disk(self) -> int:
+        """Bytes of a run folder as `quickstart` makes it, without page and figures."""
+        return self.checkpoints + self.measurements + min(MOMENTS, self.kept) * self.cost.samples
+
+    @property
+    def hours_measuring(self) -> float:
+        """Hours of the standard measures at all checkpoints."""
+        return (self.cost.prepare + -(-self.kept // self.workers) * self.cost.measuring) / 3600
+
+    @property
+    def hours_sampling(self) -> float:
+        """Hours of drawing samples at every checkpoint and measuring them."""
+        return self.kept * self.cost.sampling / 3600
 
 
-def costs_of(world: World) -> Costs:
-    """Of a whole run."""
-    recipe, network, members = world.recipe, world.network, len(world.members)
-    training, measuring = recipe.training, recipe.repeats
-    n = epoch_size(training, recipe.shares.split_size)
-    seen = sequences_seen(training.steps, n, training.batch)
-    checkpoints, measurement_cost, flops = len(recipe.checkpoint_steps()), world.measurement_cost(), world.flops()
-    return Costs(
-        members=members,
-        parameters=network.parameter_count(),
-        epochs=training.steps / steps_per_epoch(n, training.batch),
-        sequences=seen,
-        training_flops=members * seen * flops.training,
-        sampling_flops=members * checkpoints * measuring.generated * sampling_steps(world) * flops.forward,
-        answering_flops=checkpoints * measurement_cost.answers * flops.forward,
-        disk=disk_needed(world),
-        measurements=checkpoints * measurement_cost.kept,
+def dry_run(recipe: RunRecipe, executor: Executor) -> Plan:
+    """Plan a run. Nothing but a temporary folder is written, and that is removed.
+
+    Raises:
+        InputError: where the recipe does not fit its data.
+
+    Examples:
+        >>> print(render(dry_run(recipe, Inline())))  # doctest: +SKIP
+    """
+    world = world_of(recipe)
+    held, sizes, flops = resident(), Sizes.of(world, len(world.members)), world.network.flops(world.state_shape)
+    shards = shards_of(world, executor)
+    speed, cost = speed_of(world, shards, executor), checkpoint_cost(world, executor)
+    training = training_memory(world, kept_bytes(shards[0]) * len(shards), speed.at_once)
+    return Plan(
+        recipe=recipe,
+        device=executor.device,
+        parameters=world.network.parameter_count(),
+        training_flops=sizes.networks * seen_in(world) * flops.training,
+        sampling_flops=sizes.networks * len(recipe.checkpoint_steps()) * sizes.drawing * flops.forward,
+        speed=speed,
+        cost=cost,
+        checkpoints=checkpoint_bytes(world),
+        data=len(json.dumps(world.describe())),
+        memory=held * (1 + executor.size if executor.size > 1 else 1) + max(training, cost.memory),
+        workers=executor.size,
     )
 
 
-@final
-@dataclass(frozen=True)
-class Pace:
-    """Measured steps of one shard: seconds of a step of `few` and of `rows` sequences a member; equal where a full batch is quick."""
-
-    few: int
-    seconds_few: float
-    rows: int
-    seconds: float
-
-    def of(self, batch: int) -> float:
-        """Seconds of a step of `batch` sequences: a fixed part, and a part in proportion.
-
-        Measuring on a busy machine can make the fixed part negative or absurdly large: it is held between nothing and one half.
-        """
-        proportional = self.seconds / self.rows
-        each = (self.seconds - self.seconds_few) / (self.rows - self.few) if self.rows > self.few else proportional
-        return self.seconds + (batch - self.rows) * min(max(each, proportional / 2), proportional)
+def checkpoint_bytes(world: World) -> int:
+    """Count the bytes of checkpoints when a run is done: those kept, and the last two resume points with two moments each."""
+    recipe, kinds = world.recipe, 2 if world.recipe.training.ema_decay else 1
+    last = milestones(recipe)[-2:]
+    files = kinds * len({*recipe.checkpoint_steps(), *last}) + 2 * len(last)
+    return 4 * world.network.size_in_numbers() * len(world.members) * files
 
 
-@final
-@dataclass(frozen=True)
-class Speed:
-    """paces: measured, of the shards that step side by side; batch: sequences of a full step; at_once: members stepped side by side.
+def resident() -> int:
+    """Return the bytes that this process has held at most."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    hours: of the whole training; memory: bytes, an estimate (see `memory_needed`).
+
+def training_memory(world: World, kept: int, at_once: int) -> int:
+    """Count the bytes of training, beside what processes and data take anyway.
+
+    Per network: weights, two moments, average, the initial weights, and two kinds copied twice while
+    a checkpoint is written; per network being stepped: gradient and what the backward pass needs
+    (`kept`, for all of them); the splits twice.
     """
-
-    device: str
-    paces: tuple[Pace, ...]
-    batch: int
-    at_once: int
-    hours: float
-    memory: int
-
-    @property
-    def seconds(self) -> float:
-        """Of a full step, for the slowest shard."""
-        return max(pace.of(self.batch) for pace in self.paces)
-
-
-def speed_of(world: World, executor: Executor) -> Speed:
-    """Measure on as many members at once as training would step: one a worker on the CPU, all of them on an accelerator."""
-    device = executor.device
-    at_once = min(executor.size, len(world.members)) if device == "cpu" else len(world.members)
-    shards = _shards(world, at_once, device)
-    memory = memory_needed(world, kept_bytes(shards[0]) * len(shards), at_once)
-    speed = Speed(device, tuple(executor.map(pace_of, shards)), full_batch(shards[0]), at_once, 0.0, memory)
-    training, rounds = world.recipe.training, math.ceil(len(world.members) / at_once)
-    full_steps = sequences_seen(training.steps, epoch_size(training, world.recipe.shares.split_size), training.batch) / speed.batch
-    return replace(speed, hours=rounds * full_steps * speed.seconds / 3600)
-
-
-def _shards(world: World, members: int, device: str) -> list[Shard]:
-    """As training deals them, with their initial weights."""
-    ensemble = Ensemble.initial(world.network, world.members[:members], world.root)
-    shards = deal(ensemble, world.split_samples(device), world.task())
-    weights = {f"weights.{name}": value for name, value in ensemble.parameters.items()}
-    for k, shard in enumerate(shards):
-        shard.load(weights, slice(k, k + len(shard.members)))
-    return shards
-
-
-def full_batch(shard: Shard) -> int:
-    """Sequences of a member's step: a split smaller than the batch is one batch."""
-    return min(shard.task.training.batch, epoch_size(shard.task.training, shard.samples.shape[1]))
-
-
-def with_rows(shard: Shard, rows: int) -> Shard:
-    """The same shard stepping batches of `rows`."""
-    return replace(shard, task=replace(shard.task, training=replace(shard.task.training, batch=rows)))
-
-
-def pace_of(shard: Shard) -> Pace:
-    """Rows are doubled until they are the full batch or a step takes `LONG`; then that many, and a quarter of them, are timed."""
-    rows, batch = min(FIRST_ROWS, full_batch(shard)), full_batch(shard)
-    _seconds(with_rows(shard, rows), 1)  # pays for what is set up once
-    seconds = _seconds(with_rows(shard, rows), 1)
-    while rows < batch and seconds < LONG:
-        rows = min(2 * rows, batch)
-        seconds = _seconds(with_rows(shard, rows), 1)
-    few = rows if rows == batch else rows // 4
-    steps = min(MOST_STEPS, math.ceil(LONG / seconds))
-    return Pace(few, _typical(with_rows(shard, few), steps), rows, _typical(with_rows(shard, rows), steps))
-
-
-def _typical(shard: Shard, steps: int) -> float:
-    return statistics.median(_seconds(shard, steps) for _ in range(3))
-
-
-def _seconds(shard: Shard, steps: int) -> float:
-    started = time.perf_counter()
-    advance(shard, 1, steps)
-    return (time.perf_counter() - started) / steps
+    stack = 4 * world.network.size_in_numbers()
+    return 9 * stack * len(world.members) + stack * at_once + kept + 2 * world.split_samples().untyped_storage().nbytes()
 
 
 def kept_bytes(shard: Shard) -> int:
-    """Bytes that a full step keeps for its backward pass: where it is written out, those of its arrays; else extrapolated from steps of one
-    and of two sequences a member.
+    """Count what a full step keeps for its backward pass.
+
+    Where the step is written out, those are its arrays; else they are extrapolated from steps of one
+    and of two samples a network.
     """
-    training, weights = shard.task.training, shard.buffers["weights"]
-    if fused.serves(shard.network, len(shard.members), weights, training):
-        assert isinstance(shard.network, Transformer)
-        return fused.kept_bytes(shard.network, full_batch(shard), product_dtype(training.precision, weights.device))
+    training, weights, network = shard.task.training, shard.buffers["weights"], shard.network
+    if fused.serves(network, len(shard.members), weights, training):
+        return fused.kept_bytes(network, full_batch(shard), product_dtype(training.precision, weights.device))
     one, two = (_kept(with_rows(shard, rows)) for rows in (1, 2))
     return one + (two - one) * (full_batch(shard) - 1)
 
 
 def _kept(shard: Shard) -> int:
-    """By the general path."""
+    """Count by the general path."""
     stepper, kept = Stepper.on(shard, 0), dict[int, int]()
     weights = shard.buffers["weights"].untyped_storage().data_ptr()
     with torch.autograd.graph.saved_tensors_hooks(_counting(kept), lambda tensor: tensor):
@@ -201,65 +166,51 @@ def _counting(kept: dict[int, int]) -> Callable[[Tensor], Tensor]:
     return note
 
 
-def memory_needed(world: World, kept: int, at_once: int) -> int:
-    """Bytes at the peak, roughly. Per member: weights, two moments, average, the initial weights, and two kinds copied twice while a
-    checkpoint is written; per member being stepped: gradient and what the backward pass needs (`kept`, for all of them); the splits twice,
-    and all the data once. Python and PyTorch themselves come on top, about 0.3 GiB a process.
-    """
-    stack = 4 * world.network.size_in_numbers()
-    samples = 2 * world.split_samples().untyped_storage().nbytes()
-    return 9 * stack * len(world.members) + stack * at_once + kept + samples + world.data_bytes
-
-
-def render(recipe: RunRecipe, costs: Costs, speed: Speed, after: SamplingCost) -> str:
-    """The plan in lines for a terminal."""
-    steps, kept = recipe.training.steps, len(recipe.checkpoint_steps())
+def render(plan: Plan) -> str:
+    """Return the plan in lines for a terminal."""
+    recipe, cost = plan.recipe, plan.cost
+    steps, networks = recipe.training.steps, len(recipe.members)
     splits = f"{recipe.shares.splits} splits of {recipe.shares.split_size:,}"
     lines = {
-        "networks": f"{costs.members} ({splits}), {costs.parameters:,} parameters each",
-        "training": f"{steps:,} steps of {speed.batch} samples = {costs.epochs:,.0f} epochs; {kept} checkpoints",
-        "work": f"{costs.training_flops:.2e} FLOP, forward and backward, all networks",
-        "disk": f"{_size(costs.disk)} of checkpoints; about {_size(costs.measurements)} of measurements, before compression",
-        "memory": f"about {_size(speed.memory)}",
-        speed.device: _measured(speed),
-        "samples": _drawn(costs, after),
-        "measures": _answered(costs, after),
-        "left out": "exact posteriors, divergences, nearest neighbours; U-turns, profiles and what else single figures measure",
-        "GPU": _assumed(recipe, costs),
+        "networks": f"{networks} ({splits}), {plan.parameters:,} parameters each",
+        "training": f"{steps:,} steps of {plan.speed.batch} samples = {plan.epochs:,.0f} epochs; {plan.kept} checkpoints",
+        "work": f"{plan.training_flops:.2e} FLOP, forward and backward, all networks",
+        "disk": f"{size(plan.checkpoints)} of checkpoints, {size(plan.measurements)} of measurements, "
+        f"and {size(cost.samples)} at each checkpoint that samples are drawn from",
+        "memory": f"about {size(plan.memory)}, of all processes",
+        plan.device: _measured(plan),
+        "samples": f"{duration(plan.hours_sampling)} more, if they are drawn at every checkpoint: {cost.sampling:.3g} s each, "
+        f"networks at once: {cost.networks}; {plan.sampling_flops:.2e} FLOP",
+        "measures": f"{duration(plan.hours_measuring)} more for the standard ones: {cost.measuring:.3g} s a checkpoint, "
+        f"checkpoints at once: {plan.workers}",
+        "left out": LEFT_OUT,
+        "GPU": _assumed(plan),
     }
     return "\n".join([f"{recipe.name}: what the run takes; nothing is written", *(f"  {k:<10}{v}" for k, v in lines.items())])
 
 
-def _measured(speed: Speed) -> str:
-    pace = speed.paces[0]
+def _measured(plan: Plan) -> str:
+    speed, pace = plan.speed, plan.speed.paces[0]
     how = "" if pace.rows == speed.batch else f" (measured on {pace.few} and {pace.rows} of {speed.batch} samples and extrapolated)"
-    side_by_side = f"networks at once: {speed.at_once}" + (", one thread each" if speed.device == "cpu" else "")
-    return f"{_duration(speed.hours)}: {speed.seconds:.3g} s a step{how}, {side_by_side}"
+    side_by_side = f"networks at once: {speed.at_once}" + (", one thread each" if plan.device == CPU else "")
+    return f"{duration(speed.hours)}: {speed.seconds:.3g} s a step{how}, {side_by_side}"
 
 
-def _drawn(costs: Costs, after: SamplingCost) -> str:
-    each = f"{1000 * after.drawing:.3g} ms a sample and step ({after.rows} at once), networks at once: {after.at_once}"
-    return f"{_duration(after.hours_drawing)} more, if they are drawn at every checkpoint: {each}; {costs.sampling_flops:.2e} FLOP"
+def _assumed(plan: Plan) -> str:
+    precision = plan.recipe.training.precision
+    each = SHARE * PEAK[precision] * 3600
+    hours = f"training {duration(plan.training_flops / each)}, samples {duration(plan.sampling_flops / each)}"
+    return f"{hours}: not measured; assumes {SHARE:.0%} of the {PEAK[precision] / 1e12:.0f} TFLOP/s ({precision}) of one {CARD}"
 
 
-def _answered(costs: Costs, after: SamplingCost) -> str:
-    each = f"{1000 * after.answering:.3g} ms a noised sample and network"
-    return f"{_duration(after.hours_answering)} more for the networks' part of the standard ones: {each}; {costs.answering_flops:.2e} FLOP"
+def size(count: int) -> str:
+    """Return bytes in words of a fitting unit."""
+    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
 
 
-def _assumed(recipe: RunRecipe, costs: Costs) -> str:
-    """What is measured is computed in float32, whatever the precision of training."""
-    precision = recipe.training.precision
-    work = {"training": (costs.training_flops, precision), "samples": (costs.sampling_flops, precision)}
-    work["measures"] = costs.answering_flops, "float32"
-    hours = ", ".join(f"{name} {_duration(flops / (SHARE * PEAK[kind]) / 3600)}" for name, (flops, kind) in work.items())
-    peaks = " and ".join(f"{PEAK[kind] / 1e12:.0f} TFLOP/s ({kind})" for kind in dict.fromkeys((precision, "float32")))
-    return f"{hours}: not measured; assumes {SHARE:.0%} of the {peaks} of one {CARD}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
-
-
-def _duration(hours: float) -> str:
-    return f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes" if hours * 60 >= 1 else f"{hours * 3600:.2g} seconds"
+def total(plans: list[Plan]) -> str:
+    """Return a line that sums several runs made one after another."""
+    hours = sum(plan.speed.hours + plan.hours_measuring for plan in plans)
+    disk, memory = sum(plan.disk for plan in plans), max(plan.memory for plan in plans)
+    runs = f"{len(plans)} run{'s' if len(plans) > 1 else ''}"
+    return f"{runs}: {duration(hours)} of training and standard measures, {size(disk)} of disk, {size(memory)} of memory"

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from twinsplit.onset.checkpoints import nearest_checkpoint
 from twinsplit.onset.decision import Onset, find_onset
 from twinsplit.pipeline.curves import curves_of, data_shares, unmeasured
 from twinsplit.pipeline.measuring import measure
+from twinsplit.pipeline.pace import foretold
 from twinsplit.recipes import RunRecipe
 from twinsplit.runs import environment
 from twinsplit.runs.progress import progress
@@ -94,9 +96,11 @@ def disk_needed(world: World) -> int:
 
 
 def train_stage(session: Session[Any]) -> None:
-    """Train to the end."""
+    """Train to the end; say before a long training how long it takes."""
     run, world = session.run, session.world
     total = run.recipe.training.steps
+    if expected := foretold(world, session.executor, run.resume_step()):
+        print(f"train: {expected}", file=sys.stderr, flush=True)
     with progress("train", total) as report:
         ensemble, splits = world.ensemble(), world.split_samples(session.device)
         for checkpoint in train(ensemble, splits, world.task(), run, session.executor):
@@ -128,11 +132,11 @@ def sampling_stage(session: Session[Any], steps: tuple[int, ...]) -> None:
 
 
 def follow(session: Session[Any], label: str, events: Iterator[Any]) -> None:
-    """Run a stage to its end and show how far it is."""
-    total = session.run.recipe.training.steps
-    with progress(label, total) as report:
+    """Run a stage to its end and show how far it is, in checkpoints: each takes as long as another."""
+    steps = session.run.steps()
+    with progress(label, len(steps)) as report:
         for event in events:
-            report(event.step)
+            report(bisect_right(steps, event.step), f"step {event.step:,}")
 
 
 def decide(run: Run[Any]) -> Onset:

@@ -20,17 +20,6 @@ class Measured:
 
 @final
 @dataclass(frozen=True)
-class MeasurementCost:
-    """Of one checkpoint. answers: noised samples that its networks evaluate, all together; kept: bytes of what is stored,
-    before compression.
-    """
-
-    answers: int
-    kept: int
-
-
-@final
-@dataclass(frozen=True)
 class Measure:
     """A measure of one checkpoint that a world adds to the generic ones; it draws itself on the page.
 

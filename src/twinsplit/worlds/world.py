@@ -1,9 +1,8 @@
 """The world of a recipe: what its networks learn from and are judged by. The stages of a run know no more than this."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
-from math import prod
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +13,6 @@ from twinsplit.diffusion.exploding import VarianceExploding
 from twinsplit.diffusion.schedule import Noising, Schedule
 from twinsplit.diffusion.series import Loaded, Member, Twins
 from twinsplit.execution.local import Executor
-from twinsplit.networks.flops import Flops
 from twinsplit.networks.network import Network
 from twinsplit.networks.parametrisation import Parametrisation, Sampling
 from twinsplit.noise.reference import Noise
@@ -25,7 +23,7 @@ from twinsplit.training.ensemble import Ensemble
 from twinsplit.training.loop import load_ensemble
 from twinsplit.training.step import Task
 from twinsplit.worlds import generic
-from twinsplit.worlds.evaluator import Evaluator, Measure, Measured, MeasurementCost
+from twinsplit.worlds.evaluator import Evaluator, Measure, Measured
 
 
 class World(ABC):
@@ -68,10 +66,6 @@ class World(ABC):
         """What the members train on, less the data."""
         return Task(self.recipe.training, self.parametrisation, self.root)
 
-    def flops(self) -> Flops:
-        """Operations of one network for one sample."""
-        return self.network.flops(self.parametrisation.state(self.sample_shape))
-
     def ensemble(self) -> Ensemble:
         """The untrained members."""
         return Ensemble.initial(self.network, self.members, self.root, self.parametrisation.denoiser)
@@ -110,11 +104,6 @@ class World(ABC):
         hashes = {f"{name}_sha256": fingerprint(value.contiguous().numpy().tobytes()) for name, value in parts.items()}
         return {"kind": self.recipe.world, "shape": list(self.sample_shape)} | hashes
 
-    @property
-    def data_bytes(self) -> int:
-        """Memory that all the data take."""
-        return sum(value.untyped_storage().nbytes() for value in (self.split_samples(), self.held_out_samples()))
-
     extra_measures: ClassVar[tuple[Measure, ...]] = ()
     """Measures of this world beside the generic ones; each draws itself on the page."""
 
@@ -150,30 +139,11 @@ class World(ABC):
         """The probes of the generic measures."""
         return generic.Probes(self.recipe, self.parametrisation, self.split_samples(), self.held_out_samples(), self.oracle())
 
-    def drawing(self, count: int, steps: int) -> Callable[[Any], object]:
-        """From a network to `count` samples of it in `steps` steps. It travels to worker processes."""
-        return self._drawing(count, steps)
-
-    def _drawing(self, count: int, steps: int) -> generic.Drawing:
-        draw = self.parametrisation.sampler(Sampling(steps))
-        return generic.Drawing(draw, count, self.state_shape, self.root.child("generation"))
-
-    def drawn_at_once(self, device: str) -> int:
-        """Samples of one network that a worker draws together."""
-        return generic.CHUNK
-
-    def measurement_cost(self) -> MeasurementCost:
-        """What a checkpoint takes besides training, when samples are drawn from it."""
-        shares, repeats, networks = self.recipe.shares, self.recipe.repeats, len(self.members)
-        held_out, own = shares.held_out * repeats.noise_draws, min(shares.held_out, shares.split_size) * repeats.noise_draws
-        answers = networks * (3 * held_out + own)
-        values = networks * (networks - 1) * held_out + answers
-        samples = networks * repeats.generated * (1 + prod(self.state_shape)) + shares.splits * shares.held_out
-        return MeasurementCost(answers, 4 * (values + samples))
-
     def sample_stage(self, run: Run[Any], steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
         """Draw samples at some checkpoints and measure them; skip those that exist."""
-        drawing = self._drawing(self.recipe.repeats.generated, self.recipe.repeats.sampling_steps)
+        repeats = self.recipe.repeats
+        draw = self.parametrisation.sampler(Sampling(repeats.sampling_steps))
+        drawing = generic.Drawing(draw, repeats.generated, self.state_shape, self.root.child("generation"))
         load = partial(self.load, run, device=executor.device)
         return generic.measure_samples(run, load, drawing, self.generic_probes(), steps, executor)
 

@@ -155,8 +155,8 @@ def test_levels_are_frozen_where_their_twins_agree_best(image_figures: Path, ima
     coarse_recipe = SETTINGS["smoke"].filtered(image_run.recipe)["4 components"]
     coarse_run, coarse_world = Run.open(image_figures / "runs" / run_name(coarse_recipe)), ImageWorld.of(coarse_recipe)
     step, frozen = image_run.steps()[-2], checkpoint_at(coarse_run, SPLIT)
-    questions, t = image_world.questions(), image_run.recipe.measured_time
-    eps = questions.eps(questions.held_out, 0)
+    probes, t = image_world.probes(), image_run.recipe.measured_time
+    eps = probes.eps(probes.held_out, 0)
 
     def predicted(world: ImageWorld, run: Run[Any], at: int, member: int) -> torch.Tensor:
         x_0 = image_world.pictures[1] - image_world.pictures[0][member].mean()  # never the coarse run's means

@@ -15,9 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_cli import files
 
-from commands import command
+from commands import command, files
 from twinsplit.data.images.folder import store_images
 from twinsplit.errors import InputError
 from twinsplit.measures.frechet import frechet_distance

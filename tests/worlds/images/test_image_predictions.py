@@ -188,16 +188,16 @@ def test_predictions_are_made_once(run: Run[Any], world: ImageWorld, monkeypatch
     made: list[tuple[int, int, int | None]] = []
     whole = ImagePredictions._at
     monkeypatch.setattr(ImagePredictions, "_at", lambda self, *options: made.append(options) or whole(self, *options))
-    examiner, ensemble = ImageEvaluator(world.probes()), world.load(run, STEP)
+    evaluator, ensemble = ImageEvaluator(world.probes()), world.load(run, STEP)
     for name in MEASURES:
-        examiner.rows(ensemble, name)
+        evaluator.rows(ensemble, name)
     assert len(made) == len(set(made))
-    examiner.rows(world.load(run, 2), "test_loss")  # another checkpoint is asked anew
+    evaluator.rows(world.load(run, 2), "test_loss")  # another checkpoint is asked anew
     assert len(made) == len(set(made)) + 4
 
 
 def test_nobody_knows_the_lowest_loss_of_images(run: Run[Any], world: ImageWorld) -> None:
-    assert world.examiner().lowest_losses() == run.read_json("measurements/bayes.json") == {}
+    assert world.evaluator().lowest_losses() == run.read_json("measurements/bayes.json") == {}
 
 
 def test_unknown_measures_are_refused(run: Run[Any], world: ImageWorld) -> None:

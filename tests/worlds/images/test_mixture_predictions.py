@@ -132,10 +132,10 @@ def test_memorizers_pay_nothing_for_their_own_images_and_the_distance_to_them_fo
     spread = GaussianMixture.of_images(torch.zeros(1, *SHAPE).double(), 1.0)
     own, fresh = [spread.sample(30, Noise(seed, "split")).float() for seed in (0, 1)], spread.sample(20, Noise(2)).float()
     options, twins = probes(recipe, fresh, *own), ensemble(*(EmpiricalImages(images, SCHEDULE) for images in own))
-    examiner, (signal, sigma) = ImageEvaluator(options), SCHEDULE.scales(t)
-    assert max(float(row["values"].max()) for row in examiner.rows(twins, "train_loss")) < 1e-8
+    evaluator, (signal, sigma) = ImageEvaluator(options), SCHEDULE.scales(t)
+    assert max(float(row["values"].max()) for row in evaluator.rows(twins, "train_loss")) < 1e-8
     x_t = SCHEDULE.noised(fresh, t, options.eps(options.held_out, 0))
-    for row, images in zip(examiner.rows(twins, "test_loss"), own, strict=True):
+    for row, images in zip(evaluator.rows(twins, "test_loss"), own, strict=True):
         nearest = images[(x_t[:, None] - signal.float() * images[None]).flatten(2).norm(dim=2).argmin(1)]
         expected = (signal / sigma) ** 2 * (fresh - nearest).double().square().flatten(1).mean(1)
         np.testing.assert_allclose(row["values"], expected, rtol=1e-3)

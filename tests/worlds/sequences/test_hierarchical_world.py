@@ -15,8 +15,7 @@ from twinsplit.exact.tree import leaf_log_likelihood
 from twinsplit.execution.local import Inline
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.recipes import SMOKE, Diffusion, Recipe
-from twinsplit.worlds.sequences.predictions import STANDARD, SequenceExaminer
-from twinsplit.worlds.sequences.probe_sets import questions_of
+from twinsplit.worlds.sequences.predictions import STANDARD, SequenceEvaluator
 from twinsplit.worlds.sequences.world import HierarchicalWorld
 
 
@@ -42,14 +41,14 @@ def test_the_posterior_that_judges_a_run_is_exact_for_its_data(depth: int) -> No
     """Bayes' rule over every sequence there is, with the law the data were drawn from."""
     recipe = replace(of_level(1), data=replace(SMOKE.data, factorised=1, depth=depth, vocab_size=3))
     world = HierarchicalWorld.of(recipe)
-    questions = questions_of(world)
-    probe = questions.held_out_fixed
+    probes = world.probes()
+    probe = probes.held_out_fixed
     h = leaf_log_likelihood(probe.x_t.double(), probe.t, world.schedule).numpy()
     expected = enumerated_log_marginals(world.grammar.rules, h, 1).astype(float)
-    np.testing.assert_allclose(questions.exact_held_out_fixed.exp(), np.exp(expected), atol=1e-6)
+    np.testing.assert_allclose(probes.exact_held_out_fixed.exp(), np.exp(expected), atol=1e-6)
     another = enumerated_log_marginals(world.grammar.rules, h, 0).astype(float)
     assert np.abs(np.exp(another) - np.exp(expected)).max() > 0.01
-    assert torch.equal(questions.exact_held_out_fixed, questions.oracles[1])
+    assert torch.equal(probes.exact_held_out_fixed, probes.oracles[1])
 
 
 def test_a_law_enumerated_sums_to_one() -> None:
@@ -62,21 +61,21 @@ def test_a_law_enumerated_sums_to_one() -> None:
 def test_no_other_oracle_has_a_lower_loss_on_level_k_data(k: int) -> None:
     """The exact posterior minimises the expected cross-entropy; on 1,500 held-out sequences it is lowest of BP_0..BP_2."""
     recipe = replace(of_level(k), data=replace(SMOKE.data, vocab_size=6, rules_per_symbol=4, factorised=k, held_out=1_500, samples=20_000))
-    questions = questions_of(HierarchicalWorld.of(recipe))
-    tokens = questions.held_out_fixed.tokens[..., None]
-    losses = [-float(log_probs.gather(-1, tokens).mean()) for log_probs in questions.oracles]
+    probes = HierarchicalWorld.of(recipe).probes()
+    tokens = probes.held_out_fixed.tokens[..., None]
+    losses = [-float(log_probs.gather(-1, tokens).mean()) for log_probs in probes.oracles]
     assert int(np.argmin(losses)) == k
-    assert SequenceExaminer(questions).lowest_losses()["fixed_time_loss"] == pytest.approx(losses[k], rel=1e-5)
+    assert SequenceEvaluator(probes).lowest_losses()["fixed_time_loss"] == pytest.approx(losses[k], rel=1e-5)
 
 
 def test_networks_that_know_one_time_are_judged_at_it() -> None:
     """Every probe, divergences and losses alike; with many times each sequence has its own."""
     training = replace(SMOKE.training, times="fixed", fixed_time=7)
-    questions = questions_of(HierarchicalWorld.of(replace(SMOKE, training=training)))
-    later = (questions.later.held_out, *questions.later.splits)
-    for probe in (questions.held_out_fixed, questions.held_out, *questions.splits_fixed, *questions.splits, *later):
+    probes = HierarchicalWorld.of(replace(SMOKE, training=training)).probes()
+    later = (probes.held_out_later, *probes.splits_later)
+    for probe in (probes.held_out_fixed, probes.held_out, *probes.splits_fixed, *probes.splits, *later):
         assert set(probe.t.tolist()) == {7}
-    assert len(set(questions_of(HierarchicalWorld.of(SMOKE)).held_out.t.tolist())) > 5
+    assert len(set(HierarchicalWorld.of(SMOKE).probes().held_out.t.tolist())) > 5
 
 
 def test_level_0_leaves_the_description_of_the_data_as_it_was() -> None:

@@ -17,8 +17,7 @@ from twinsplit.pipeline.measuring import measure
 from twinsplit.runs.store import Run
 from twinsplit.training.loop import load_ensemble
 from twinsplit.worlds.sequences import profiles
-from twinsplit.worlds.sequences.predictions import CHUNK, Examination, fixed_time_decomposition_rows, train_oracle_divergence_rows
-from twinsplit.worlds.sequences.probe_sets import questions_of
+from twinsplit.worlds.sequences.predictions import CHUNK, Predictions, fixed_time_decomposition_rows, train_oracle_divergence_rows
 from twinsplit.worlds.sequences.probes import probe_over_times
 from twinsplit.worlds.sequences.profiles import FRESH_FACTOR, FRESH_SEED, fresh_probes, measure_fresh, measure_profile, profile_times
 from twinsplit.worlds.sequences.world import HierarchicalWorld
@@ -168,38 +167,38 @@ def test_the_figures_profile_is_at_the_test_loss_minimum(middle: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def exam(middle: Run, world: HierarchicalWorld) -> Examination:
-    return Examination(load_ensemble(middle, world.network, middle.steps()[-1]), questions_of(world))
+def predictions(middle: Run, world: HierarchicalWorld) -> Predictions:
+    return Predictions(load_ensemble(middle, world.network, middle.steps()[-1]), world.probes())
 
 
 def test_divergences_on_training_data_are_on_ones_own_split(
-    middle: Run, world: HierarchicalWorld, exam: Examination, tmp_path: Path
+    middle: Run, world: HierarchicalWorld, predictions: Predictions, tmp_path: Path
 ) -> None:
     run, step = copied(middle, tmp_path / "run"), middle.steps()[-1]
     list(measure(run, world, ("train_split_divergence", "train_oracle_divergence"), Inline()))
     pairs = [row for row in run.table("train_split_divergence").to_pylist() if row["step"] == step]
     assert [(r["member_a"], r["member_b"]) for r in pairs] == [(a, b) for a in range(3) for b in range(3) if a != b]
     for row in pairs[1::3]:
-        probe = exam.questions.splits_fixed[row["split_a"]]
-        a, b = (log_posterior(exam.ensemble.member(row[f"member_{side}"]), probe.x_t, probe.t) for side in "ab")
+        probe = predictions.probes.splits_fixed[row["split_a"]]
+        a, b = (log_posterior(predictions.ensemble.member(row[f"member_{side}"]), probe.x_t, probe.t) for side in "ab")
         np.testing.assert_allclose(row["values"], kl_by_loops(a, b), rtol=1e-3, atol=1e-5)
         assert {tuple(s) for s in probe.tokens.tolist()} == {tuple(s) for s in world.split_samples()[row["split_a"]].tolist()}
-    for row in train_oracle_divergence_rows(exam)[::4]:
-        probe = exam.questions.splits_fixed[row["split"]]
+    for row in train_oracle_divergence_rows(predictions)[::4]:
+        probe = predictions.probes.splits_fixed[row["split"]]
         oracle = log_posterior(TreeOracle(world.grammar, world.schedule, row["truncation"]), probe.x_t.double(), probe.t)
-        expected = kl_by_loops(oracle, log_posterior(exam.ensemble.member(row["member"]), probe.x_t, probe.t))
+        expected = kl_by_loops(oracle, log_posterior(predictions.ensemble.member(row["member"]), probe.x_t, probe.t))
         np.testing.assert_allclose(row["values"], expected, rtol=1e-3, atol=1e-4)
 
 
-def test_the_terms_at_the_later_time_sum_to_the_loss_there(world: HierarchicalWorld, exam: Examination) -> None:
-    rows, t = fixed_time_decomposition_rows(exam), world.recipe.decomposed_time
+def test_the_terms_at_the_later_time_sum_to_the_loss_there(world: HierarchicalWorld, predictions: Predictions) -> None:
+    rows, t = fixed_time_decomposition_rows(predictions), world.recipe.decomposed_time
     assert t == 15
     for member in range(3):
         for data in ("test", "train"):
             terms = {r["term"]: r["values"] for r in rows if (r["member"], r["data"]) == (member, data)}
-            probe = exam.questions.later.held_out if data == "test" else exam.questions.later.splits[member]
+            probe = predictions.probes.held_out_later if data == "test" else predictions.probes.splits_later[member]
             assert bool((probe.t == t).all())
-            model = log_posterior(exam.ensemble.member(member), probe.x_t, probe.t)
+            model = log_posterior(predictions.ensemble.member(member), probe.x_t, probe.t)
             loss = [-np.mean([model[i, s, int(a)] for s, a in enumerate(seq)]) for i, seq in enumerate(probe.tokens)]
             np.testing.assert_allclose((terms["oracle"] + terms["excess"]).numpy(), loss, rtol=1e-4)
             exact = Categorical(world.oracle()(probe.x_t.double(), probe.t).log_probs)

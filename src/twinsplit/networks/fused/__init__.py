@@ -5,6 +5,8 @@ are of float32 or, where a recipe allows it and the processor gains by it, of bf
 with the plain loss where the kernels do; everything else takes the general path.
 """
 
+from typing import TypeGuard
+
 from torch import Tensor
 
 from twinsplit import kernels
@@ -23,7 +25,7 @@ def evaluates(network: Network, weight: Tensor) -> bool:
     return isinstance(network, Transformer) and weight.dtype in PRECISIONS.values() and kernels.serves(weight)
 
 
-def serves(network: Network, members: int, weight: Tensor, training: Training) -> bool:
+def serves(network: Network, members: int, weight: Tensor, training: Training) -> TypeGuard[Transformer]:
     """Whether a step may go through here: one member, and the plain loss that is written out."""
     plain = (training.loss, training.weighting) == ("cross_entropy", "uniform")
     return members == 1 and plain and evaluates(network, weight)

@@ -50,7 +50,7 @@ def measure_two_sample(run: Run[Any], world: PicturedWorld, steps: tuple[int, ..
     sides = [_pictures(levels(images)) for images in (*world.pictures[0], world.pictures[1])]
     for step in todo:
         made = _pictures(run.tensors(SAMPLES, step)["images"])
-        tasks = [(made[k], sides[member.split], sides[-1], world.recipe.seed) for k, member in enumerate(world.members)]
+        tasks = [(made[k], sides[member.split], sides[-1], world.recipe.seed) for k, member in enumerate(world.members[: len(made)])]
         found = list(executor.map(_told_apart, tasks))
         run.write_table(TWO_SAMPLE, step, as_table(step, [row for k, one in enumerate(found) for row in _rows(_name(world, k), one)]))
         yield Measured(step, (TWO_SAMPLE,))

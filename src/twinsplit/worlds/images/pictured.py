@@ -101,11 +101,6 @@ class PicturedWorld(World):
         own = [normalisation.to_json() for normalisation in self.normalisations]
         return self.image_set.about | {"rows": rows, "rows_sha256": fingerprint(repr(rows).encode()), "normalisations": own}
 
-    @property
-    def data_bytes(self) -> int:
-        held_out, splits = self.splits.held_out.size, self.splits.rows.size
-        return 4 * (held_out + splits) * int(np.prod(self.image_set.pixels.shape[1:]))
-
 
 def _filter_of(data: Images, fit_on: Tensor) -> Callable[[Tensor], Tensor]:
     """What makes the copies that are learned from and measured on, fitted once: coarse to fine ([BG] fig. 7)."""

@@ -212,7 +212,7 @@ class ImageEvaluator(Evaluator):
         self.predictions: ImagePredictions | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        return {"questions": self.probes, "answers": None}
+        return {"probes": self.probes, "predictions": None}
 
     def rows(self, twins: Twins, name: str) -> Rows:
         if self.predictions is None or self.predictions.twins is not twins:

@@ -1,7 +1,7 @@
 """The image world: what is measured of networks of images, and where their samples are drawn."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, final
 
@@ -10,9 +10,8 @@ import torch
 from twinsplit.execution.local import Executor
 from twinsplit.recipes import ImageRecipe
 from twinsplit.runs.store import Run
-from twinsplit.worlds.evaluator import Evaluator, Measured, MeasurementCost
-from twinsplit.worlds.images.cost import measurement_cost_of
-from twinsplit.worlds.images.generation import CHUNK, drawing_of, measure_samples
+from twinsplit.worlds.evaluator import Evaluator, Measured
+from twinsplit.worlds.images.generation import measure_samples
 from twinsplit.worlds.images.judging import measure_two_sample
 from twinsplit.worlds.images.pictured import ImageSet, PicturedWorld, image_splits_of, network_of
 from twinsplit.worlds.images.predictions import MEASURES, STANDARD, CleanImages, ImageEvaluator, ImageProbes
@@ -59,17 +58,6 @@ class ImageWorld(PicturedWorld):
         )
         fresh = CleanImages(held_out, torch.from_numpy(self.splits.held_out))
         return ImageProbes(self.recipe, self.parametrisation, fresh, own, self.normalisations, self.root.child("measuring"))
-
-    def drawing(self, count: int, steps: int) -> Callable[[Any], object]:
-        # so low that no ascent ends before its last step
-        measuring = replace(self.recipe.measuring, generated=count, sampling_steps=steps, sigma_end=torch.finfo(torch.float32).tiny)
-        return drawing_of(replace(self, recipe=replace(self.recipe, measuring=measuring)))
-
-    def drawn_at_once(self, device: str) -> int:
-        return CHUNK
-
-    def measurement_cost(self) -> MeasurementCost:
-        return measurement_cost_of(self)
 
     def sample_stage(self, run: Run[Any], steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
         return chain(measure_samples(run, self, steps, executor), measure_two_sample(run, self, steps, executor))

@@ -1,8 +1,7 @@
 """The hierarchical world: grammar, sequences, splits, schedule and network."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -22,9 +21,8 @@ from twinsplit.networks.transformer import Transformer
 from twinsplit.recipes import Data, Recipe
 from twinsplit.runs.files import fingerprint
 from twinsplit.runs.store import Run
-from twinsplit.worlds.evaluator import Evaluator, Measured, MeasurementCost
-from twinsplit.worlds.sequences.cost import measurement_cost_of
-from twinsplit.worlds.sequences.generation import Generation, generate, measure_neighbours
+from twinsplit.worlds.evaluator import Evaluator, Measured
+from twinsplit.worlds.sequences.generation import Generation, measure_neighbours
 from twinsplit.worlds.sequences.predictions import MEASURES, STANDARD, SequenceEvaluator
 from twinsplit.worlds.sequences.probe_sets import SequenceProbes
 from twinsplit.worlds.world import World, schedule_of
@@ -64,10 +62,6 @@ class HierarchicalWorld(World):
         return TokenLogits(self.grammar.vocab_size, self.schedule)
 
     @property
-    def data_bytes(self) -> int:
-        return self.data.sequences.nbytes
-
-    @property
     def measures(self) -> tuple[str, ...]:
         return tuple(MEASURES)
 
@@ -89,16 +83,6 @@ class HierarchicalWorld(World):
     def generation(self) -> Generation:
         """How samples are drawn."""
         return Generation.of(self.recipe, self.schedule, (self.grammar.length, self.grammar.vocab_size))
-
-    def drawing(self, count: int, steps: int) -> Callable[[Any], object]:
-        measuring = replace(self.recipe.measuring, generated=count, sampling_steps=steps)
-        return partial(generate, replace(self, recipe=replace(self.recipe, measuring=measuring)).generation())
-
-    def drawn_at_once(self, device: str) -> int:
-        return self.generation().at_once(torch.device(device))
-
-    def measurement_cost(self) -> MeasurementCost:
-        return measurement_cost_of(self.recipe, self.grammar.depth)
 
     def sample_stage(self, run: Run[Any], steps: tuple[int, ...], executor: Executor) -> Iterator[Measured]:
         return measure_neighbours(run, self, self.generation(), steps, executor)
