@@ -7,7 +7,6 @@ two sizes, so that fixed costs and costs in proportion separate.
 
 import gc
 import math
-import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -143,10 +142,10 @@ def tried(world: World, executor: Executor) -> Trial:
     first = Ensemble.initial(world.network, members, world.root, world.parametrisation.denoiser)
     there = {name: value.to(executor.device) for name, value in first.parameters.items()}
     twins = Loaded(first.members, Ensemble(first.network, first.members, there, first.read_as).denoisers())
-    evaluator = world.evaluator()
+    before, evaluator = _tensor_bytes(), world.evaluator()
     started = time.perf_counter()
     evaluator = evaluator.prepare(world.standard)
-    prepare = time.perf_counter() - started
+    prepare, probes = time.perf_counter() - started, max(0, _tensor_bytes() - before)
     found = list(executor.map(partial(_evaluated, evaluator, world.standard), [twins] * executor.size))
     slowest = max(found, key=lambda one: one.per_network)
     started, step = time.perf_counter(), world.recipe.training.steps
@@ -158,7 +157,7 @@ def tried(world: World, executor: Executor) -> Trial:
         sampling = time.perf_counter() - started
         sampled = [run.table(name) for name in world.drawn if run.measured(name)]
         drawn = sum(path.stat().st_size for path in Path(folder).rglob("*.safetensors"))
-    tables, probes = [as_table(step, rows) for rows in found[0].rows], len(pickle.dumps(evaluator))
+    tables = [as_table(step, rows) for rows in found[0].rows]
     sizes = Sizes.of(world, len(members))
     return Trial(sizes, prepare, slowest.per_network, slowest.per_pair, sampling, tables, sampled, drawn, probes, found[0].kept)
 
