@@ -110,16 +110,16 @@ def test_disk_of_the_laptop_preset_is_foretold_from_a_part(monkeypatch: pytest.M
 
 
 def test_a_pilot_is_the_recipe_made_small() -> None:
-    small: Any = pilot_of(QUICKSTART, 40)
+    small: Any = pilot_of(QUICKSTART, 40, 4)
     assert (small.data.held_out, small.measuring.generated, small.measuring.sampling_steps) == (40, 10, 4)
     assert (small.network, small.diffusion, small.data.split_size) == (QUICKSTART.network, QUICKSTART.diffusion, 6)  # 40 / 2,000 of 256
-    assert pilot_of(SMOKE, 1_000).shares == SMOKE.data
-    images: Any = pilot_of(DIGITS_SMOKE, 6)  # of 24
+    assert pilot_of(SMOKE, 1_000, 4).shares == SMOKE.data
+    images: Any = pilot_of(DIGITS_SMOKE, 6, 4)  # of 24
     assert (images.measuring.train_images, images.measuring.generated, images.data.split_size) == (2, 6, 16)
 
 
 def test_an_ascent_is_drawn_to_the_last_step() -> None:
-    blind: Any = pilot_of(BLIND, 8)
+    blind: Any = pilot_of(BLIND, 8, 4)
     cost = checkpoint_cost(world_of(replace(BLIND, measuring=replace(BLIND.measuring, sampling_steps=8))), Inline())
     assert blind.measuring.sigma_end < 1e-30
     assert cost.sampling > 0

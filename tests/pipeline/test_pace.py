@@ -40,6 +40,7 @@ def test_a_pace_is_a_line_held_to_reason() -> None:
     assert Pace(8, 1.0, 8, 1.0).of(8) == 1.0
     assert Pace(4, 0.1, 8, 1.6).of(16) == pytest.approx(3.2)  # no negative fixed part
     assert Pace(4, 1.6, 8, 1.6).of(16) == pytest.approx(2.4)  # half of the time at least is in proportion
+    assert Pace(4, 1.6, 8, 1.6, 0.25).of(16) == pytest.approx(2.0)
 
 
 def test_a_quick_step_is_measured_whole(world: HierarchicalWorld) -> None:

@@ -212,5 +212,5 @@ def total(plans: list[Plan]) -> str:
     """Return a line that sums several runs made one after another."""
     hours = sum(plan.speed.hours + plan.hours_measuring for plan in plans)
     disk, memory = sum(plan.disk for plan in plans), max(plan.memory for plan in plans)
-    runs = f"{len(plans)} run{'s' if len(plans) > 1 else ''}"
-    return f"{runs}: {duration(hours)} of training and standard measures, {size(disk)} of disk, {size(memory)} of memory"
+    count = "1 run" if len(plans) == 1 else f"{len(plans)} runs"
+    return f"{count}: {duration(hours)} of training and standard measures, {size(disk)} of disk, {size(memory)} of memory"

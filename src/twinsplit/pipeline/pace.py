@@ -35,22 +35,26 @@ def seen_in(world: World) -> int:
 @final
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of `few` and of `rows` units of work, such as samples in a step; equal where all of them are measured."""
+    """Seconds of `few` and of `rows` units of work, such as samples in a step; equal where all of them are measured.
+
+    least: the share of the time that is in proportion at least.
+    """
 
     few: float
     seconds_few: float
     rows: float
     seconds: float
+    least: float = 0.5
 
     def of(self, units: float) -> float:
         """Return the seconds of so many units: a fixed part, and a part in proportion.
 
         Measuring on a busy machine can make the fixed part negative or absurdly large: it is held
-        between nothing and one half.
+        between nothing and all but `least`.
         """
         proportional = self.seconds / self.rows
         each = (self.seconds - self.seconds_few) / (self.rows - self.few) if self.rows > self.few else proportional
-        return self.seconds + (units - self.rows) * min(max(each, proportional / 2), proportional)
+        return self.seconds + (units - self.rows) * min(max(each, proportional * self.least), proportional)
 
 
 @final

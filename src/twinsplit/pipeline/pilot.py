@@ -7,7 +7,6 @@ two sizes, so that fixed costs and costs in proportion separate.
 
 import gc
 import math
-import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -35,7 +34,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 AFFORDED = 4e9  # FLOP of one network's answers to one probe of a pilot
-FEWEST, STEPS = 8, 4  # samples, and reverse steps, of a pilot
+FEWEST = 8  # samples of a pilot
+STEPS = 4, 16  # reverse steps of the two pilots: what samples are measured for is no part of drawing them
+LEAST = 0.02  # share of a drawing that is in proportion to its steps at least
 
 
 @final
@@ -98,7 +99,9 @@ class Trial:
 def checkpoint_cost(world: World, executor: Executor) -> CheckpointCost:
     """Measure two pilots of a world, and follow the line through both to the whole."""
     rows = max(FEWEST, int(AFFORDED / world.network.flops(world.state_shape).forward))
-    few, many = (tried(world_of(pilot_of(world.recipe, size)), executor) for size in (max(FEWEST // 2, rows // 4), rows))
+    small, large = (world_of(pilot_of(world.recipe, *size)) for size in zip((max(FEWEST // 2, rows // 4), rows), STEPS, strict=True))
+    tried(small, executor)  # pays for what is set up once
+    few, many = tried(small, executor), tried(large, executor)
     whole, sizes = Sizes.of(world, len(world.members)), many.sizes
     networks, pairs, held_out = whole.networks / sizes.networks, whole.pairs / sizes.pairs, whole.held_out / sizes.held_out
 
@@ -108,7 +111,7 @@ def checkpoint_cost(world: World, executor: Executor) -> CheckpointCost:
     return CheckpointCost(
         prepare=seconds(lambda trial: trial.prepare),
         measuring=networks * seconds(lambda trial: trial.per_network) + pairs * seconds(lambda trial: trial.per_pair),
-        sampling=networks * Pace(few.sizes.drawing, few.sampling, sizes.drawing, many.sampling).of(whole.drawing),
+        sampling=networks * Pace(few.sizes.drawing, few.sampling, sizes.drawing, many.sampling, LEAST).of(whole.drawing),
         tables=sum(stored(table, sizes, whole, held_out) for table in many.tables),
         samples=sum(stored(table, sizes, whole, whole.generated / sizes.generated) for table in many.sampled)
         + int(many.drawn * networks * whole.generated / sizes.generated),
@@ -117,13 +120,13 @@ def checkpoint_cost(world: World, executor: Executor) -> CheckpointCost:
     )
 
 
-def pilot_of(recipe: RunRecipe, rows: int) -> RunRecipe:
-    """Return the recipe with at most `rows` held-out samples, and as much fewer samples of the splits to measure on."""
+def pilot_of(recipe: RunRecipe, rows: int, steps: int) -> RunRecipe:
+    """Return the recipe with at most `rows` held-out samples, as much fewer of the splits to measure on, and few reverse steps."""
     data: Any = recipe.shares
     measuring: Any = recipe.repeats
     share = min(1.0, rows / data.held_out)
     fewer = {"held_out": min(rows, data.held_out)}
-    drawn = {"generated": min(max(FEWEST, rows // STEPS), measuring.generated), "sampling_steps": min(STEPS, measuring.sampling_steps)}
+    drawn = {"generated": min(max(FEWEST, rows // steps), measuring.generated), "sampling_steps": min(steps, measuring.sampling_steps)}
     if hasattr(measuring, "train_images"):
         drawn["train_images"] = math.ceil(share * min(measuring.train_images, data.split_size))
     elif data.split_size < data.held_out:  # then all of a split is measured on
@@ -139,10 +142,10 @@ def tried(world: World, executor: Executor) -> Trial:
     first = Ensemble.initial(world.network, members, world.root, world.parametrisation.denoiser)
     there = {name: value.to(executor.device) for name, value in first.parameters.items()}
     twins = Loaded(first.members, Ensemble(first.network, first.members, there, first.read_as).denoisers())
-    evaluator = world.evaluator()
+    before, evaluator = _tensor_bytes(), world.evaluator()
     started = time.perf_counter()
     evaluator = evaluator.prepare(world.standard)
-    prepare = time.perf_counter() - started
+    prepare, probes = time.perf_counter() - started, max(0, _tensor_bytes() - before)
     found = list(executor.map(partial(_evaluated, evaluator, world.standard), [twins] * executor.size))
     slowest = max(found, key=lambda one: one.per_network)
     started, step = time.perf_counter(), world.recipe.training.steps
@@ -154,7 +157,7 @@ def tried(world: World, executor: Executor) -> Trial:
         sampling = time.perf_counter() - started
         sampled = [run.table(name) for name in world.drawn if run.measured(name)]
         drawn = sum(path.stat().st_size for path in Path(folder).rglob("*.safetensors"))
-    tables, probes = [as_table(step, rows) for rows in found[0].rows], len(pickle.dumps(evaluator))
+    tables = [as_table(step, rows) for rows in found[0].rows]
     sizes = Sizes.of(world, len(members))
     return Trial(sizes, prepare, slowest.per_network, slowest.per_pair, sampling, tables, sampled, drawn, probes, found[0].kept)
 

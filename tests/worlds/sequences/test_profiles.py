@@ -180,13 +180,13 @@ def test_divergences_on_training_data_are_on_ones_own_split(
     assert [(r["member_a"], r["member_b"]) for r in pairs] == [(a, b) for a in range(3) for b in range(3) if a != b]
     for row in pairs[1::3]:
         probe = predictions.probes.splits_fixed[row["split_a"]]
-        a, b = (log_posterior(predictions.ensemble.member(row[f"member_{side}"]), probe.x_t, probe.t) for side in "ab")
+        a, b = (log_posterior(predictions.twins.member(row[f"member_{side}"]), probe.x_t, probe.t) for side in "ab")
         np.testing.assert_allclose(row["values"], kl_by_loops(a, b), rtol=1e-3, atol=1e-5)
         assert {tuple(s) for s in probe.tokens.tolist()} == {tuple(s) for s in world.split_samples()[row["split_a"]].tolist()}
     for row in train_oracle_divergence_rows(predictions)[::4]:
         probe = predictions.probes.splits_fixed[row["split"]]
         oracle = log_posterior(TreeOracle(world.grammar, world.schedule, row["truncation"]), probe.x_t.double(), probe.t)
-        expected = kl_by_loops(oracle, log_posterior(predictions.ensemble.member(row["member"]), probe.x_t, probe.t))
+        expected = kl_by_loops(oracle, log_posterior(predictions.twins.member(row["member"]), probe.x_t, probe.t))
         np.testing.assert_allclose(row["values"], expected, rtol=1e-3, atol=1e-4)
 
 
@@ -198,7 +198,7 @@ def test_the_terms_at_the_later_time_sum_to_the_loss_there(world: HierarchicalWo
             terms = {r["term"]: r["values"] for r in rows if (r["member"], r["data"]) == (member, data)}
             probe = predictions.probes.held_out_later if data == "test" else predictions.probes.splits_later[member]
             assert bool((probe.t == t).all())
-            model = log_posterior(predictions.ensemble.member(member), probe.x_t, probe.t)
+            model = log_posterior(predictions.twins.member(member), probe.x_t, probe.t)
             loss = [-np.mean([model[i, s, int(a)] for s, a in enumerate(seq)]) for i, seq in enumerate(probe.tokens)]
             np.testing.assert_allclose((terms["oracle"] + terms["excess"]).numpy(), loss, rtol=1e-4)
             exact = Categorical(world.oracle()(probe.x_t.double(), probe.t).log_probs)
