@@ -229,7 +229,7 @@ def test_a_run_uses_a_manifest(data: ImageData, duplicates: DuplicateList, tmp_p
     chosen = Images(path=str(data.folder), splits=2, split_size=10, held_out=6, manifest=str(path))
     loaded: list[Path] = []
     with monkeypatch.context() as patch:
-        patch.setattr("twinsplit.worlds.images.world.load_images", lambda folder: loaded.append(folder) or load_images(folder))
+        patch.setattr("twinsplit.worlds.images.pictured.load_images", lambda folder: loaded.append(folder) or load_images(folder))
         world = ImageWorld.of(replace(DIGITS_SMOKE, data=chosen))
     assert loaded == [data.folder]  # all pixels are read and hashed there
     assert world.splits.rows.tolist() == [rows[:10] for rows in rows_of(split)]
