@@ -276,22 +276,3 @@ def test_twins_that_agree_exactly_are_refused():
 def test_importing_the_decision_needs_no_torch():
     code = "import sys; import twinsplit.onset; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_stored_decision_is_read_back_as_it_was():
-    _, found = decide(PHASE, 4, 0)
-    stored = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert Onset.from_json(stored) == found
-    assert Onset.from_json(stored).to_json() == found.to_json()
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("verdict", "maybe"), ("reason", 1), ("level", "0.9"), ("onset_interval", [1.0]), ("rise", None), ("members", 2.5), ("more", 1)],
-)
-def test_a_damaged_decision_is_refused_by_its_key(key, value):
-    _, found = decide(PHASE, 4, 0)
-    with pytest.raises(ValueError, match=key):
-        Onset.from_json(found.to_json() | {key: value})
-    with pytest.raises(ValueError, match="'reason' is missing"):
-        Onset.from_json({name: one for name, one in found.to_json().items() if name != "reason"})
