@@ -118,8 +118,8 @@ def test_operations_are_counted_as_on_real_tensors() -> None:
         predicted = SMALL.outputs(parameters, x_t, t)
         forward = counter.get_total_flops()
         predicted.sum().backward()
-    assert forward == pytest.approx(6 * SMALL.flops((1, SMALL.size, SMALL.size)).forward, rel=0.02)
-    assert counter.get_total_flops() == pytest.approx(6 * SMALL.flops((1, SMALL.size, SMALL.size)).training, rel=0.02)
+    assert forward == pytest.approx(6 * SMALL.flops((SMALL.image_channels, SMALL.size, SMALL.size)).forward, rel=0.02)
+    assert counter.get_total_flops() == pytest.approx(6 * SMALL.flops((SMALL.image_channels, SMALL.size, SMALL.size)).training, rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_every_verb_on_a_run_of_images(killed: Path, tmp_path: Path, capsys: pyt
     assert Run.open(run).measured("noise_difference") == Run.open(run).measured("two_sample") == steps
     assert "choose among sample_split_divergence" in refused(capsys, "measure", run, "nearest_neighbours")
     assert "is a run on images" in refused(capsys, "claims", run)
-    assert "one is of sequences, the other of images" in refused(capsys, "quickstart", "--scale", "smoke", "--out", run)
+    assert "one is of images, the other of sequences" in refused(capsys, "quickstart", "--scale", "smoke", "--out", run)
 
 
 def test_training_by_preset_and_by_recipe_is_one(killed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
