@@ -22,7 +22,7 @@ class Track:
     """A mean curve (n,) at log steps x (n,), and by how much each source moves it: name -> (r, n), times r normal numbers.
 
     falls_first: a rising stretch at the start, the end of an early transient, is left out.
-    own: the curve moves from checkpoint to checkpoint by itself, independently, with its variance about the smooth curve.
+    own: the curve moves from checkpoint to checkpoint by itself, as its values do about the smooth curve.
     """
 
     name: str
@@ -56,10 +56,7 @@ def _placed(track: Track, smooth: Smooth, draws: int, seed: int) -> Place:
     deviation = np.zeros((draws, len(track.x)))
     for source, matrix in track.moves.items():
         deviation += _stream(seed, source).standard_normal((draws, len(matrix))) @ matrix
-    own = _stream(seed, track.name)
-    if track.own:
-        deviation += smooth.sd * own.standard_normal(deviation.shape)
-    fit = smooth.resampled(deviation, own)
+    fit = smooth.resampled(deviation, _stream(seed, track.name), track.own)
     return place(fit, first_peak(fit.curve) if track.falls_first else 0)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from twinsplit.measures import statistics as st
 from twinsplit.measures.statistics import Array, Index
-from twinsplit.onset.smoothing import Smoother, penalties, smoother
+from twinsplit.onset.correlation import Noise
+from twinsplit.onset.smoothing import ORDER, Smoother, penalties, smoother
 
 Bounds = tuple[float | None, float | None]
 GRID = 400
@@ -62,28 +63,38 @@ class Width:
 
 @dataclass(frozen=True, eq=False)
 class Smooth:
-    """A mean curve (n,) with its smoother, and smoothers of other penalties that are as likely."""
+    """A mean curve (n,) with its smoother, and smoothers of other penalties and laws of noise that are as likely."""
 
     mean: Array
     fit: Smoother
     others: tuple[Smoother, ...]
-    sd: float
 
     @classmethod
     def of(cls, x: Array, mean: Array) -> "Smooth":
-        """The most likely penalty, and PENALTIES equally likely ones."""
+        """The most likely penalty and noise, and PENALTIES equally likely ones."""
         likely, grid = penalties(x, mean), np.linspace(x[0], x[-1], GRID)
-        fit = smoother(x, grid, likely.best)
-        others = tuple(smoother(x, grid, p) for p in likely.quantiles(PENALTIES))
-        return cls(mean, fit, others, float(np.sqrt(fit.residual_variance(mean))))
+        made: dict[tuple[float, int], Smoother] = {}
+        for penalty, noise in (likely.best, *likely.quantiles(PENALTIES)):
+            made.setdefault((penalty, id(noise)), smoother(x, grid, penalty, noise))
 
-    def resampled(self, deviation: Array, rng: np.random.Generator) -> Fit:
-        """The curve, and draws for deviations (B, n) of the mean: each with a likely penalty and with what that smooths away."""
-        parts = np.array_split(self.mean + deviation, len(self.others))
-        drawn = [
-            y @ s.matrix.T + self.sd * rng.standard_normal((len(y), s.rough.shape[1])) @ s.rough.T
-            for y, s in zip(parts, self.others, strict=True)
-        ]
+        def chosen(penalty: float, noise: Noise) -> Smoother:
+            return made[penalty, id(noise)]
+
+        return cls(mean, chosen(*likely.best), tuple(chosen(*p) for p in likely.quantiles(PENALTIES)))
+
+    def resampled(self, deviation: Array, rng: np.random.Generator, own: bool) -> Fit:
+        """The curve, and draws for deviations (B, n) of the mean: each with a likely penalty and with what that smooths away.
+
+        own: add noise from checkpoint to checkpoint, of a likely law. Its variance is as uncertain as its few residuals make it.
+        """
+        drawn = []
+        for part, s in zip(np.array_split(deviation, len(self.others)), self.others, strict=True):
+            degrees = max(len(self.mean) - ORDER, 1)
+            sd = np.sqrt(s.residual_variance(self.mean) * degrees / rng.chisquare(degrees, (len(part), 1)))
+            y = self.mean + part
+            if own:
+                y = y + sd * rng.standard_normal(y.shape) @ s.noise.root.T
+            drawn.append(y @ s.matrix.T + sd * rng.standard_normal((len(y), s.rough.shape[1])) @ s.rough.T)
         return Fit(self.fit.knots, self.fit.grid, self.fit.matrix @ self.mean, np.concatenate(drawn))
 
 
