@@ -17,7 +17,8 @@ from twinsplit.onset.estimator import estimate
 from twinsplit.onset.gaps import Gap, gap
 from twinsplit.onset.reasons import FIXED, MEANS, Found, reason
 from twinsplit.onset.result import Onset, Rise, Verdict
-from twinsplit.onset.tracks import DIVERGENCE, LOSS, tracks_of, usable_from
+from twinsplit.onset.tracks import DIVERGENCE, LOSS, tracks_of
+from twinsplit.onset.transient import drop_covered_at, is_dip, may_be_dip, usable_from
 from twinsplit.onset.turning import Place, Turn, Width, change
 
 __all__ = ["Curves", "Gap", "Onset", "Rise", "Turn", "Verdict", "find_onset", "usable_from"]
@@ -39,12 +40,17 @@ def find_onset(curves: Curves, *, level: float = 0.95, draws: int = 2000, seed: 
     width = Width(level, located.freedom if units is None else float(units.max()))
     if tolerance is None:
         tolerance = max(float(np.median(np.diff(onset.fit.x))), float(np.log(SMALLEST_FACTOR)))
-    found = Found(onset, minimum, onset.turn(width), minimum.turn(width), gap(onset, minimum, width), _rise(onset, minimum, width))
+    drop = drop_covered_at(curves, onset.at) if onset.reached else None
+    unlearned = onset.reached and may_be_dip(curves, onset.at)
+    turn, between = onset.turn(width), gap(onset, minimum, width)
+    if onset.reached and is_dip(curves, onset.at):
+        turn, between = Turn(None, (None, None), False), Gap(None, (None, None), None, (None, None))
+    found = Found(onset, minimum, turn, minimum.turn(width), between, _rise(onset, minimum, width), drop, unlearned)
     verdict = _verdict(found, tolerance)
     fixed = units is None
     why = reason(verdict, found) + (FIXED if fixed else "") + (MEANS if curves.sequences == 1 else "") + "."
     sizes = draws, curves.members, len(curves.pairs), curves.sequences
-    return Onset(verdict, why, found.onset, found.minimum, found.gap, found.rise, fixed, tolerance, level, *sizes)
+    return Onset(verdict, why, found.onset, found.minimum, found.gap, found.rise, fixed, tolerance, level, *sizes, drop)
 
 
 def _check_options(level: float, draws: int, tolerance: float | None) -> None:
@@ -65,6 +71,8 @@ def _rise(onset: Place, minimum: Place, width: Width) -> Rise:
 
 
 def _verdict(f: Found, tolerance: float) -> Verdict:
+    if f.unlearned:
+        return "not_enough_power"
     if f.turns_first and f.rise.at_least > 0 and f.rise.fall_at_least > 0:
         return "bias_precedes_test_minimum"
     high = f.gap.log_interval[1]

@@ -17,7 +17,7 @@ from twinsplit.measures.statistics import Array, Index
 from twinsplit.onset.curves import FEWEST_CHECKPOINTS
 from twinsplit.onset.estimator import Track, estimate
 from twinsplit.onset.gaps import Gap, bounded, gap
-from twinsplit.onset.tracks import half_covered
+from twinsplit.onset.transient import half_covered
 from twinsplit.onset.turning import Bounds, Place, Turn, Width
 
 

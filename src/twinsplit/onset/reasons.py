@@ -24,6 +24,8 @@ class Found:
     minimum: Turn
     gap: Gap
     rise: Rise
+    loss_drop: float | None
+    unlearned: bool
 
     @property
     def turns_first(self) -> bool:
@@ -63,6 +65,11 @@ def _why_no_bias(f: Found) -> str:
 
 def _why_unknown(f: Found) -> str:
     """The first thing that stands in the way, and what would remove it."""
+    if f.unlearned:
+        return (
+            f"the divergence is lowest at step {np.exp(f.onset_place.at):,.0f}, where {f.loss_drop:.0%} of the test loss's drop is covered, "
+            "perhaps the early agreement of networks that have learned nothing: measure earlier checkpoints, or train longer"
+        )
     if f.minimum_place.index == 0:
         return "the test loss never falls after the first usable checkpoint, so there is no minimum: measure earlier checkpoints"
     if f.onset_place.index == f.onset_place.start:

@@ -33,6 +33,8 @@ class Onset:
 
     conditional: the intervals hold for exactly these networks, because there are too few to say how others would differ.
     tolerance: the gap, in log steps, below which there is said to be none.
+    loss_drop_at_onset: the share of the test loss's drop, from its first to its lowest value, that is covered at the onset; None without
+    one.
     """
 
     verdict: Verdict
@@ -48,6 +50,7 @@ class Onset:
     members: int
     pairs: int
     sequences: int
+    loss_drop_at_onset: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, strings, lists and None: strict JSON, with no NaN or Infinity."""
@@ -74,6 +77,7 @@ class Onset:
             "members": self.members,
             "pairs": self.pairs,
             "sequences": self.sequences,
+            "loss_drop_at_onset": self.loss_drop_at_onset,
         }
 
     @classmethod
@@ -152,6 +156,7 @@ KINDS: dict[str, Any] = {
     "members": _whole,
     "pairs": _whole,
     "sequences": _whole,
+    "loss_drop_at_onset": _maybe,
 }
 
 
@@ -192,4 +197,5 @@ def _read(record: Mapping[str, Any]) -> Onset:
         r["members"],
         r["pairs"],
         r["sequences"],
+        r["loss_drop_at_onset"],
     )

@@ -5,30 +5,11 @@ import numpy as np
 from twinsplit.errors import InputError
 from twinsplit.measures import statistics as st
 from twinsplit.measures.statistics import Array, Index
-from twinsplit.onset.curves import FEWEST_CHECKPOINTS, Curves
+from twinsplit.onset.curves import Curves
 from twinsplit.onset.estimator import Track
+from twinsplit.onset.transient import usable_from
 
 DIVERGENCE, LOSS = "sample-split divergence", "test loss"
-
-
-def usable_from(divergence: Array, loss: Array) -> tuple[int, int]:
-    """First checkpoint to use of the mean divergence (S,) and of the mean test loss (S,): the early transient is left out.
-
-    Twins agree before they have learned anything, and that agreement is no minimum. Each curve counts from where half of its drop is
-    covered: the test loss from its first value, the divergence from its peak, the highest value while the loss covers its own half.
-    Checkpoints where the divergence is within a third of its lowest value are kept all the same, so that nothing is left out where
-    checkpoints start late and see no transient.
-    """
-    last, half = len(loss) - FEWEST_CHECKPOINTS, half_covered(loss)
-    peak = int(np.argmax(divergence[: half + 1]))
-    lowest = peak + int(np.argmin(divergence[peak:]))
-    high = divergence[peak:lowest] >= max((divergence[peak] + divergence[lowest]) / 2, divergence[lowest] * 4 / 3)
-    return min(peak + int(np.flatnonzero(high)[-1] if high.any() else 0), last), half
-
-
-def half_covered(loss: Array) -> int:
-    """First checkpoint of a mean test loss (S,) at which half of its drop is covered, with at least FEWEST_CHECKPOINTS from there on."""
-    return min(int(np.argmax(loss <= (loss[0] + loss.min()) / 2)), len(loss) - FEWEST_CHECKPOINTS)
 
 
 def tracks_of(c: Curves) -> tuple[Track, Track]:
