@@ -3,7 +3,8 @@
     python benchmarks/onset_coverage.py [--repeats 300] [--worlds plateau together] [--members 2 4] [--checkpoints 24]
 
 Prints the tables of docs/onset.md as Markdown: by default every world with its own checkpoints; `--checkpoints` spreads others over the
-same range. "At most" is the exact (Clopper-Pearson) one-sided 95% upper end of the rate of false alarms. The simulator is tests/simulated_curves.py. `these networks` is the turn of the noiseless
+same range. "At most" is the exact (Clopper-Pearson) one-sided 95% upper end of the rate of false alarms. The simulator is
+tests/simulated_curves.py. `these networks` is the turn of the noiseless
 mean curve of the members that were drawn; `population` is the turn of the mean curve over 2,000 members.
 """
 

@@ -209,6 +209,39 @@ def test_json_is_strict_and_complete(name):
         assert "\n" not in back["reason"]
 
 
+@pytest.mark.parametrize("level", [0.6, 0.95, 0.998, 0.9999])
+@pytest.mark.parametrize("members", [2, 3])
+def test_json_is_strict_at_every_level_and_rounded_to_what_is_meant(level, members):
+    for world in (PHASE, replace(PHASE, steps=np.geomspace(100.0, 5000.0, 7)), WITHOUT_PHASE["plateau"]):
+        found = find_onset(simulate(world, members, 30, 0).curves, draws=200, level=level).to_json()
+        assert json.loads(json.dumps(found, allow_nan=False)) == found
+        assert all(v is None or len(f"{v:g}".replace(".", "").strip("-0")) <= 5 for v in found["onset_interval"])
+        assert Onset.from_json(found).to_json() == found
+
+
+def test_a_flat_bottom_is_said_to_be_flat():
+    x = np.linspace(3.0, 8.0, 40)
+    rng = np.random.default_rng(0)
+    shape = 0.4 * np.exp(0.5 * (np.abs(x - 5.5) - 1.2).clip(0.0) ** 2)
+    divergence = shape[:, None, None] * np.exp(0.03 * rng.standard_normal((40, 1, 1))) * np.ones((1, 1, 5))
+    loss = 1.0 + (0.1 * (x - 7.5) ** 2)[:, None, None] * np.ones((1, 2, 5)) + 0.003 * rng.standard_normal((40, 2, 1))
+    o = find_onset(Curves(np.exp(x), divergence, np.array([[0, 1]]), loss), draws=DRAWS)
+    low, high = o.onset.flat or o.onset.interval
+    assert (low or 0.0) < np.exp(4.7)
+    assert (high or np.inf) > np.exp(6.3)
+
+
+def test_checkpoints_after_a_known_drop_of_the_learning_rate_are_not_used():
+    c = simulate(WITHOUT_PHASE["learning rate drops"], 4, 30, 0).curves
+    whole, cut = find_onset(c, draws=DRAWS), find_onset(c, draws=DRAWS, breaks=[1500.0, 3000.0])
+    assert whole.verdict != "bias_precedes_test_minimum"
+    assert not cut.test_loss_minimum.reached
+    assert "1,500" in cut.reason
+    assert find_onset(c, draws=DRAWS, breaks=[9e9]) == whole
+    with pytest.raises(InputError, match="too few"):
+        find_onset(c, breaks=[25.0])
+
+
 def test_curves_without_noise_are_located_exactly():
     x = np.linspace(3.0, 8.0, 26)
     divergence = np.exp(0.2 * (x - 6.0) ** 2)[:, None, None] * np.ones((1, 1, 5))

@@ -8,6 +8,8 @@ Both curves are smoothed over log step, D as its logarithm. The uncertainty has 
 members were trained (leave one out; Student's t with K - 1 degrees) and which sequences were held out. docs/onset.md has the formulas.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from twinsplit.errors import InputError
@@ -15,7 +17,7 @@ from twinsplit.measures import statistics as st
 from twinsplit.onset.curves import Curves
 from twinsplit.onset.estimator import estimate
 from twinsplit.onset.gaps import Gap, gap
-from twinsplit.onset.reasons import FIXED, MEANS, Found, reason
+from twinsplit.onset.reasons import DROPPED, FIXED, MEANS, Found, reason
 from twinsplit.onset.result import Onset, Rise, Verdict
 from twinsplit.onset.tracks import DIVERGENCE, LOSS, tracks_of
 from twinsplit.onset.transient import drop_covered_at, is_dip, may_be_dip, usable_from
@@ -26,14 +28,27 @@ __all__ = ["Curves", "Gap", "Onset", "Rise", "Turn", "Verdict", "find_onset", "u
 SMALLEST_FACTOR = 1.5  # a gap of less than this factor in steps is no gap that anyone could act on
 
 
-def find_onset(curves: Curves, *, level: float = 0.95, draws: int = 2000, seed: int = 0, tolerance: float | None = None) -> Onset:
+def find_onset(
+    curves: Curves,
+    *,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+    tolerance: float | None = None,
+    breaks: Sequence[float] = (),
+) -> Onset:
     """The step where twins begin to lean on their own samples, the test-loss minimum, their gap, and a verdict.
 
     level: of every interval; draws: resampled curves; tolerance: the largest gap in log steps that still counts as none, by default
-    one checkpoint spacing or ln 1.5, whichever is larger. The same seed gives the same answer whatever the order of sequences, members,
-    pairs and twins. Raises InputError on a level outside (0.5, 1), fewer than 100 draws, a tolerance below 0, and twins that agree exactly.
+    one checkpoint spacing or ln 1.5, whichever is larger; breaks: steps at which the learning rate drops
+    abruptly. The test loss then falls at once and may rise again without any bias, so checkpoints after the first of them are not used,
+    and the reason says so. The same seed gives the same answer whatever the order of sequences, members, pairs and twins. Raises
+    InputError on a level outside (0.5, 1), fewer than 100 draws, a tolerance below 0, and twins that agree exactly.
     """
     _check_options(level, draws, tolerance)
+    used = curves.until(min(breaks, default=np.inf))
+    cut = DROPPED.format(min(breaks)) if used is not curves else ""
+    curves = used
     units = st.pair_units(curves.pairs, curves.splits)
     located = estimate(tracks_of(curves), draws, seed)
     onset, minimum = located.places[DIVERGENCE], located.places[LOSS]
@@ -48,7 +63,7 @@ def find_onset(curves: Curves, *, level: float = 0.95, draws: int = 2000, seed: 
     found = Found(onset, minimum, turn, minimum.turn(width), between, _rise(onset, minimum, width), drop, unlearned)
     verdict = _verdict(found, tolerance)
     fixed = units is None
-    why = reason(verdict, found) + (FIXED if fixed else "") + (MEANS if curves.sequences == 1 else "") + "."
+    why = reason(verdict, found) + (FIXED if fixed else "") + (MEANS if curves.sequences == 1 else "") + cut + "."
     sizes = draws, curves.members, len(curves.pairs), curves.sequences
     return Onset(verdict, why, found.onset, found.minimum, found.gap, found.rise, fixed, tolerance, level, *sizes, drop)
 

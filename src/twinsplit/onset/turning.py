@@ -103,12 +103,14 @@ class Turn:
     """The minimum of one curve.
 
     step: where the smooth curve is lowest, or None when it is lowest at an end of what was measured; reached: it has a minimum with a
-    whole checkpoint after it. interval: steps; None on a side where the minimum may lie beyond the checkpoints.
+    whole checkpoint after it. interval: steps; None on a side where the minimum may lie beyond the checkpoints. flat: where the curve is
+    flat about its minimum within its noise, if that is wider than the interval: say "between a and b" then, there is no one minimum.
     """
 
     step: float | None
     interval: Bounds
     reached: bool
+    flat: Bounds | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +146,25 @@ class Place:
         low = -np.inf if low < self.fit.grid[self.start] else low
         high = np.inf if high > self.fit.grid[self.fit.last_inside] else high
         bounds = (float(np.exp(low)) if np.isfinite(low) else None, float(np.exp(high)) if np.isfinite(high) else None)
-        return Turn(float(np.exp(self.at)) if self.reached else None, bounds, self.reached)
+        step = float(np.exp(self.at)) if self.reached else None
+        return Turn(step, bounds, self.reached, self._flat(width, low, high) if self.reached else None)
+
+    def _flat(self, width: Width, low: float, high: float) -> Bounds | None:
+        """Steps between which the curve is not surely above its minimum, if they reach beyond log steps low to high."""
+        fit = self.fit
+        deviation = fit.draws - fit.curve
+        spread = np.quantile(np.abs(deviation - deviation[:, [self.index]]), width.level, axis=0) * width.stretch
+        above = np.flatnonzero(fit.curve - fit.curve[self.index] > spread)
+        first = max(int(above[above < self.index].max(initial=-1)) + 1, self.start)
+        last = int(above[above > self.index].min(initial=len(fit.grid))) - 1
+        if fit.grid[first] >= low and fit.grid[last] <= high:
+            return None
+        first = min(first, int(np.searchsorted(fit.grid, max(low, fit.grid[self.start]))))
+        last = max(last, int(np.searchsorted(fit.grid, min(high, fit.grid[-1]))))
+        return (
+            float(np.exp(fit.grid[first])) if first > self.start else None,
+            float(np.exp(fit.grid[last])) if last < len(fit.grid) - 1 else None,
+        )
 
 
 def place(fit: Fit, start: int) -> Place:
