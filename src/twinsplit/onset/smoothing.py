@@ -85,8 +85,13 @@ class Penalties:
     probability: Array
 
     @property
-    def best(self) -> tuple[float, Noise]:
-        """The most probable."""
+    def best(self) -> float:
+        """The most probable penalty."""
+        return self.likeliest[0]
+
+    @property
+    def likeliest(self) -> tuple[float, Noise]:
+        """The most probable penalty with its law of noise."""
         return self._at(int(np.argmax(self.probability)))
 
     def quantiles(self, count: int) -> list[tuple[float, Noise]]:

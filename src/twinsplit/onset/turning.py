@@ -74,13 +74,13 @@ class Smooth:
         """The most likely penalty and noise, and PENALTIES equally likely ones."""
         likely, grid = penalties(x, mean), np.linspace(x[0], x[-1], GRID)
         made: dict[tuple[float, int], Smoother] = {}
-        for penalty, noise in (likely.best, *likely.quantiles(PENALTIES)):
+        for penalty, noise in (likely.likeliest, *likely.quantiles(PENALTIES)):
             made.setdefault((penalty, id(noise)), smoother(x, grid, penalty, noise))
 
         def chosen(penalty: float, noise: Noise) -> Smoother:
             return made[penalty, id(noise)]
 
-        return cls(mean, chosen(*likely.best), tuple(chosen(*p) for p in likely.quantiles(PENALTIES)))
+        return cls(mean, chosen(*likely.likeliest), tuple(chosen(*p) for p in likely.quantiles(PENALTIES)))
 
     def resampled(self, deviation: Array, rng: np.random.Generator, own: bool) -> Fit:
         """The curve, and draws for deviations (B, n) of the mean: each with a likely penalty and with what that smooths away.

@@ -54,7 +54,7 @@ def decision_of(run: Run[Any]) -> Decision:
         reason=found["reason"],
         level=found["level"],
         rise=100 * found["rise"],
-        rise_interval=tuple(100 * bound for bound in found["rise_interval"]),
+        rise_interval=tuple(None if bound is None else 100 * bound for bound in found["rise_interval"]),
         rise_unit="% of its value at the onset",
         checkpoint=_checkpoint_before(run, found["onset_step"]),
     )
