@@ -13,6 +13,7 @@ from zlib import crc32
 import numpy as np
 
 from twinsplit.measures.statistics import Array
+from twinsplit.onset.correlation import independent
 from twinsplit.onset.turning import Place, Smooth, first_peak, place
 
 
@@ -47,7 +48,8 @@ class Estimate:
 
 def estimate(tracks: Sequence[Track], draws: int, seed: int) -> Estimate:
     """Smooth, draw and place every curve. The same seed gives a curve the same draws in whatever company."""
-    smooth = {t.name: Smooth.of(t.x, t.mean) for t in tracks}
+    # leaving networks out shows how their noise goes along the checkpoints; only without that must the curve itself show it
+    smooth = {t.name: Smooth.of(t.x, t.mean, None if t.own else [independent(len(t.x))]) for t in tracks}
     places = {t.name: _placed(t, smooth[t.name], draws, seed) for t in tracks}
     return Estimate(places, max(min(len(s.mean) - s.fit.freedom for s in smooth.values()), 1.0))
 

@@ -1,5 +1,6 @@
 """A learning curve made smooth: a penalised spline in log step that is one matrix, and how smooth the curve is likely to be."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,15 +108,16 @@ class Penalties:
 CANDIDATES = 61
 
 
-def penalties(x: ArrayLike, y: ArrayLike) -> Penalties:
+def penalties(x: ArrayLike, y: ArrayLike, noises: Sequence[Noise] | None = None) -> Penalties:
     """How smooth a curve y (n,) at x (n,) is, and how its noise goes along it: restricted maximum likelihood of a mixed model.
 
     REML undersmooths less often than cross-validation on a few tens of points (Reiss and Ogden 2009). In whitened coordinates off the
-    cubics the values have independent variances s^2 (1 + value / penalty); s is profiled out.
+    cubics the values have independent variances s^2 (1 + value / penalty); s is profiled out. noises: the laws that are considered, by
+    default all.
     """
     x, y = finite(x, 1), finite(y, 1)
     B = spline_basis(x, x[0], x[-1], SEGMENTS)
-    noises = list(laws(x))
+    noises = noises or list(laws(x))
     found = [_deviances(B, y, noise) for noise in noises]
     deviance = np.concatenate([d for _, d in found])
     likelihood = np.exp((deviance.min() - deviance) / 2)

@@ -4,6 +4,7 @@ A `Fit` is a smooth curve on a grid of log steps with its resampled versions; a 
 spread of the resampled curves about the fitted one, stretched by Student's t for the few networks there are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,9 +71,9 @@ class Smooth:
     others: tuple[Smoother, ...]
 
     @classmethod
-    def of(cls, x: Array, mean: Array) -> "Smooth":
-        """The most likely penalty and noise, and PENALTIES equally likely ones."""
-        likely, grid = penalties(x, mean), np.linspace(x[0], x[-1], GRID)
+    def of(cls, x: Array, mean: Array, noises: Sequence[Noise] | None = None) -> "Smooth":
+        """The most likely penalty and noise, of the laws `noises` (by default all), and PENALTIES equally likely ones."""
+        likely, grid = penalties(x, mean, noises), np.linspace(x[0], x[-1], GRID)
         made: dict[tuple[float, int], Smoother] = {}
         for penalty, noise in (likely.likeliest, *likely.quantiles(PENALTIES)):
             made.setdefault((penalty, id(noise)), smoother(x, grid, penalty, noise))
