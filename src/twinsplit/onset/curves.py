@@ -1,6 +1,6 @@
 """What is measured along training, checked once so that nothing downstream has to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,13 @@ class Curves:
         """
         found = read_table(table)
         return cls(found.steps, found.divergence, found.pairs, found.test_loss, found.splits)
+
+    def until(self, step: float) -> "Curves":
+        """The checkpoints up to a step; the same object where that is all of them."""
+        kept = self.steps <= step
+        if kept.all():
+            return self
+        return replace(self, steps=self.steps[kept], divergence=self.divergence[kept], test_loss=self.test_loss[kept])
 
     @property
     def members(self) -> int:

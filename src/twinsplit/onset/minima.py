@@ -6,9 +6,8 @@ The held-out sequences are the same for all and are not resampled: the uncertain
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
-from zlib import crc32
 
 import numpy as np
 
@@ -16,8 +15,10 @@ from twinsplit.errors import InputError
 from twinsplit.measures import statistics as st
 from twinsplit.measures.statistics import Array, Index
 from twinsplit.onset.curves import FEWEST_CHECKPOINTS
+from twinsplit.onset.estimator import Track, estimate
 from twinsplit.onset.gaps import Gap, bounded, gap
-from twinsplit.onset.turning import Bounds, Fit, Place, Smooth, Turn, Width, place
+from twinsplit.onset.transient import half_covered
+from twinsplit.onset.turning import Bounds, Place, Turn, Width
 
 
 @final
@@ -25,7 +26,8 @@ from twinsplit.onset.turning import Bounds, Fit, Place, Smooth, Turn, Width, pla
 class LeftOut:
     """A curve along training and what it would be without each unit. steps (S,) above 0; mean (S,); left_out (U, S).
 
-    first: the index of the first checkpoint that counts, where an early transient is no minimum.
+    first: the index of the first checkpoint that counts, where an early transient is no minimum; falls_first: leave out a rising
+    stretch after it too.
     """
 
     name: str
@@ -33,6 +35,7 @@ class LeftOut:
     mean: Array
     left_out: Array
     first: int = 0
+    falls_first: bool = False
 
     def __post_init__(self) -> None:
         if len(self.steps) - self.first < FEWEST_CHECKPOINTS:
@@ -56,7 +59,19 @@ class LeftOut:
         units = st.pair_units(checked, splits)
         if units is None:
             raise InputError(f"{name}: fewer than {st.FEWEST_UNITS} splits", f"train at least {st.FEWEST_UNITS} for an interval")
-        return cls(name, steps, np.log(values.mean(1)), np.log(st.leave_one_out(values.T, checked, units)), first)
+        return cls(name, steps, np.log(values.mean(1)), np.log(st.leave_one_out(values.T, checked, units)), first, falls_first=True)
+
+    @property
+    def track(self) -> Track:
+        """The curve for the estimator: leaving a unit out moves it, with the jackknife's covariance (U - 1)/U sum of squared deviations."""
+        kept = self.left_out[:, self.first :]
+        move = (kept - kept.mean(0)) * np.sqrt((len(kept) - 1) / len(kept))
+        return Track(self.name, np.log(self.steps[self.first :]), self.mean[self.first :], {"splits": move}, self.falls_first)
+
+
+def settled(loss: LeftOut) -> LeftOut:
+    """A test loss from where half of its drop is covered, as `find_onset` uses it."""
+    return replace(loss, first=half_covered(loss.mean))
 
 
 @final
@@ -108,14 +123,4 @@ def find_minima(curves: Sequence[LeftOut], level: float = 0.95, draws: int = 200
     units = len(curves[0].left_out)
     if any(len(c.left_out) != units for c in curves):
         raise InputError("the curves are over different numbers of splits", "give curves of one run")
-    of_units = np.random.Generator(np.random.Philox(seed)).standard_normal((draws, units))
-    places = {c.name: place(_resampled(c, of_units, seed), 0) for c in curves}
-    return Minima(places, Width(level, units - 1), units)
-
-
-def _resampled(curve: LeftOut, of_units: Array, seed: int) -> Fit:
-    """The smooth curve and its draws, whose covariance is the jackknife's: (U - 1)/U sum of squared deviations."""
-    kept = curve.left_out[:, curve.first :]
-    deviation = of_units @ (kept - kept.mean(0)) * np.sqrt((len(kept) - 1) / len(kept))
-    own = np.random.Generator(np.random.Philox(key=[seed, crc32(curve.name.encode())]))
-    return Smooth.of(np.log(curve.steps[curve.first :]), curve.mean[curve.first :]).resampled(deviation, own)
+    return Minima(estimate([c.track for c in curves], draws, seed).places, Width(level, units - 1), units)

@@ -6,12 +6,14 @@ import numpy as np
 
 from twinsplit.onset.gaps import Gap
 from twinsplit.onset.result import Rise, Verdict
-from twinsplit.onset.turning import Place, Turn
+from twinsplit.onset.turning import Bounds, Place, Turn
 
 MORE = "train more members on further splits, or measure more checkpoints and sequences"
 FIXED = "; intervals hold for exactly these networks, because fewer than three splits cannot show how others would differ"
 
 MEANS = "; intervals count the networks only, because the curves are means over held-out examples"
+
+DROPPED = "; checkpoints after the learning rate drops, at step {:,.0f}, are not used, because the loss turns there for that reason"
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Found:
     minimum: Turn
     gap: Gap
     rise: Rise
+    loss_drop: float | None
+    unlearned: bool
 
     @property
     def turns_first(self) -> bool:
@@ -63,6 +67,11 @@ def _why_no_bias(f: Found) -> str:
 
 def _why_unknown(f: Found) -> str:
     """The first thing that stands in the way, and what would remove it."""
+    if f.unlearned:
+        return (
+            f"the divergence is lowest at step {np.exp(f.onset_place.at):,.0f}, with {f.loss_drop:.0%} of the test loss's drop covered, "
+            "perhaps the early agreement of networks that have learned nothing: measure earlier checkpoints, or train longer"
+        )
     if f.minimum_place.index == 0:
         return "the test loss never falls after the first usable checkpoint, so there is no minimum: measure earlier checkpoints"
     if f.onset_place.index == f.onset_place.start:
@@ -87,7 +96,13 @@ def _why_uncertain(f: Found) -> str:
 
 
 def _said(turn: Turn) -> str:
-    low, high = turn.interval
+    """A step with its interval, and where the curve is flat."""
+    said = f"step {turn.step:,.0f} (interval {_between(turn.interval)})"
+    return said if turn.flat is None else f"{said}, flat within its noise {_between(turn.flat)}"
+
+
+def _between(bounds: Bounds) -> str:
+    low, high = bounds
     first = f"from {low:,.0f}" if low is not None else "from before the usable checkpoints"
     last = f"to {high:,.0f}" if high is not None else "to beyond the last checkpoint"
-    return f"step {turn.step:,.0f} (interval {first} {last})"
+    return f"{first} {last}"

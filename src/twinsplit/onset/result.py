@@ -21,7 +21,7 @@ class Rise:
     """
 
     growth: float
-    interval: tuple[float, float]
+    interval: Bounds
     at_least: float
     until: float
     fall_at_least: float
@@ -33,6 +33,8 @@ class Onset:
 
     conditional: the intervals hold for exactly these networks, because there are too few to say how others would differ.
     tolerance: the gap, in log steps, below which there is said to be none.
+    loss_drop_at_onset: the share of the test loss's drop, from its first to its lowest value, that is covered at the onset; None without
+    one.
     """
 
     verdict: Verdict
@@ -48,38 +50,61 @@ class Onset:
     members: int
     pairs: int
     sequences: int
+    loss_drop_at_onset: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers, strings, lists and None: strict JSON, with no NaN or Infinity."""
+        """Plain numbers, strings, lists and None: strict JSON. None for what is infinite or unknown.
+
+        Steps are rounded to whole steps, other numbers to 4 significant digits: nobody knows them better.
+        """
         return {
             "verdict": self.verdict,
             "reason": self.reason,
-            "onset_step": self.onset.step,
-            "onset_interval": list(self.onset.interval),
-            "test_loss_minimum_step": self.test_loss_minimum.step,
-            "test_loss_minimum_interval": list(self.test_loss_minimum.interval),
-            "gap_log": self.gap.log,
-            "gap_log_interval": list(self.gap.log_interval),
-            "gap_steps": self.gap.steps,
-            "gap_steps_interval": list(self.gap.steps_interval),
-            "rise": self.rise.growth,
-            "rise_interval": list(self.rise.interval),
-            "rise_at_least": self.rise.at_least,
-            "rise_until_step": self.rise.until,
-            "fall_at_least": self.rise.fall_at_least,
+            "onset_step": _step(self.onset.step),
+            "onset_interval": _steps(self.onset.interval),
+            "onset_flat_between": None if self.onset.flat is None else _steps(self.onset.flat),
+            "test_loss_minimum_step": _step(self.test_loss_minimum.step),
+            "test_loss_minimum_interval": _steps(self.test_loss_minimum.interval),
+            "test_loss_minimum_flat_between": None if self.test_loss_minimum.flat is None else _steps(self.test_loss_minimum.flat),
+            "gap_log": _figures(self.gap.log),
+            "gap_log_interval": [_figures(v) for v in self.gap.log_interval],
+            "gap_steps": _step(self.gap.steps),
+            "gap_steps_interval": _steps(self.gap.steps_interval),
+            "rise": _figures(self.rise.growth),
+            "rise_interval": [_figures(v) for v in self.rise.interval],
+            "rise_at_least": _figures(self.rise.at_least),
+            "rise_until_step": _step(self.rise.until),
+            "fall_at_least": _figures(self.rise.fall_at_least),
             "conditional_on_these_networks": self.conditional,
-            "tolerance_log": self.tolerance,
+            "tolerance_log": _figures(self.tolerance),
             "level": self.level,
             "draws": self.draws,
             "members": self.members,
             "pairs": self.pairs,
             "sequences": self.sequences,
+            "loss_drop_at_onset": _figures(self.loss_drop_at_onset),
         }
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Onset":
         """Read what `to_json` gave. Raises ValueError naming the first key that is missing, unknown or of the wrong kind."""
         return _read(record)
+
+
+def _figures(value: float | None) -> float | None:
+    """To 4 significant digits; None for what is not finite."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")
+
+
+def _step(value: float | None) -> float | None:
+    """To a whole step where that is 4 digits or more, to 4 digits below."""
+    if value is None or not math.isfinite(value):
+        return None
+    return float(round(value)) if abs(value) >= 1000 else float(f"{value:.4g}")
+
+
+def _steps(bounds: Bounds) -> list[float | None]:
+    return [_step(value) for value in bounds]
 
 
 def _text(value: object) -> str:
@@ -123,10 +148,8 @@ def _bounds(value: object) -> Bounds:
     return _maybe(value[0]), _maybe(value[1])
 
 
-def _both(value: object) -> tuple[float, float]:
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise TypeError
-    return _number(value[0]), _number(value[1])
+def _flat(value: object) -> Bounds | None:
+    return None if value is None else _bounds(value)
 
 
 KINDS: dict[str, Any] = {
@@ -134,14 +157,16 @@ KINDS: dict[str, Any] = {
     "reason": _text,
     "onset_step": _maybe,
     "onset_interval": _bounds,
+    "onset_flat_between": _flat,
     "test_loss_minimum_step": _maybe,
     "test_loss_minimum_interval": _bounds,
+    "test_loss_minimum_flat_between": _flat,
     "gap_log": _maybe,
     "gap_log_interval": _bounds,
     "gap_steps": _maybe,
     "gap_steps_interval": _bounds,
     "rise": _number,
-    "rise_interval": _both,
+    "rise_interval": _bounds,
     "rise_at_least": _number,
     "rise_until_step": _number,
     "fall_at_least": _number,
@@ -152,6 +177,7 @@ KINDS: dict[str, Any] = {
     "members": _whole,
     "pairs": _whole,
     "sequences": _whole,
+    "loss_drop_at_onset": _maybe,
 }
 
 
@@ -176,7 +202,7 @@ def _read(record: Mapping[str, Any]) -> Onset:
 
     def turn(name: str) -> Turn:
         step = r[f"{name}_step"]
-        return Turn(step, r[f"{name}_interval"], step is not None)
+        return Turn(step, r[f"{name}_interval"], step is not None, r[f"{name}_flat_between"])
 
     return Onset(
         r["verdict"],
@@ -192,4 +218,5 @@ def _read(record: Mapping[str, Any]) -> Onset:
         r["members"],
         r["pairs"],
         r["sequences"],
+        r["loss_drop_at_onset"],
     )

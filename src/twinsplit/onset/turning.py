@@ -4,13 +4,15 @@ A `Fit` is a smooth curve on a grid of log steps with its resampled versions; a 
 spread of the resampled curves about the fitted one, stretched by Student's t for the few networks there are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from twinsplit.measures import statistics as st
 from twinsplit.measures.statistics import Array, Index
-from twinsplit.onset.smoothing import Smoother, penalties, smoother
+from twinsplit.onset.correlation import Noise
+from twinsplit.onset.smoothing import ORDER, Smoother, penalties, smoother
 
 Bounds = tuple[float | None, float | None]
 GRID = 400
@@ -62,28 +64,38 @@ class Width:
 
 @dataclass(frozen=True, eq=False)
 class Smooth:
-    """A mean curve (n,) with its smoother, and smoothers of other penalties that are as likely."""
+    """A mean curve (n,) with its smoother, and smoothers of other penalties and laws of noise that are as likely."""
 
     mean: Array
     fit: Smoother
     others: tuple[Smoother, ...]
-    sd: float
 
     @classmethod
-    def of(cls, x: Array, mean: Array) -> "Smooth":
-        """The most likely penalty, and PENALTIES equally likely ones."""
-        likely, grid = penalties(x, mean), np.linspace(x[0], x[-1], GRID)
-        fit = smoother(x, grid, likely.best)
-        others = tuple(smoother(x, grid, p) for p in likely.quantiles(PENALTIES))
-        return cls(mean, fit, others, float(np.sqrt(fit.residual_variance(mean))))
+    def of(cls, x: Array, mean: Array, noises: Sequence[Noise] | None = None) -> "Smooth":
+        """The most likely penalty and noise, of the laws `noises` (by default all), and PENALTIES equally likely ones."""
+        likely, grid = penalties(x, mean, noises), np.linspace(x[0], x[-1], GRID)
+        made: dict[tuple[float, int], Smoother] = {}
+        for penalty, noise in (likely.likeliest, *likely.quantiles(PENALTIES)):
+            made.setdefault((penalty, id(noise)), smoother(x, grid, penalty, noise))
 
-    def resampled(self, deviation: Array, rng: np.random.Generator) -> Fit:
-        """The curve, and draws for deviations (B, n) of the mean: each with a likely penalty and with what that smooths away."""
-        parts = np.array_split(self.mean + deviation, len(self.others))
-        drawn = [
-            y @ s.matrix.T + self.sd * rng.standard_normal((len(y), s.rough.shape[1])) @ s.rough.T
-            for y, s in zip(parts, self.others, strict=True)
-        ]
+        def chosen(penalty: float, noise: Noise) -> Smoother:
+            return made[penalty, id(noise)]
+
+        return cls(mean, chosen(*likely.likeliest), tuple(chosen(*p) for p in likely.quantiles(PENALTIES)))
+
+    def resampled(self, deviation: Array, rng: np.random.Generator, own: bool) -> Fit:
+        """The curve, and draws for deviations (B, n) of the mean: each with a likely penalty and with what that smooths away.
+
+        own: add noise from checkpoint to checkpoint, of a likely law. Its variance is as uncertain as its few residuals make it.
+        """
+        drawn = []
+        for part, s in zip(np.array_split(deviation, len(self.others)), self.others, strict=True):
+            degrees = max(len(self.mean) - ORDER, 1)
+            sd = np.sqrt(s.residual_variance(self.mean) * degrees / rng.chisquare(degrees, (len(part), 1)))
+            y = self.mean + part
+            if own:
+                y = y + sd * rng.standard_normal(y.shape) @ s.noise.root.T
+            drawn.append(y @ s.matrix.T + sd * rng.standard_normal((len(y), s.rough.shape[1])) @ s.rough.T)
         return Fit(self.fit.knots, self.fit.grid, self.fit.matrix @ self.mean, np.concatenate(drawn))
 
 
@@ -92,12 +104,14 @@ class Turn:
     """The minimum of one curve.
 
     step: where the smooth curve is lowest, or None when it is lowest at an end of what was measured; reached: it has a minimum with a
-    whole checkpoint after it. interval: steps; None on a side where the minimum may lie beyond the checkpoints.
+    whole checkpoint after it. interval: steps; None on a side where the minimum may lie beyond the checkpoints. flat: where the curve is
+    flat about its minimum within its noise, if that is wider than the interval: say "between a and b" then, there is no one minimum.
     """
 
     step: float | None
     interval: Bounds
     reached: bool
+    flat: Bounds | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +147,25 @@ class Place:
         low = -np.inf if low < self.fit.grid[self.start] else low
         high = np.inf if high > self.fit.grid[self.fit.last_inside] else high
         bounds = (float(np.exp(low)) if np.isfinite(low) else None, float(np.exp(high)) if np.isfinite(high) else None)
-        return Turn(float(np.exp(self.at)) if self.reached else None, bounds, self.reached)
+        step = float(np.exp(self.at)) if self.reached else None
+        return Turn(step, bounds, self.reached, self._flat(width, low, high) if self.reached else None)
+
+    def _flat(self, width: Width, low: float, high: float) -> Bounds | None:
+        """Steps between which the curve is not surely above its minimum, if they reach beyond log steps low to high."""
+        fit = self.fit
+        deviation = fit.draws - fit.curve
+        spread = np.quantile(np.abs(deviation - deviation[:, [self.index]]), width.level, axis=0) * width.stretch
+        above = np.flatnonzero(fit.curve - fit.curve[self.index] > spread)
+        first = max(int(above[above < self.index].max(initial=-1)) + 1, self.start)
+        last = int(above[above > self.index].min(initial=len(fit.grid))) - 1
+        if fit.grid[first] >= low and fit.grid[last] <= high:
+            return None
+        first = min(first, int(np.searchsorted(fit.grid, max(low, fit.grid[self.start]))))
+        last = max(last, int(np.searchsorted(fit.grid, min(high, fit.grid[-1]))))
+        return (
+            float(np.exp(fit.grid[first])) if first > self.start else None,
+            float(np.exp(fit.grid[last])) if last < len(fit.grid) - 1 else None,
+        )
 
 
 def place(fit: Fit, start: int) -> Place:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from twinsplit.measures.neighbours import nearest_neighbour_divergence
 from twinsplit.onset.decision import usable_from
-from twinsplit.onset.minima import LeftOut
+from twinsplit.onset.minima import LeftOut, settled
 from twinsplit.runs.rows import Table, unordered
 from twinsplit.runs.store import Run
 from twinsplit.worlds.sequences.generation import NAME as NEIGHBOURS
@@ -93,5 +93,5 @@ def neighbour_curve(run: Run[Any]) -> LeftOut:
 
 
 def loss_curve(run: Run[Any]) -> LeftOut:
-    """The test loss over all times."""
-    return member_curve(run, "test loss", "test_loss")
+    """The test loss over all times, from the checkpoint from which `find_onset` uses it."""
+    return settled(member_curve(run, "test loss", "test_loss"))

@@ -104,9 +104,12 @@ def _facts(onset: Onset) -> list[tuple[str, str, str, str]]:
     ]
     if onset.rise.until <= (onset.onset.step or 0):
         return facts  # the test loss is lowest before the onset: there is nothing in between
-    growth, low, high = (words.rounded(100 * value) for value in (onset.rise.growth, *onset.rise.interval))
+    low, high = ("open" if bound is None else f"{words.rounded(100 * bound)}%" for bound in onset.rise.interval)
     name = f"Disagreement rises {'in between' if minimum.reached else 'up to the last step'} by"
-    return [*facts, ("rise", name, f"{growth}%", f"of its value at the onset; {level} interval: {low}% to {high}%")]
+    return [
+        *facts,
+        ("rise", name, f"{words.rounded(100 * onset.rise.growth)}%", f"of its value at the onset; {level} interval: {low} to {high}"),
+    ]
 
 
 def table_of(axes: Axes) -> tuple[str, list[str], list[list[str]]]:
