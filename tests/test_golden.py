@@ -29,6 +29,7 @@ COMMANDS = (
 )
 RECIPE = """
 world = "images"
+base = "smoke"
 data = {splits = 2, split_size = 6, held_out = 6, order = "shuffled"}
 diffusion = {T = 50}
 network = {channels = [8, 8], layers_per_block = 1, attention = [1]}

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from twinsplit.cli import figure_verbs
+from twinsplit.papers.catalogue import FIGURES
 from twinsplit.worlds.images.world import MEASURES as IMAGE_MEASURES
 from twinsplit.worlds.sequences.world import MEASURES as SEQUENCE_MEASURES
 
@@ -119,7 +119,7 @@ def test_kept_digests_are_used_until_the_commands_change(tmp_path: Path) -> None
 def test_every_measure_and_every_figure_is_among_the_commands() -> None:
     words = [step.words for job in jobs.JOBS for step in job.steps]
     drawn = {line[2] for line in words if line[1] == "figure"}
-    assert drawn == {name for family in figure_verbs.families() for name in family.names}
+    assert drawn == set(FIGURES)
     assert set(SEQUENCE_MEASURES) < set(jobs.SEQUENCE_MEASURES.split())
     assert set(IMAGE_MEASURES) < set(jobs.IMAGE_MEASURES.split())
     assert all(step.words[0] == "props" or "--workers" not in step.words or "1" in step.words for job in jobs.JOBS for step in job.steps)

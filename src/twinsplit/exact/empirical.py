@@ -42,6 +42,11 @@ class EmpiricalDenoiser(Denoiser[Categorical]):
             raise InputError(f"a chunk of {self.chunk} points", "choose at least 1")
         object.__setattr__(self, "data", data)
 
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """(L, vocab_size): tokens as one-hot rows."""
+        return self.data.shape[1], self.vocab_size
+
     def forward(self, x_t: Tensor, t: int | Tensor) -> Categorical:
         """x_t: (n, L, q); t: an int or (n,) in 1..T. Float64 on the device of x_t."""
         expected = (self.data.shape[1], self.vocab_size)

@@ -97,6 +97,11 @@ class EmpiricalImages(Denoiser[EmpiricalPosterior]):
             raise InputError(f"a chunk of {self.chunk} images", "choose at least 1")
         object.__setattr__(self, "images", images)
 
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """The shape of one image."""
+        return tuple(self.images.shape[1:])
+
     def forward(self, x_t: Tensor, t: int | Tensor) -> EmpiricalPosterior:
         """x_t: (n, *shape); t: an int or (n,) in 1..T. Float64 on the device of x_t."""
         if x_t.shape[1:] != self.images.shape[1:]:

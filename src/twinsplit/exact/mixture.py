@@ -105,6 +105,11 @@ class MixtureDenoiser(Denoiser[MixturePosterior]):
     mixture: GaussianMixture
     schedule: Schedule
 
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """The shape of one image."""
+        return self.mixture.shape
+
     def forward(self, x_t: Tensor, t: int | Tensor) -> MixturePosterior:
         """x_t: (n, *shape); t: an int or (n,) in 1..T. Float64 on the device of x_t.
 

@@ -85,6 +85,11 @@ class TreeOracle(Denoiser[Categorical]):
     def __post_init__(self) -> None:
         check_level(self.truncation, self.grammar.depth)
 
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """(L, q): tokens as one-hot rows."""
+        return self.grammar.length, self.grammar.vocab_size
+
     def forward(self, x_t: Tensor, t: int | Tensor) -> Categorical:
         """x_t: (n, L, q), any floating dtype; t: an int or (n,) in 1..T. The posterior is in
         float64 on the device of x_t."""
@@ -119,7 +124,7 @@ class TreeOracle(Denoiser[Categorical]):
         return torch.from_numpy(self.grammar.root_to_level(self.truncation)).permute(2, 0, 1).contiguous()
 
     def _check_shape(self, x: Tensor) -> None:
-        expected = (self.grammar.length, self.grammar.vocab_size)
+        expected = self.state_shape
         if x.ndim != 3 or tuple(x.shape[1:]) != expected:
             raise InputError(f"states of shape {tuple(x.shape)}", f"give (n, {expected[0]}, {expected[1]})")
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from multiprocessing import current_process, get_context, parent_process
+from multiprocessing import current_process, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -148,6 +148,8 @@ def _started() -> tuple[BaseProcess, Connection]:
     near, far = context.Pipe()
     with far:
         process = context.Process(target=serve, args=(far,), daemon=True)
+        resource_tracker.ensure_running()  # once started, it lets this thread be interrupted again, and the first worker with it
+        hold_interruptions()
         try:
             process.start()
         except BaseException:

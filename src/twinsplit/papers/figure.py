@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from twinsplit.errors import InputError
 from twinsplit.execution.local import CPU, Executor
 from twinsplit.papers.figure_store import existing, store_figure
-from twinsplit.papers.from_runs import check_runs, configuration_of, run_from
+from twinsplit.papers.from_runs import check_minima, check_runs, configuration_of, run_from
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.pipeline.dry_run import dry_run, render, total
 from twinsplit.pipeline.stages import Session
@@ -230,6 +230,7 @@ def _of_given(figure: PublishedFigure, options: Options) -> dict[str, Any]:
     runs = [run_from(path, figure.world) for path in options.runs]
     for run in runs:
         figure.check_run(run)
+        check_minima(run)
     return configuration_of(options.out, runs)
 
 

@@ -18,20 +18,24 @@ NEEDS = {
 
 
 def run_from(path: Path, world: str = "sequences") -> Run[Any]:
-    """Open a run of a world; InputError where it is of another one, or where its minima can have no interval."""
+    """Open a run of a world; InputError where it is of another one."""
     run: Run[Any] = Run.open(path)
     recipe = run.recipe
     if recipe.world != world:
         raise InputError(f"{path} is a run on {recipe.samples_called}", NEEDS[world])
-    splits, kept = recipe.data.splits, len(run.steps())
+    return run
+
+
+def check_minima(run: Run[Any]) -> None:
+    """Refuse a run whose minima can have no interval."""
+    splits, kept = run.recipe.data.splits, len(run.steps())
     if splits < FEWEST_UNITS:
-        raise InputError(f"{path} has {splits} splits, which show no spread", f"give a run with {FEWEST_UNITS} or more (data.splits)")
+        raise InputError(f"{run.path} has {splits} splits, which show no spread", f"give a run with {FEWEST_UNITS} or more (data.splits)")
     if kept < FEWEST_CHECKPOINTS:
         raise InputError(
-            f"{path} has {kept} checkpoints, too few to find a minimum",
+            f"{run.path} has {kept} checkpoints, too few to find a minimum",
             f"train on, or keep more: {FEWEST_CHECKPOINTS} at least, log-spaced; 25 or more are better",
         )
-    return run
 
 
 def check_runs(name: str, paths: Sequence[Path], numbers: range) -> None:

@@ -193,8 +193,9 @@ def _timed(evaluator: Evaluator, twins: Twins, name: str) -> tuple[float, Rows]:
 
 
 def _tensor_bytes() -> int:
-    """Count the bytes of all tensors that live in this process."""
-    tensors = [one for one in gc.get_objects() if issubclass(type(one), Tensor) and one.device.type != "meta"]
+    """Count the bytes of all dense tensors that live in this process; a sparse one has no storage of its own."""
+    found = (one for one in gc.get_objects() if issubclass(type(one), Tensor))
+    tensors = [one for one in found if one.device.type != "meta" and one.layout == torch.strided]
     return sum({one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}.values())
 
 

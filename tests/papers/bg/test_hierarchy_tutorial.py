@@ -40,6 +40,6 @@ def test_its_networks_are_those_of_the_quickstart(tmp_path: Path) -> None:
 
 
 def test_the_exact_oracle_pays_least() -> None:
-    losses = TUTORIAL["show_oracles"](TUTORIAL["draw_world"](TUTORIAL["preset"]("smoke")))
+    losses = TUTORIAL["show_oracles"](TUTORIAL["draw_world"](SMOKE))
     assert losses[0] == min(losses)
     assert losses[0] < losses[-1]

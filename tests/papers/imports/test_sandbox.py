@@ -14,7 +14,7 @@ WALLS = """
 import os, socket, subprocess, sys
 from pathlib import Path
 from twinsplit.errors import InputError
-from twinsplit.imports import sandbox
+from twinsplit.papers.imports import sandbox
 sandbox.limit(SECONDS, 0)
 sandbox.forbid_programs()
 try:
@@ -63,7 +63,7 @@ import io, json, random, sys, warnings
 from pathlib import Path
 import numpy as np
 import torch
-from twinsplit.imports import sandbox
+from twinsplit.papers.imports import sandbox
 kind, count = sys.argv[1], int(sys.argv[2])
 warnings.simplefilter("ignore")
 sandbox.limit(120, 1 << 20)

@@ -14,7 +14,7 @@ from twinsplit.papers.bg.landmark_measures import CLAIMS, measure_landmarks
 from twinsplit.papers.bg.sequences.settings import SETTINGS
 from twinsplit.papers.bg.verdicts import Claim, Part
 from twinsplit.papers.figure import prepare_run, run_name
-from twinsplit.papers.from_runs import run_from
+from twinsplit.papers.from_runs import check_minima, run_from
 from twinsplit.papers.scales import at_scale
 from twinsplit.pipeline import stages as pipeline
 from twinsplit.recipes import Recipe
@@ -70,7 +70,10 @@ def planned(scale: str, repeats: int, splits: int | None, out: Path) -> list[tup
 def runs_of(paths: Sequence[Path]) -> list[tuple[Path, Recipe]]:
     """Run folders, and the runs that figures were made from."""
     found = {run: None for path in paths for run in _runs_behind(path)}
-    return [(run, run_from(run).recipe) for run in found]
+    opened = [run_from(path) for path in found]
+    for run in opened:
+        check_minima(run)
+    return [(run.path, run.recipe) for run in opened]
 
 
 def _runs_behind(path: Path) -> list[Path]:
