@@ -62,7 +62,8 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     assert "imported/run exists" in refusal(tmp_path, *commands[1][1:])
     # the imported data are data like any other
     recipe = (
-        "base = 'laptop'\n[data]\nsplit_size = 6\nheld_out = 20\n[training]\nsteps = 2\nfirst_checkpoint = 1\nbatch = 3\n[network]\nwidth = 8\nlayers = 1\n"
+        "base = 'laptop'\n[data]\nsplit_size = 6\nheld_out = 20\n"
+        "[training]\nsteps = 2\nfirst_checkpoint = 1\nbatch = 3\n[network]\nwidth = 8\nlayers = 1\n"
     )
     (tmp_path / "recipe.toml").write_text(recipe)
     done = run_in(tmp_path, "train", "recipe.toml", "--data", "imported/data", "--out", "twins", "--workers", "1")
