@@ -80,3 +80,12 @@ def test_samples_are_drawn_and_measured(run: ts.Run, tmp_path: Path) -> None:
     near = Table.read(copy, "nearest_neighbours")
     assert set(near.columns["source"].tolist()) == {"generated", "held_out"}
     assert (near.means >= 0).all()
+
+
+def test_figures_of_other_worlds_refuse_it_by_what_it_holds(run: ts.Run, tmp_path: Path) -> None:
+    for name in ("fig4a", "fig2"):
+        done = run_in(tmp_path, "figure", name, "--run", run.path, "--out", "figures")
+        assert done.returncode == 2, done.stderr
+        assert f"{run.path} is a run on " in done.stderr
+        assert "give a run" in done.stderr
+    assert not (tmp_path / "figures").exists()
