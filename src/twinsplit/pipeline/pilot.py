@@ -193,8 +193,8 @@ def _timed(evaluator: Evaluator, twins: Twins, name: str) -> tuple[float, Rows]:
 
 
 def _tensor_bytes() -> int:
-    """Count the bytes of all dense tensors that live in this process; a sparse one has no storage of its own."""
-    found = (one for one in gc.get_objects() if issubclass(type(one), Tensor))
+    """Count the bytes of all dense tensors that live in this process; other kinds (sparse, not yet made) have no storage to ask."""
+    found = (one for one in gc.get_objects() if type(one) in (Tensor, torch.nn.Parameter))
     tensors = [one for one in found if one.device.type != "meta" and one.layout == torch.strided]
     return sum({one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}.values())
 
